@@ -1,0 +1,1 @@
+"""The web service that the fleet runs."""
