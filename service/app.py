@@ -36,9 +36,7 @@ def create_app(cors_origins: str = "*") -> web.Application:
 def allow_cors(app: web.Application, origins: list[str]) -> None:
     """Let browsers on `origins` call every route of `app`."""
     options = {
-        origin: aiohttp_cors.ResourceOptions(
-            allow_credentials=origin != "*", expose_headers="*", allow_headers="*"
-        )
+        origin: aiohttp_cors.ResourceOptions(allow_credentials=origin != "*", expose_headers="*", allow_headers="*")
         for origin in origins
     }
     cors = aiohttp_cors.setup(app, defaults=options)
