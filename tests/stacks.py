@@ -1,0 +1,46 @@
+"""Real Sceptre stacks whose AWS answers are given by the test."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+from botocore.exceptions import ClientError
+from sceptre.stack import Stack
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Aws:
+    """Answers the calls of a stack's connection manager and remembers them."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def call(self, service: str, command: str, kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Answer as Sceptre's ConnectionManager.call does."""
+        self.calls.append((f"{service}.{command}", kwargs or {}))
+        return self.answers[f"{service}.{command}"](kwargs or {})
+
+    def called(self, name: str) -> list[dict[str, Any]]:
+        """List the arguments of every call of `name`."""
+        return [kwargs for called, kwargs in self.calls if called == name]
+
+
+def client_error(code: str, message: str = "said AWS") -> ClientError:
+    """Build the error that boto3 raises for an AWS error code."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+def make_stack(name: str, aws: Aws, project: Path = Path(), **settings: object) -> Stack:
+    """Build the stack `name` (such as `dev/service`) of a project with these settings in its environment."""
+    stack = Stack(
+        name=name,
+        project_code="spotfleet",
+        region="eu-west-1",
+        template_handler_config={"path": "service.yaml.j2"},
+        stack_group_config={"project_path": str(project), **settings},
+    )
+    stack._connection_manager = Mock(call=aws.call)
+    return stack
