@@ -44,12 +44,12 @@ class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no ty
         return resources
 
     def _unprotect_load_balancer(self, arn: str) -> None:
-        self.logger.info("%s - Lifting the load balancer's deletion protection", self.stack.name)
+        self.logger.info("Lifting the load balancer's deletion protection")
         attributes = [{"Key": "deletion_protection.enabled", "Value": "false"}]
         self._call("elbv2", "modify_load_balancer_attributes", LoadBalancerArn=arn, Attributes=attributes)
 
     def _empty_repository(self, name: str) -> None:
-        self.logger.info("%s - Deleting the images in %s", self.stack.name, name)
+        self.logger.info("Deleting the images in %s", name)
         while images := self._call("ecr", "list_images", repositoryName=name)["imageIds"]:
             self._call("ecr", "batch_delete_image", repositoryName=name, imageIds=images)
 

@@ -54,4 +54,4 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         return token
 
     def _report(self, message: str) -> None:
-        self.logger.info("%s - %s", self.stack.name, message)
+        self.logger.info("%s", message)

@@ -51,7 +51,7 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
         """Describe `stack` once nothing is changing it."""
         description = self._describe(stack)
         if description["StackStatus"].endswith("_IN_PROGRESS"):
-            self.logger.info("%s - Waiting for %s: %s", self.stack.name, stack.name, description["StackStatus"])
+            self.logger.info("Waiting for %s: %s", stack.name, description["StackStatus"])
         while description["StackStatus"].endswith("_IN_PROGRESS"):
             time.sleep(POLL_SECONDS)
             description = self._describe(stack)

@@ -1,0 +1,104 @@
+"""What Sceptre makes of config/: stacks, their names, order, tags and hooks."""
+
+import re
+
+import pytest
+from sceptre.plan.plan import SceptrePlan
+
+from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+
+LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
+LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer"}, {"machines"}, {"service"}]
+HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
+
+
+def order(environment: str, command: str, *, reverse: bool = False) -> list[set[str]]:
+    """Return the layers in the batches in which Sceptre works on them."""
+    resolved: SceptrePlan = plan(environment)
+    resolved.resolve(command, reverse)
+    return [{stack.name.removeprefix(f"{environment}/") for stack in batch} for batch in resolved.launch_order]
+
+
+def test_ships_development_and_production() -> None:
+    assert {"dev", "prod"} <= set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_environment_has_the_five_layers_and_no_other_stack(environment: str) -> None:
+    assert {stack.name for stack in plan(environment).graph} == {f"{environment}/{layer}" for layer in LAYERS}
+
+
+def test_config_folder_itself_holds_no_stack() -> None:
+    # Sceptre would merge config/vpc.yaml into config/dev/vpc.yaml without a word.
+    assert [file.name for file in (PROJECT / "config").glob("*.yaml")] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("layer", sorted(LAYERS))
+def test_wiring_is_the_same_in_all_environments(layer: str) -> None:
+    contents = {(PROJECT / "config" / environment / f"{layer}.yaml").read_bytes() for environment in ENVIRONMENTS}
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_environments_have_the_same_settings(environment: str) -> None:
+    keys = [
+        re.findall(r"^(\w+):", (PROJECT / "config" / name / "config.yaml").read_text(), re.MULTILINE)
+        for name in (environment, ENVIRONMENTS[0])
+    ]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_stack_names_are_valid_and_tell_project_environment_and_layer(environment: str) -> None:
+    for stack in plan(environment).graph:
+        assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,127}", stack.external_name)
+        assert stack.external_name == f"spotfleet-{stack.name.replace('/', '-')}"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_launches_each_layer_after_what_it_builds_on(environment: str) -> None:
+    assert order(environment, "launch") == LAUNCH_ORDER
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_deletes_the_service_first_and_the_network_last(environment: str) -> None:
+    batches = order(environment, "delete", reverse=True)
+    assert batches[:2] == [{"service"}, {"machines"}]
+    assert batches.index(next(batch for batch in batches if "vpc" in batch)) == len(batches) - 1
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_stacks_carry_the_tags_that_bills_are_split_by(environment: str) -> None:
+    for stack in plan(environment).graph:
+        assert stack.tags["Project"] == "spotfleet"
+        assert stack.tags["Environment"] == environment
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_stack_has_hooks_of_its_own(environment: str) -> None:
+    # Hooks inherited from a config.yaml are shared objects in Sceptre 4.7 and act for the wrong stack.
+    for stack in plan(environment).graph:
+        for hook in (*stack.hooks["before_launch"], *stack.hooks["before_delete"]):
+            assert hook.stack is stack
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_stack_is_checked_before_a_launch_and_protected_from_deletion(environment: str) -> None:
+    for stack in plan(environment).graph:
+        image_hook = ["DockerImage"] if stack.name.endswith("/service") else []
+        assert [type(hook).__name__ for hook in stack.hooks["before_launch"]] == HOOKS_BEFORE_LAUNCH + image_hook
+        assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == ["DeletionProtection"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_launch_of_a_service_without_room_ends(environment: str) -> None:
+    # Tasks that wait for a machine never trip the circuit breaker.
+    service = next(stack for stack in plan(environment).graph if stack.name.endswith("/service"))
+    assert 0 < service.stack_timeout <= 60
+
+
+def test_production_is_protected_and_survives_the_loss_of_a_zone() -> None:
+    settings = next(iter(plan("prod").graph)).stack_group_config
+    assert settings["deletion_protection"] is True
+    assert settings["empty_repository_on_delete"] is False
+    assert (settings["availability_zones"], settings["nat_gateways"]) == (3, "per_zone")

@@ -1,0 +1,230 @@
+"""The check of an environment's settings: what is right passes, what is wrong is named with what would be right."""
+
+import re
+import shutil
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sceptre.context import SceptreContext
+from sceptre.exceptions import SceptreException
+from sceptre.plan.plan import SceptrePlan
+
+from hooks import instance_types
+from hooks.settings import Settings, find_problems, tasks_during_deployment, tasks_per_machine
+from hooks.valid_settings import ValidSettings, settings_of
+from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+
+
+def settings(environment: str = "dev", /, **changes: object) -> dict[str, Any]:
+    """Return an environment's settings with some of them changed."""
+    return settings_of(next(iter(plan(environment).graph)).config) | changes
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Copy what Sceptre reads, to be broken by the test."""
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def edit(project: Path, old: str, new: str, file: str = "dev/config.yaml") -> None:
+    path = project / "config" / file
+    changed = re.sub(old, new, path.read_text(), count=1, flags=re.MULTILINE)
+    assert changed != path.read_text()
+    path.write_text(changed)
+
+
+def run_hook(project: Path, environment: str = "dev") -> None:
+    """Run the hook as `sceptre launch` does on the environment's first stacks."""
+    to_launch = SceptrePlan(SceptreContext(str(project), environment))
+    to_launch.resolve("launch")
+    for stack in to_launch.launch_order[0]:
+        next(hook for hook in stack.hooks["before_launch"] if isinstance(hook, ValidSettings)).run()
+
+
+def test_sceptre_finds_the_hook() -> None:
+    (entry_point,) = entry_points(group="sceptre.hooks", name="valid_settings")
+    assert entry_point.load() is ValidSettings
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_shipped_environments_are_valid(environment: str) -> None:
+    assert find_problems(settings(environment)) == {}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_hook_lets_a_valid_environment_pass(project: Path, environment: str) -> None:
+    run_hook(project, environment)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "should"),
+    [
+        ("vpc_cidr", "10.0.0.0/8", "must have a prefix from /16 to /24"),
+        ("vpc_cidr", "10.0.0.1/16", "must be an IPv4 network such as 10.0.0.0/16"),
+        ("vpc_cidr", "300.0.0.0/16", "must be an IPv4 network such as 10.0.0.0/16"),
+        ("vpc_cidr", "8.8.0.0/16", "must be in 10/8, 172.16/12 or 192.168/16"),
+        ("vpc_cidr", 10, "must be a valid string"),
+        ("subnet_host_bits", 14, "must be less than or equal to 13"),
+        ("availability_zones", 4, "must be less than or equal to 3"),
+        ("availability_zones", "2", "must be a valid integer"),
+        ("nat_gateways", "two", "must be 'none', 'one' or 'per_zone'"),
+        ("deletion_protection", "true", "must be true or false, without quotes"),
+        ("container_insights", True, "must be 'disabled', 'enabled' or 'enhanced'"),
+        ("cpu_architecture", "amd64", "must be 'x86_64' or 'arm64'"),
+        ("instance_types", "t3.micro", "must be a valid list"),
+        ("instance_types", [], "at least 1 item"),
+        ("instance_types", ["t2.micro"], "not t2.micro"),
+        ("instance_types", ["t3.micro", "t3.micro"], "must not name a type twice"),
+        ("instance_types", ["t3.micro", "m5.large"], "must not mix t types with others"),
+        ("on_demand_percent_above_base", 101, "must be less than or equal to 100"),
+        ("max_tasks", 0, "must be greater than or equal to 1"),
+        ("max_percent", 100, "must be greater than or equal to 101"),
+        ("listener_priority", 70000, "must be less than or equal to 50000"),
+        ("path_pattern", "api/*", "must be the paths of the service's requests"),
+        ("cors_origins", "example.com", "must be * or origins such as https://example.com"),
+        ("base_image", "python 3.13", "must be the Python image"),
+        ("log_retention_days", 10, "must be 1, 3, 5, 7"),
+        ("project_code", "spot_fleet", "must be the first part of every stack's name"),
+        ("stack_tags", {"Project": "spotfleet"}, "must hold the tag Environment"),
+        ("protect", "yes", "must be true or false, without quotes"),
+        ("disable_rollback", "True", "must be true or false, without quotes"),
+    ],
+)
+def test_wrong_value_is_named_with_what_would_be_right(key: str, value: object, should: str) -> None:
+    problems = find_problems(settings(**{key: value}))
+    assert list(problems) == [key]
+    assert problems[key].startswith(f"is {value!r}: ")
+    assert should in problems[key]
+    assert "\n" not in problems[key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "should"),
+    [
+        ({"vpc_cidr": "10.0.0.0/20"}, "subnet_host_bits", "must be at most 9, so that six subnets fit a /20 network"),
+        ({"cpu_architecture": "arm64"}, "instance_types", "must be of cpu_architecture arm64, not t3.micro"),
+        ({"instance_types": ["t4g.micro"]}, "instance_types", "must be of cpu_architecture x86_64, not t4g.micro"),
+        ({"min_machines": 4}, "max_machines", "must be more than min_machines (4)"),
+        ({"min_tasks": 5}, "max_tasks", "must be at least min_tasks (5)"),
+        ({"max_percent": 149}, "max_percent", "one more task than min_tasks (2)"),
+        ({"task_memory_mib": 900}, "task_memory_mib", "must fit the smallest of t3.micro"),
+        ({"max_tasks": 7}, "max_machines", "must be at least 5: 14 tasks run during a deployment"),
+        ({"deregistration_delay_seconds": 100}, "stop_timeout_seconds", "must be at most 110 together with"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named(changes: dict[str, object], key: str, should: str) -> None:
+    problems = find_problems(settings(**changes))
+    assert list(problems) == [key]
+    assert should in problems[key]
+
+
+def test_a_deployment_may_stop_a_task_first_where_it_may_not_start_one() -> None:
+    assert find_problems(settings(max_percent=149, min_healthy_percent=50)) == {}
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    assert list(find_problems(settings(min_tasks=0, nat_gateways="two"))) == ["nat_gateways", "min_tasks"]
+
+
+def test_missing_setting_is_named_with_its_meaning() -> None:
+    config = settings()
+    del config["on_demand_base"]
+    assert find_problems(config) == {"on_demand_base": "is missing; it is the machines that Spot cannot take away"}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "nearest"),
+    [("max_task", "max_tasks"), ("protected", "protect"), ("nat_gateway", "nat_gateways")],
+)
+def test_unknown_setting_is_named_with_the_nearest_known_one(unknown: str, nearest: str) -> None:
+    assert find_problems(settings(**{unknown: True})) == {unknown: f"is not a setting; the nearest is {nearest}"}
+
+
+def test_unknown_setting_that_is_like_no_other_is_named() -> None:
+    assert find_problems(settings(xyzzy=1)) == {"xyzzy": "is not a setting"}
+
+
+def test_hook_names_file_key_value_and_what_would_be_right(project: Path) -> None:
+    edit(project, r"^max_tasks: 4", "max_tasks: 0")
+    with pytest.raises(
+        SceptreException, match=r"^config/dev/config\.yaml: max_tasks is 0: must be greater than"
+    ) as error:
+        run_hook(project)
+    assert "\n" not in str(error.value)
+
+
+def test_hook_names_the_shared_file_where_that_one_is_wrong(project: Path) -> None:
+    edit(project, r"^project_code:", "protected: true\nproject_code:", "config.yaml")
+    with pytest.raises(
+        SceptreException, match=r"^config/config\.yaml: protected is not a setting; the nearest is protect"
+    ):
+        run_hook(project)
+
+
+def test_hook_runs_before_the_first_stack_of_an_environment(project: Path) -> None:
+    edit(project, r"^min_tasks:", "min_task: 1\nmin_tasks:", "prod/config.yaml")
+    run_hook(project, "dev")
+    with pytest.raises(SceptreException, match="min_task is not a setting; the nearest is min_tasks"):
+        run_hook(project, "prod")
+
+
+@pytest.mark.parametrize("key", ["vpc_cidr", "instance_types", "max_tasks"])
+def test_setting_that_a_stack_reads_in_vain_is_named_with_file_and_meaning(project: Path, key: str) -> None:
+    edit(project, rf"^{key}:.*\n", "")
+    meaning = re.escape(str(Settings.model_fields[key].description))
+    with pytest.raises(
+        SceptreException, match=rf"^dev/\S+\.yaml - {key} is missing: add it to config\.yaml .*{meaning}"
+    ):
+        run_hook(project)
+
+
+def test_wrong_types_reach_the_hook_instead_of_breaking_the_wiring(project: Path) -> None:
+    for key in Settings.model_fields:
+        if re.search(rf"^{key}:", (project / "config/dev/config.yaml").read_text(), re.MULTILINE):
+            edit(project, rf"^{key}:.*", f"{key}: {{wrong: [type]}}")
+    with pytest.raises(
+        SceptreException, match=r"config/dev/config\.yaml: vpc_cidr is \{'wrong': \['type'\]\}: must be"
+    ):
+        run_hook(project)
+
+
+@pytest.mark.parametrize("name", ["t3.micro", "t3a.2xlarge", "t4g.nano", "m5.large", "c7g.medium", "r6a.16xlarge"])
+def test_instance_types_of_known_families_are_known(name: str) -> None:
+    assert instance_types.is_known(name)
+
+
+@pytest.mark.parametrize("name", ["t2.micro", "m5.micro", "p4d.24xlarge", "t3", "t3.huge", "c4.large", ""])
+def test_other_instance_types_are_not(name: str) -> None:
+    assert not instance_types.is_known(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "nominal_gib", "vcpus"),
+    [
+        ("t3.nano", "x86_64", 0.5, 2),
+        ("t3a.micro", "x86_64", 1, 2),
+        ("t4g.small", "arm64", 2, 2),
+        ("t3.2xlarge", "x86_64", 32, 8),
+        ("c7g.medium", "arm64", 2, 1),
+        ("m7i.xlarge", "x86_64", 16, 4),
+        ("r6gd.4xlarge", "arm64", 128, 16),
+    ],
+)
+def test_what_a_type_offers_follows_from_its_name(name: str, architecture: str, nominal_gib: float, vcpus: int) -> None:
+    assert instance_types.architecture(name) == architecture
+    assert instance_types.cpu_units(name) == vcpus * 1024
+    assert 0.85 * nominal_gib * 1024 < instance_types.memory_mib(name) < 0.9 * nominal_gib * 1024
+
+
+def test_fleet_is_counted_by_its_smallest_machine() -> None:
+    configured = Settings.model_validate(settings(instance_types=["t3.medium", "t3.micro"], task_memory_mib=400))
+    assert tasks_per_machine(configured) == 2
+    assert tasks_per_machine(configured.model_copy(update={"task_cpu_units": 2048})) == 1
+    assert tasks_during_deployment(configured.model_copy(update={"max_tasks": 3, "max_percent": 150})) == 4
