@@ -54,7 +54,8 @@ def test_passes_when_all_it_builds_on_is_good(good: str) -> None:
 
 @pytest.mark.parametrize("bad", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
 def test_refuses_to_build_on_a_failed_stack_and_names_it(bad: str) -> None:
-    with pytest.raises(SceptreException, match=f"dev/service was not touched: it builds on dev/machines, which is {bad}"):
+    message = f"dev/service was not touched: it builds on dev/machines, which is {bad}"
+    with pytest.raises(SceptreException, match=message):
         run_for_service(CloudFormation(machines=[status(bad)], service=[None]))
 
 

@@ -103,5 +103,5 @@ def test_a_wrong_argument_is_named(argument: object, message: str) -> None:
 
 
 def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SceptreException, match="No Dockerfile in .*: run sceptre from the project's folder"):
+    with pytest.raises(SceptreException, match=r"No Dockerfile in .*: run sceptre from the project's folder"):
         context_files(tmp_path)

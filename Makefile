@@ -1,0 +1,39 @@
+# Thin: each target is one command that you can run yourself. `make help` lists them.
+ENV ?= dev
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status test unit lint clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@echo "  ENV=$(ENV) names the environment, a folder in config/"
+
+up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
+	@$(RUN) -m local up $(ENV)
+
+down: .venv/installed ## Delete the environment, stop the embedded AWS, leave nothing
+	@$(RUN) -m local down $(ENV)
+
+status: .venv/installed ## Show stacks, image, machines, tasks and URL
+	@$(RUN) -m local status $(ENV)
+
+test: .venv/installed ## Run every test, launch and delete included
+	$(RUN) -m pytest
+
+unit: .venv/installed ## Run the fast tests, which need no Docker
+	$(RUN) -m pytest -m "not e2e"
+
+lint: .venv/installed ## Check templates of every environment, Python, types, Dockerfile
+	$(RUN) -m tests.lint_templates
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/hadolint Dockerfile
+
+clean: down ## Also remove what make installed here
+	rm -rf .venv .local build
+
+.venv/installed: requirements.txt requirements-dev.txt service/requirements.txt pyproject.toml
+	@PYTHON=$(PYTHON) tools/make_venv.sh

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes .venv from the pinned requirements; `make` calls it when they have changed.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "spotfleet needs Python 3.11 or later, and '$python' is not: install one and run make PYTHON=<its name>." >&2
+    exit 1
+fi
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing python3-venv, which Debian keeps apart from Python"
+        apt-get update -qq && apt-get install --yes --no-install-recommends python3-venv
+    else
+        echo "Python's venv module is missing: run 'sudo apt-get install python3-venv', then make again." >&2
+        exit 1
+    fi
+fi
+
+echo "Installing the pinned requirements into .venv (once; about half a minute)"
+(while sleep 4; do echo "  ... still installing"; done) &
+ticker=$!
+trap 'kill $ticker 2>/dev/null' EXIT
+"$python" -m venv --clear .venv
+.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+touch .venv/installed
