@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the embedded AWS in the foreground")
     serve.set_defaults(command=run_server)
     env = commands.add_parser("env", help='print variables for plain sceptre commands: eval "$(python -m local env)"')
+    env.add_argument("environment", nargs="?", default="dev", help="folder below config/ (default: dev)")
     env.set_defaults(command=print_variables)
     return parser
 
@@ -179,9 +180,9 @@ def run_server(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def print_variables(_arguments: argparse.Namespace) -> int:
-    """Print the variables that lead to the embedded AWS, as commands for a shell."""
-    for line in environment.shell_lines():
+def print_variables(arguments: argparse.Namespace) -> int:
+    """Print the variables with which plain sceptre commands work on the embedded AWS, as commands for a shell."""
+    for line in environment.shell_lines(base_image.variables(arguments.environment)):
         print(line)
     return 0
 

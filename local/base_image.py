@@ -29,18 +29,32 @@ def choose(name: str) -> str | None:
     """
     if chosen := os.environ.get(VARIABLE):
         return chosen
-    configured = environment.setting(name, "base_image")
-    if not isinstance(configured, str) or _in_docker_cache(configured):
-        return None
-    registry = registry_of(configured)
-    if registry_answers(registry):
-        return None
-    substitute = f"spotfleet-base:{_codename(registry)}"
-    if _in_docker_cache(substitute):
-        say(f"{registry} cannot be reached: using {substitute}, built from Debian's packages.")
-    else:
-        _build(substitute, registry, environment.setting(name, "cpu_architecture"))
+    substitute = _substitute(name)
+    if substitute and _in_docker_cache(substitute):
+        say(f"{_registry(name)} cannot be reached: using {substitute}, built from Debian's packages.")
+    elif substitute:
+        _build(substitute, _registry(name), environment.setting(name, "cpu_architecture"))
     return substitute
+
+
+def variables(name: str) -> dict[str, str]:
+    """Return the variable that a plain `sceptre launch` of an environment needs to build on what `up` has built on."""
+    if os.environ.get(VARIABLE):
+        return {}
+    substitute = _substitute(name)
+    return {VARIABLE: substitute} if substitute and _in_docker_cache(substitute) else {}
+
+
+def _substitute(name: str) -> str | None:
+    """Name the image that stands in for the configured one, or return None where that one can be had."""
+    configured = environment.setting(name, "base_image")
+    if not isinstance(configured, str) or _in_docker_cache(configured) or registry_answers(registry_of(configured)):
+        return None
+    return f"spotfleet-base:{_codename(registry_of(configured))}"
+
+
+def _registry(name: str) -> str:
+    return registry_of(str(environment.setting(name, "base_image")))
 
 
 def registry_of(image: str) -> str:

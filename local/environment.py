@@ -1,6 +1,7 @@
 """Where things are: folders, the embedded AWS's address, the environments, and the variables that lead to it."""
 
 import os
+import shlex
 from pathlib import Path
 
 import jinja2
@@ -128,7 +129,8 @@ def _reaches_aws(variable: str) -> bool:
     return variable in REAL_ACCOUNT_VARIABLES or variable.startswith("AWS_ENDPOINT_URL")
 
 
-def shell_lines() -> list[str]:
-    """Return the same as commands for a shell: eval "$(python -m local env)"."""
+def shell_lines(more: dict[str, str]) -> list[str]:
+    """Return the same, and `more`, as commands for a shell: eval "$(python -m local env)"."""
     unset = [name for name in os.environ if _reaches_aws(name) and name != "AWS_ENDPOINT_URL"]
-    return [f"unset {name}" for name in sorted(unset)] + [f"export {k}={v}" for k, v in aws_variables().items()]
+    exported = aws_variables() | more
+    return [f"unset {name}" for name in sorted(unset)] + [f"export {k}={shlex.quote(v)}" for k, v in exported.items()]
