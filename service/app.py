@@ -4,8 +4,8 @@ from aiohttp import hdrs, web
 
 from service import handlers
 from service.cors import allow_cors
-from service.lifecycle import LIFECYCLE, Lifecycle
 from service.current import request_id
+from service.lifecycle import LIFECYCLE, Lifecycle
 from service.logs import HEALTH_PATH
 from service.response import REQUEST_ID_HEADER, CommonHeaders, Response
 from service.settings import Settings

@@ -128,7 +128,7 @@ class Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002  # aiohttp's own wording quotes what the client has sent.
     ) -> web.StreamResponse:
         """Return what the client hears of an error: a status and the request id, never a traceback.
 

@@ -27,7 +27,7 @@ def allow_cors(app: web.Application, settings: Settings) -> None:
         cors.add(route)
 
 
-class RouterAdapter(ResourcesUrlDispatcherRouterAdapter):  # type: ignore[misc]  # aiohttp-cors publishes no types
+class RouterAdapter(ResourcesUrlDispatcherRouterAdapter):
     """aiohttp-cors's adapter to aiohttp's routes, for the same options on every route.
 
     That makes it quicker than the one it replaces. It also answers OPTIONS that is no preflight.
@@ -45,11 +45,16 @@ class RouterAdapter(ResourcesUrlDispatcherRouterAdapter):  # type: ignore[misc] 
         """Return whether the request goes to the handler of `add_preflight_handler`, which adds its headers itself."""
         return request.method == hdrs.METH_OPTIONS
 
-    def get_non_preflight_request_config(self, request: web.Request) -> dict[str, ResourceOptions]:
-        """Return the options by origin for `request`."""
+    def get_non_preflight_request_config(self, _: web.Request) -> dict[str, ResourceOptions]:
+        """Return the options by origin, for whatever request."""
         return self.options
 
-    def add_preflight_handler(self, routing_entity: web.AbstractRoute, handler: Handler) -> None:
+    def add_preflight_handler(
+        self,
+        routing_entity: web.Resource | web.StaticResource | web.ResourceRoute,
+        handler: Handler,
+        webview: bool = False,  # noqa: ARG002
+    ) -> None:
         """Have OPTIONS answered: a preflight by aiohttp-cors's `handler`, anything else with the methods allowed."""
 
         async def options(request: web.Request) -> web.StreamResponse:

@@ -100,7 +100,7 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
             """Return whether requests are logged at all; if not, aiohttp does not even take the time."""
             return wanted
 
-        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:  # noqa: ARG002
             """Log `request`, answered with `response`. `time` is not used: uvloop's clock counts whole milliseconds."""
             path = request.rel_url.raw_path
             if path == HEALTH_PATH and not settings.log_health_checks:

@@ -84,7 +84,7 @@ class Response(web.Response):
     has_cookies = False
     # A request that could not be read has no route, hence no application whose signals could run.
     routed = True
-    answered: web.Request | None = None
+    answered: web.BaseRequest | None = None
     stays_open: bool | None = None
     sent_bytes = 0
 
@@ -94,7 +94,7 @@ class Response(web.Response):
         self.has_cookies = True
         return super().cookies
 
-    def set_cookie(self, name: str, value: str, **attributes: Any) -> None:
+    def set_cookie(self, name: str, value: str, **attributes: Any) -> None:  # noqa: ANN401
         """Set a cookie; `attributes` as in `web.Response`."""
         self.has_cookies = True
         super().set_cookie(name, value, **attributes)
@@ -129,7 +129,7 @@ class Response(web.Response):
         ):
             return await super().prepare(request)
         self.answered = request
-        if self.routed:
+        if self.routed and isinstance(request, web.Request):
             for app in request.match_info.apps:
                 for receiver in app.on_response_prepare:
                     await receiver(request, self)
@@ -150,6 +150,8 @@ class Response(web.Response):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("The client has closed the connection")
         body = self.body
+        if not isinstance(body, bytes):
+            raise TypeError("A signal has changed the body to something that is not bytes")
         head = self.common.head(self, len(body))
         if request.method == hdrs.METH_HEAD:
             body = b""
