@@ -16,11 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # Parts of the standard library that are for developing, for windows on a screen, or for testing Python itself.
-UNUSED = (
-    "test tests idlelib tkinter turtledemo turtle.py ensurepip lib2to3 distutils pydoc_data venv "
-    "__pycache__ site-packages dist-packages config-* LICENSE.txt EXTERNALLY-MANAGED *.pyi *.pyx *.pxd *.c *.h "
-    "_tkinter.* _curses* readline.* _dbm.* _gdbm.* nis.* _test* _xx* _ctypes_test* xx*"
-).split()
+UNUSED = shutil.ignore_patterns(
+    *("test", "tests", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "lib2to3", "distutils"),
+    *("pydoc_data", "venv", "__pycache__", "site-packages", "dist-packages", "config-*"),
+    *("_tkinter.*", "_curses*", "readline.*", "_dbm.*", "_gdbm.*", "nis.*", "_test*", "_xx*", "_ctypes_test*", "xx*"),
+    *("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "LICENSE.txt", "EXTERNALLY-MANAGED"),
+)
 # Files of the system that Python or the C library reads, where the base image has them.
 SYSTEM_FILES = (
     "/etc/ld.so.cache",
@@ -59,7 +60,7 @@ def copy_interpreter(root: Path) -> None:
 
 def copy_tree(source: Path, root: Path, target: Path) -> None:
     """Copy the folder `source` to where `target` is in `root`, without what is not used."""
-    shutil.copytree(source, inside(root, target), ignore=shutil.ignore_patterns(*UNUSED), dirs_exist_ok=True)
+    shutil.copytree(source, inside(root, target), ignore=UNUSED, dirs_exist_ok=True)
 
 
 def compile_without_source(root: Path) -> None:
@@ -109,7 +110,7 @@ def is_program(path: Path) -> bool:
 
 def linked_to(programs: Iterable[Path]) -> set[Path]:
     """Return the libraries that ldd finds for `programs`."""
-    output = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
+    output = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout  # noqa: S607
     missing = re.findall(r"(\S+) => not found", output)
     if missing:
         raise SystemExit(f"The base image lacks libraries: {', '.join(sorted(set(missing)))}")
