@@ -48,7 +48,7 @@ def build(docker: str, image: Image, report: Callable[[str], None]) -> None:
 
     The build gets the certificates that this machine trusts as the secret `ca_bundle`: behind a proxy that re-signs
     TLS, pip could not install anything otherwise.
-    Raises SceptreException with the end of the output when the build fails.
+    Raises SceptreException, after the end of the output has gone to `report`, when the build fails.
     """
     command = [docker, "build", "--progress", "plain", "--platform", image.platform]
     command += ["--build-arg", f"BASE_IMAGE={image.base_image}", "--tag", image.uri]
@@ -63,7 +63,7 @@ def push(docker: str, uri: str, registry_token: str, report: Callable[[str], Non
     """Push the image `uri` with a registry token as ECR gives it.
 
     The token is kept in a folder that goes with the call, so the user's own Docker login is neither used nor changed.
-    Raises SceptreException with the end of the output when the push fails.
+    Raises SceptreException, after the end of the output has gone to `report`, when the push fails.
     """
     with tempfile.TemporaryDirectory(prefix="spotfleet-docker-") as folder:
         _write_docker_config(Path(folder), uri.partition("/")[0], registry_token)
@@ -116,7 +116,7 @@ def _write_docker_config(folder: Path, registry: str, token: str) -> None:
 
 
 def _run(command: list[str], environment: dict[str, str], report: Callable[[str], None], failure: str) -> None:
-    """Run `command`, report its steps as they begin, and raise with the end of its output when it fails."""
+    """Run `command`, report its steps as they begin and, when it fails, the end of its output; then raise."""
     tail: deque[str] = deque(maxlen=OUTPUT_SHOWN_ON_FAILURE)
     with subprocess.Popen(
         command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -127,4 +127,7 @@ def _run(command: list[str], environment: dict[str, str], report: Callable[[str]
             if step := re.match(r"#\d+ (\[.*)", line):
                 report(step[1])
     if process.returncode != 0:
-        raise SceptreException(f"{failure}; the stack was not touched. The end of docker's output:\n" + "\n".join(tail))
+        # Sceptre prints an exception's line breaks as \n: only the log can show the output as it was.
+        for line in tail:
+            report(line)
+        raise SceptreException(f"{failure}; the stack was not touched. The end of docker's output is above.")

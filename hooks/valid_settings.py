@@ -20,13 +20,13 @@ class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Checks every setting of the stack's environment."""
 
     def run(self) -> None:
-        """Raise SceptreException with one line for each wrong setting: file, key, value, what would be right."""
+        """Raise SceptreException that names each wrong setting: file, key, value, what would be right."""
         problems = find_problems(settings_of(self.stack.config))
         config_folder = Path(self.stack.config["project_path"], "config")
         environment = self.stack.config["stack_group_path"]
         if problems:
             raise SceptreException(
-                "\n".join(
+                "; ".join(
                     f"{_file_with(key, environment, config_folder)}: {key} {problem}"
                     for key, problem in problems.items()
                 )

@@ -1,0 +1,1 @@
+"""The AWS embedded in this repository, and the commands that rehearse an environment on it."""

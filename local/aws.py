@@ -1,0 +1,84 @@
+"""Clients of the embedded AWS, and the translation of a template's properties into an API's parameters."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+
+from local import environment
+
+# A boto3 client, whose class is made at run time.
+Client = Any
+# A value of a template, or a parameter of an API: what JSON can hold.
+Value = Any
+
+# No proxy stands before the loopback interface; deleting a service waits until its tasks have stopped.
+CLIENT_CONFIG = Config(proxies={}, read_timeout=900, retries={"max_attempts": 1})
+
+
+@cache
+def client(service: str, region: str, account: str = "local") -> Client:
+    """Return a boto3 client of the embedded AWS; an account number as access key selects that account there."""
+    session = boto3.Session(aws_access_key_id=account, aws_secret_access_key="local", region_name=region)  # noqa: S106
+    # The stubs know services by literal names only.
+    return session.client(service, endpoint_url=environment.endpoint(), config=CLIENT_CONFIG)  # type: ignore[call-overload]
+
+
+def pages(aws_client: Client, operation: str, key: str, **parameters: Value) -> Iterator[Value]:
+    """Yield the items under `key` of every page of a listing operation."""
+    for page in aws_client.get_paginator(operation).paginate(**parameters):
+        yield from page[key]
+
+
+def api_parameters(aws_client: Client, operation: str, properties: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a template's properties as parameters of an API operation ("CreateService").
+
+    CloudFormation writes CapacityProviderStrategy and "80" where the API wants capacityProviderStrategy and 80: names
+    are matched regardless of case, and values get the type of the operation's own description.
+    Properties that the operation does not have are left out; inside a property they raise ValueError.
+    """
+    members = aws_client.meta.service_model.operation_model(operation).input_shape.members
+    names = {member.lower(): member for member in members}
+    return {
+        names[name.lower()]: _converted(value, members[names[name.lower()]])
+        for name, value in properties.items()
+        if name.lower() in names
+    }
+
+
+def _converted(value: Value, shape: Shape) -> Value:
+    if isinstance(shape, StructureShape) and isinstance(value, Mapping):
+        return _converted_structure(value, shape)
+    if isinstance(shape, ListShape) and isinstance(value, list):
+        return [_converted(item, shape.member) for item in value]
+    if isinstance(shape, MapShape) and isinstance(value, Mapping):
+        return {key: _converted(item, shape.value) for key, item in value.items()}
+    return _converted_scalar(value, shape)
+
+
+def _converted_structure(value: Mapping[str, Value], shape: StructureShape) -> dict[str, Value]:
+    names = {member.lower(): member for member in shape.members}
+    unknown = [name for name in value if name.lower() not in names]
+    if unknown:
+        raise ValueError(f"extraneous key [{unknown[0]}] is not permitted in {shape.name}")
+    return {
+        names[name.lower()]: _converted(item, shape.members[names[name.lower()]])
+        for name, item in value.items()
+        if item is not None
+    }
+
+
+def _converted_scalar(value: Value, shape: Shape) -> Value:
+    match shape.type_name:
+        case "integer" | "long":
+            return int(value)
+        case "float" | "double":
+            return float(value)
+        case "boolean":
+            return str(value).lower() == "true"
+        case "string":
+            return str(value).lower() if isinstance(value, bool) else str(value)
+    return value

@@ -1,0 +1,136 @@
+"""Where things are: folders, the embedded AWS's address, the environments, and the variables that lead to it."""
+
+import os
+import shlex
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from local.console import Failure
+
+ROOT = Path(__file__).resolve().parent.parent
+# Everything that these commands write is below this folder, which Git ignores.
+STATE = ROOT / ".local"
+
+PORT_VARIABLE = "LOCAL_AWS_PORT"
+DEFAULT_PORT = 4566
+HIGHEST_PORT = 65535
+
+# Variables through which a user's own AWS account could be reached by mistake.
+REAL_ACCOUNT_VARIABLES = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+
+
+def port() -> int:
+    """Return the TCP port of the embedded AWS on 127.0.0.1: LOCAL_AWS_PORT, or 4566.
+
+    Raises Failure when LOCAL_AWS_PORT is not a port number.
+    """
+    value = os.environ.get(PORT_VARIABLE) or str(DEFAULT_PORT)
+    if not value.isdecimal() or not 0 < int(value) <= HIGHEST_PORT:
+        raise Failure(f"{PORT_VARIABLE} is {value!r}: give a port number from 1 to {HIGHEST_PORT}.")
+    return int(value)
+
+
+def endpoint() -> str:
+    """Return the URL of the embedded AWS."""
+    return f"http://127.0.0.1:{port()}"
+
+
+def state_folder() -> Path:
+    """Return the folder of what the embedded AWS on this port writes, and make it."""
+    folder = STATE / str(port())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def log_file() -> Path:
+    """Return the log of the embedded AWS."""
+    return state_folder() / "aws.log"
+
+
+def environments() -> list[str]:
+    """Return the environments: the folders of config/ that hold a config.yaml."""
+    return sorted(path.parent.name for path in (ROOT / "config").glob("*/config.yaml"))
+
+
+def require_environment(name: str) -> None:
+    """Raise Failure, naming the environments that exist, when `name` is none of them."""
+    if name not in environments():
+        known = ", ".join(environments()) or "none"
+        raise Failure(f"There is no environment {name!r} in config/. Environments: {known}.")
+
+
+def layers(environment: str) -> list[str]:
+    """Return the stack files of an environment, without their suffix."""
+    folder = ROOT / "config" / environment
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.name != "config.yaml")
+
+
+def setting(environment: str, key: str) -> object:
+    """Return one value of config/<environment>/config.yaml, or of config/config.yaml, or None.
+
+    The files are Jinja2 templates; only the environment's variables are known here, which is enough for a setting that
+    does not depend on another one.
+    """
+    for file in (ROOT / "config" / environment / "config.yaml", ROOT / "config" / "config.yaml"):
+        if not file.is_file():
+            continue
+        template = jinja2.Environment(autoescape=False, undefined=jinja2.ChainableUndefined)  # noqa: S701  # not HTML
+        text = template.from_string(file.read_text()).render(environment_variable=os.environ)
+        value = (yaml.load(text, Loader=_PlainLoader) or {}).get(key)  # noqa: S506  # a SafeLoader
+        if value is not None:
+            return value
+    return None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads YAML whose tags, such as Sceptre's !stack_output, do not matter."""
+
+
+_PlainLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+
+
+def aws_variables() -> dict[str, str]:
+    """Return the variables that lead every AWS client to the embedded AWS, and to nothing else."""
+    no_proxy = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "", "127.0.0.1", "localhost"]
+    loopback = ",".join(dict.fromkeys(host for entry in no_proxy for host in entry.split(",") if host))
+    return {
+        "AWS_ENDPOINT_URL": endpoint(),
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": loopback,
+        "no_proxy": loopback,
+    }
+
+
+def subprocess_environment() -> dict[str, str]:
+    """Return the environment for a command that shall use the embedded AWS."""
+    kept = {name: value for name, value in os.environ.items() if not _reaches_aws(name)}
+    return kept | aws_variables()
+
+
+def _reaches_aws(variable: str) -> bool:
+    return variable in REAL_ACCOUNT_VARIABLES or variable.startswith("AWS_ENDPOINT_URL")
+
+
+def shell_lines(more: dict[str, str]) -> list[str]:
+    """Return the same, and `more`, as commands for a shell: eval "$(python -m local env)"."""
+    unset = [name for name in os.environ if _reaches_aws(name) and name != "AWS_ENDPOINT_URL"]
+    exported = aws_variables() | more
+    return [f"unset {name}" for name in sorted(unset)] + [f"export {k}={shlex.quote(v)}" for k, v in exported.items()]

@@ -1,0 +1,209 @@
+"""The process of the embedded AWS: serve it, start it in the background, find it, stop it."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from local import environment
+from local.console import Failure, last_lines, say, wait_for
+
+# Where the server says who it is.
+IDENTITY_PATH = "/_spotfleet"
+START_SECONDS = 30
+STOP_SECONDS = 90
+# Account, date, region and service in the signature of a request to AWS.
+CREDENTIAL = re.compile(rb"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/")
+ACCOUNT = re.compile(r"^\d{12}$")
+DEFAULT_ACCOUNT = "000000000000"
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def serve() -> None:
+    """Run the embedded AWS in this process, on the loopback interface only, until SIGTERM or SIGINT.
+
+    Raises Failure when its port is in use.
+    """
+    _require_free_port()
+    _set_ministack_variables()
+    from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
+    from hypercorn.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.bind = [f"127.0.0.1:{environment.port()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 2
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
+        await hypercorn_serve(application(), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+def _set_ministack_variables() -> None:
+    """Set what MiniStack reads when it is imported; what it writes goes below the ignored folder."""
+    folder = environment.state_folder()
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    # The server calls itself: with the variables that lead to it, never with the user's own.
+    for variable in [name for name in os.environ if name.startswith("AWS_")]:
+        if variable != "AWS_CA_BUNDLE":
+            del os.environ[variable]
+    os.environ.update(environment.aws_variables())
+    os.environ.update(
+        BIND_HOST="127.0.0.1",
+        GATEWAY_PORT=str(environment.port()),
+        # Part of the label of this server's containers, by which docker_engine finds what is left of them.
+        MINISTACK_HOSTNAME=socket.gethostname(),
+        MINISTACK_ACCOUNT_ID=DEFAULT_ACCOUNT,
+        STATE_DIR=str(folder / "state"),
+        S3_DATA_DIR=str(folder / "s3"),
+        TMPDIR=str(temporary),
+        # Listeners of services that no template uses.
+        SFTP_ENABLED="0",
+        IOT_MTLS_ENABLED="0",
+    )
+
+
+def application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application: MiniStack, Application Auto Scaling, and the answer to "who are you"."""
+    from local import ministack  # noqa: PLC0415  # reads the variables that serve() sets
+    from local.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling  # noqa: PLC0415
+
+    inner = ministack.application()
+    scaling = ApplicationAutoScaling()
+    prefix = TARGET_PREFIX.encode()
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", []))
+        target = headers.get(b"x-amz-target", b"")
+        if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
+            await _send_json(send, 200, json.dumps(_identity() | {"stacks": ministack.live_stacks()}).encode())
+        elif scope["type"] == "http" and target.startswith(prefix):
+            operation = target.removeprefix(prefix).decode()
+            account, region = _account_and_region(headers.get(b"authorization", b""))
+            body = await _body(receive)
+            # In a thread, because it calls the embedded AWS back.
+            status, content = await asyncio.to_thread(scaling.answer, operation, account, region, body)
+            await _send_json(send, status, content)
+        else:
+            await inner(scope, receive, send)
+
+    return answer
+
+
+def _identity() -> dict[str, Any]:
+    return {"project": "spotfleet", "folder": str(environment.ROOT), "pid": os.getpid()}
+
+
+def _account_and_region(authorization: bytes) -> tuple[str, str]:
+    match = CREDENTIAL.search(authorization)
+    if not match:
+        return DEFAULT_ACCOUNT, "us-east-1"
+    key = match["key"].decode()
+    return key if ACCOUNT.match(key) else DEFAULT_ACCOUNT, match["region"].decode()
+
+
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _send_json(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/x-amz-json-1.1"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def find() -> dict[str, Any] | None:
+    """Return what the embedded AWS of this repository says about itself, or None when it does not run."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(environment.endpoint() + IDENTITY_PATH, timeout=5) as response:
+            identity: dict[str, Any] = json.load(response)
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(identity, dict) and identity.get("folder") == str(environment.ROOT)
+    return identity if ours else None
+
+
+def start() -> None:
+    """Start the embedded AWS in the background unless it runs, and wait until it answers.
+
+    Raises Failure when its port is in use, or when it does not come up.
+    """
+    if find():
+        say(f"The embedded AWS runs at {environment.endpoint()}.")
+        return
+    _require_free_port()
+    say(f"Starting the embedded AWS at {environment.endpoint()} (log: {environment.log_file()}).")
+    with environment.log_file().open("ab") as log:
+        process = subprocess.Popen(  # the command is ours
+            [sys.executable, "-m", "local", "serve"],
+            cwd=environment.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    came_up = wait_for(
+        lambda: find() is not None or process.poll() is not None, "starting the embedded AWS", START_SECONDS
+    )
+    if not came_up or process.poll() is not None:
+        raise Failure(f"The embedded AWS did not start: {last_lines(environment.log_file())}")
+
+
+def _require_free_port() -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", environment.port()))
+        except OSError as error:
+            raise Failure(
+                f"Port {environment.port()}, where the embedded AWS would listen, is not free ({error.strerror}): "
+                f"stop what uses it, or choose another port with {environment.PORT_VARIABLE}=4577."
+            ) from error
+
+
+def stop() -> bool:
+    """Stop the embedded AWS with all containers of its tasks; return whether it ran.
+
+    Raises Failure when it does not end.
+    """
+    identity = find()
+    if identity is None:
+        return False
+    pid = int(identity["pid"])
+    os.kill(pid, signal.SIGTERM)
+    if not wait_for(lambda: not _runs(pid), "stopping the embedded AWS", STOP_SECONDS):
+        raise Failure(f"The embedded AWS, process {pid}, does not end: kill -9 {pid}")
+    return True
+
+
+def _runs(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Copies of this project in which an end-to-end test may change anything, each with an embedded AWS of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+# Longer than any one command takes, so that a command that hangs fails its test.
+COMMAND_SECONDS = 300
+
+
+class Project:
+    """A copy of the project's files and the commands that its user runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in _output("git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.port = free_port()
+        self.variables = os.environ | {"LOCAL_AWS_PORT": str(self.port)}
+
+    @property
+    def container_label(self) -> str:
+        """The filter for `docker ps` that finds the containers of this project's embedded AWS."""
+        return f"label=ministack.instance={socket.gethostname()}:{self.port}"
+
+    def local(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m local`."""
+        return self.run(sys.executable, "-m", "local", *arguments, **variables)
+
+    def sceptre(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run plain `sceptre` with the variables that `python -m local env` prints, and nothing else of ours."""
+        sceptre = Path(sys.executable).with_name("sceptre")
+        script = f'eval "$({sys.executable} -m local env)" && exec {sceptre} "$@"'
+        return self.run("sh", "-c", script, "sh", *arguments, **variables)
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's folder and return its exit code and all that it printed, in `stdout`."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.variables | variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+
+    def status(self, environment: str = "dev") -> dict[str, Any]:
+        """Return what `python -m local status --json` prints."""
+        status: dict[str, Any] = json.loads(self.local("status", environment, "--json").stdout)
+        return status
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Edit a file of the project; `old` must be in it."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def leftovers(self) -> list[str]:
+        """List what is left of this project's containers, images and processes, and who listens on its port."""
+        containers = _output("docker", "ps", "-aq", "--filter", self.container_label).split()
+        found = [f"container {name}" for name in containers]
+        images = _output("docker", "images", "-q", "--filter", f"reference=localhost:{self.port}/*").split()
+        found += [f"image {name}" for name in images]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = (process / "cwd").resolve().is_relative_to(self.folder)
+                command = (process / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if ours:
+                found.append(f"process {process.name}: {command}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                found.append(f"a listener on port {self.port}")
+        return found
+
+
+def get(url: str) -> tuple[int, dict[str, str], str]:
+    """Return status, headers and body of what `url` answers."""
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # the URL of our own load balancer
+        return response.status, dict(response.headers), response.read().decode()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True).stdout

@@ -1,0 +1,293 @@
+"""What a user does, on the real thing: environments launched, changed, broken and deleted, with real containers."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import docker_engine
+from tests.projects import COMMAND_SECONDS, ROOT, Project, free_port, get
+
+pytestmark = pytest.mark.e2e
+
+LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def docker_engine_running() -> Iterator[None]:
+    """One engine for all tests; `up` and `down` then find it running and leave it."""
+    docker_engine.ensure()
+    yield
+    docker_engine.stop_if_ours()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose environment dev is up."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    yield project
+    deleted = project.local("down")
+    assert deleted.returncode == 0, deleted.stdout
+    assert project.leftovers() == []
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Project]:
+    """A project in which nothing has been launched."""
+    project = Project(tmp_path)
+    yield project
+    for environment in ("dev", "prod"):
+        project.local("down", environment)
+    assert project.leftovers() == []
+
+
+def stacks_in_good_state(project: Project, environment: str = "dev") -> set[str]:
+    stacks = project.status(environment)["stacks"]
+    good = {name for name, state in stacks.items() if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")}
+    return {name.removeprefix(f"spotfleet-{environment}-") for name in good}
+
+
+def test_the_service_answers_through_its_load_balancer(project: Project) -> None:
+    status = project.status()
+    assert stacks_in_good_state(project) == LAYERS
+    code, headers, body = get(status["url"])
+    assert (code, body) == (200, "<h1>HELLO WORLD</h1>")
+    assert headers["content-type"].startswith("text/html")
+    code, headers, body = get(status["url"] + "healthcheck")
+    assert (code, body) == (200, '"Healthy"')
+    assert headers["cache-control"] == "no-cache, no-store, must-revalidate"
+    assert (headers["pragma"], headers["expires"]) == ("no-cache", "0")
+
+
+def test_the_containers_are_real_and_run_as_the_task_definition_says(project: Project) -> None:
+    tasks = project.status()["tasks"]
+    assert len(tasks) == 2
+    assert {task["health"] for task in tasks} == {"healthy"}
+    ids = project.run("docker", "ps", "-q", "--filter", project.container_label).stdout.split()
+    assert len(ids) == 2
+    form = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Init}} {{.Config.User}} {{.HostConfig.Memory}} "
+    form += '{{(index (index .NetworkSettings.Ports "5000/tcp") 0).HostIp}}'
+    for container in ids:
+        settings = project.run("docker", "inspect", "--format", form, container).stdout.split()
+        assert settings == ["true", "true", "65532:65532", str(256 * 1024 * 1024), "127.0.0.1"]
+
+
+def test_machines_are_one_on_demand_and_the_rest_spot(project: Project) -> None:
+    kinds = sorted(machine["kind"] for machine in project.status()["machines"])
+    assert kinds[:1] == ["on-demand"]
+    assert set(kinds[1:]) <= {"spot"}
+
+
+def test_a_second_launch_changes_nothing(project: Project) -> None:
+    before = project.status()
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    assert "is in the repository already" in launched.stdout
+    assert "Building image" not in launched.stdout
+    assert project.status() == before
+
+
+@pytest.mark.parametrize("command", ["diff dev", "validate dev", "generate dev/vpc.yaml", "list outputs dev"])
+def test_plain_sceptre_commands_work(project: Project, command: str) -> None:
+    done = project.sceptre(*command.split())
+    assert done.returncode == 0, done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_text_status_fits_one_screen_and_names_everything(project: Project) -> None:
+    status = project.status()
+    text = project.local("status").stdout
+    for word in [*status["stacks"], status["image"], status["url"], *(machine["id"] for machine in status["machines"])]:
+        assert word in text
+    assert len(text.splitlines()) <= 40
+
+
+def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(project: Project) -> None:
+    before = project.status()
+    project.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    after = project.status()
+    assert after["image"] != before["image"]
+    assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
+
+    # Writing to /dev/full fails as on a disk without room.
+    project.replace("Dockerfile", "USER 65532", "RUN head -c 1 /dev/zero > /dev/full\nUSER 65532")
+    broken = project.local("up")
+    assert broken.returncode == 1
+    assert re.search(r"Building localhost:\S+ failed; the stack was not touched", broken.stdout)
+    assert "No space left on device" in broken.stdout
+    assert "Traceback" not in broken.stdout
+    project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", "")
+    assert project.status() == after
+    assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
+
+
+def test_production_goes_only_when_named(fresh: Project) -> None:
+    launched = fresh.local("up", "prod")
+    assert launched.returncode == 0, launched.stdout
+    assert stacks_in_good_state(fresh, "prod") == LAYERS
+    assert len({machine["zone"] for machine in fresh.status("prod")["machines"]}) >= 2
+
+    refused = fresh.sceptre("delete", "-y", "prod")
+    assert refused.returncode != 0
+    assert "prod is protected" in refused.stdout
+    assert "CONFIRM_DELETE=prod sceptre delete prod" in refused.stdout
+    assert stacks_in_good_state(fresh, "prod") == LAYERS
+
+    deleted = fresh.sceptre("delete", "-y", "prod", CONFIRM_DELETE="prod")
+    assert deleted.returncode == 0, deleted.stdout
+    assert fresh.status("prod")["stacks"] == {}
+
+
+def test_two_environments_live_side_by_side(fresh: Project) -> None:
+    (fresh.folder / "config/dev").rename(fresh.folder / "config/one")
+    fresh.run("cp", "-r", "config/one", "config/dev")
+    for environment in ("one", "dev"):
+        launched = fresh.local("up", environment)
+        assert launched.returncode == 0, launched.stdout
+    assert get(fresh.status("one")["url"])[0] == 200
+    deleted = fresh.local("down", "one")
+    assert deleted.returncode == 0
+    assert "keeps running" in deleted.stdout
+    assert get(fresh.status("dev")["url"])[0] == 200
+
+
+def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "up"],
+        cwd=fresh.folder,
+        env=fresh.variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as launch:
+        assert launch.stdout
+        for line in launch.stdout:
+            if "Building image" in line:
+                break
+        launch.send_signal(signal.SIGINT)
+        rest = launch.communicate(timeout=60)[0]
+    assert launch.returncode == 130
+    assert "Traceback" not in rest
+    assert "Interrupted" in rest
+    launched = fresh.local("up")
+    assert launched.returncode == 0, launched.stdout
+    assert stacks_in_good_state(fresh) == LAYERS
+
+
+def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
+    """Sceptre is killed while CloudFormation works on the service; CloudFormation goes on without it."""
+    assert fresh.local("up").returncode == 0
+    fresh.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "up"], cwd=fresh.folder, env=fresh.variables, text=True, stdout=subprocess.PIPE
+    ) as launch:
+        assert launch.stdout
+        for line in launch.stdout:
+            if "UPDATE_IN_PROGRESS" in line:
+                break
+        launch.send_signal(signal.SIGINT)
+        launch.communicate(timeout=60)
+    launched = fresh.sceptre("launch", "-y", "dev")
+    assert launched.returncode == 0, launched.stdout
+    assert stacks_in_good_state(fresh) == LAYERS
+    assert get(fresh.status()["url"])[2] == "<h1>HELLO AGAIN</h1>"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("vpc_cidr: 10.0.0.0/16", "", ["dev/", "vpc_cidr is missing: add it to config.yaml in the same folder"]),
+        ("vpc_cidr: 10.0.0.0/16", "vpc_cidr: 10.0.0.0/29", ["config/dev/config.yaml", "vpc_cidr", "10.0.0.0/29"]),
+        ("min_tasks: 2", "min_task: 2\nmin_tasks: 2", ["config/dev/config.yaml", "min_task", "min_tasks"]),
+        ("listener_priority: 100", "listener_priority: 0", ["config/dev/config.yaml", "listener_priority", "0"]),
+    ],
+)
+def test_a_wrong_setting_is_named_before_anything_changes(fresh: Project, old: str, new: str, words: list[str]) -> None:
+    fresh.replace("config/dev/config.yaml", old, new)
+    launched = fresh.local("up")
+    assert launched.returncode == 1
+    assert "Traceback" not in launched.stdout
+    for word in words:
+        assert word in launched.stdout
+    assert fresh.status()["stacks"] == {}
+
+
+def test_an_environment_that_does_not_exist_is_named(fresh: Project) -> None:
+    launched = fresh.local("up", "staging")
+    assert launched.returncode == 1
+    assert launched.stdout == "There is no environment 'staging' in config/. Environments: dev, prod.\n"
+    plain = fresh.sceptre("launch", "-y", "staging")
+    assert plain.returncode != 0
+    assert "Traceback" not in plain.stdout
+
+
+def test_a_port_in_use_is_named(fresh: Project) -> None:
+    with socket.create_server(("127.0.0.1", fresh.port)):
+        launched = fresh.local("up")
+    assert launched.returncode == 1
+    line = launched.stdout.splitlines()[-1]
+    assert f"Port {fresh.port}" in line
+    assert "LOCAL_AWS_PORT" in line
+
+
+def test_no_docker_engine_is_named(fresh: Project) -> None:
+    nowhere = "unix:///nonexistent/docker.sock"
+    launched = fresh.local("up", DOCKER_HOST=nowhere)
+    assert launched.returncode == 1
+    assert launched.stdout.splitlines()[-1].startswith(f"No Docker engine answers at DOCKER_HOST={nowhere}")
+
+
+def test_no_docker_engine_stops_a_plain_launch_before_the_service(project: Project) -> None:
+    before = project.status()
+    project.replace("service/requirements.txt", "# What runs", "# Changed. What runs")
+    launched = project.sceptre("launch", "-y", "dev", DOCKER_HOST="unix:///nonexistent/docker.sock")
+    project.replace("service/requirements.txt", "# Changed. What runs", "# What runs")
+    assert launched.returncode != 0
+    assert "No Docker engine answers: start Docker, then launch again." in launched.stdout
+    assert "Traceback" not in launched.stdout
+    assert project.status() == before
+
+
+def test_status_says_when_nothing_runs(fresh: Project) -> None:
+    shown = fresh.local("status")
+    assert shown.returncode == 1
+    assert "does not run" in shown.stdout
+    assert fresh.local("down").returncode == 0
+
+
+def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
+    """Every command of the README's first section, in a bare clone, where all set-up has to happen."""
+    clone = tmp_path / "spotfleet"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    section = (clone / "README.md").read_text().split("\n## ")[1]
+    commands = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
+    assert "make up" in commands
+    assert "make down" in commands
+    variables = os.environ | {"LOCAL_AWS_PORT": str(free_port())}
+    printed = {}
+    for command in commands:
+        started = time.monotonic()
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=clone,
+            env=variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command} ({time.monotonic() - started:.0f} s)\n{done.stdout}"
+        printed[command] = done.stdout
+    assert "<h1>HELLO WORLD</h1>" in printed["make up"]

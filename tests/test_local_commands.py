@@ -1,0 +1,419 @@
+"""The commands around the embedded AWS: what they say and return when something is not as it should be."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import __main__ as cli
+from local import base_image, console, docker_engine, environment, server, status
+from local.aws import api_parameters, client
+from local.cloudformation_types import Owner, Service
+from local.console import Failure
+
+Captured = pytest.CaptureFixture[str]
+
+
+@contextmanager
+def listener() -> Iterator[int]:
+    """Occupy a port on loopback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def free_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
+    """Point the commands to a port where nothing listens, and to a state folder of their own."""
+    with listener() as port:
+        pass
+    monkeypatch.setenv("LOCAL_AWS_PORT", str(port))
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    return port
+
+
+def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run python -m local."""
+    command = [sys.executable, "-m", "local", *arguments]
+    return subprocess.run(
+        command, cwd=environment.ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status"])
+def test_unknown_environment_names_those_that_exist(command: str) -> None:
+    result = run(command, "nowhere")
+    assert result.returncode == 1
+    assert result.stderr == "There is no environment 'nowhere' in config/. Environments: dev, prod.\n"
+
+
+def test_status_without_embedded_aws(free_port: int) -> None:
+    result = run("status", LOCAL_AWS_PORT=str(free_port))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert f"The embedded AWS does not run at http://127.0.0.1:{free_port}" in result.stderr
+
+
+def test_down_without_embedded_aws_is_no_error(free_port: int) -> None:
+    result = run("down", LOCAL_AWS_PORT=str(free_port), DOCKER_HOST="unix:///nonexistent.sock")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "The embedded AWS does not run.\n"
+
+
+@pytest.mark.parametrize("value", ["http", "0", "65536", "-1"])
+def test_port_that_is_none(value: str) -> None:
+    result = run("status", LOCAL_AWS_PORT=value)
+    assert result.returncode == 1
+    assert result.stderr == f"LOCAL_AWS_PORT is {value!r}: give a port number from 1 to 65535.\n"
+
+
+def test_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as port:
+        monkeypatch.setenv("LOCAL_AWS_PORT", str(port))
+        with pytest.raises(Failure, match=f"Port {port}, .* is not free .*LOCAL_AWS_PORT="):
+            server.serve()
+
+
+def test_env_leads_to_the_embedded_aws_only(free_port: int) -> None:
+    result = run("env", LOCAL_AWS_PORT=str(free_port), AWS_PROFILE="real", NO_PROXY="a.example")
+    lines = result.stdout.splitlines()
+    assert "unset AWS_PROFILE" in lines
+    assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{free_port}" in lines
+    assert "export AWS_CONFIG_FILE=/dev/null" in lines
+    assert "export NO_PROXY=a.example,127.0.0.1,localhost" in lines
+
+
+def test_subprocesses_never_see_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment.REAL_ACCOUNT_VARIABLES:
+        monkeypatch.setenv(name, "real")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", "https://ecs.example")
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/bundle.pem")
+    variables = environment.subprocess_environment()
+    assert not set(environment.REAL_ACCOUNT_VARIABLES) & variables.keys()
+    assert "AWS_ENDPOINT_URL_ECS" not in variables
+    assert variables["AWS_CA_BUNDLE"] == "/bundle.pem"
+    assert variables["AWS_ACCESS_KEY_ID"] == "local"
+
+
+def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "of", interrupted)
+    monkeypatch.setattr(sys, "argv", ["local", "status"])
+    assert cli.main() == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_only_one_command_at_a_time(tmp_path: Path) -> None:
+    with console.only_one(tmp_path / "lock"), pytest.raises(Failure, match="is running here"):  # noqa: SIM117
+        with console.only_one(tmp_path / "lock"):
+            pass
+    with console.only_one(tmp_path / "lock"):
+        pass
+
+
+def test_a_silent_command_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(console, "QUIET", 0.1)
+    code = console.run(
+        [sys.executable, "-c", "import time; print('a'); time.sleep(0.5); print('b'); exit(3)"], "waiting"
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 3
+    assert (lines[0], lines[-1]) == ("a", "b")
+    assert "... still waiting (0 s)" in lines
+
+
+def test_a_command_that_is_not_there() -> None:
+    with pytest.raises(Failure, match="Cannot run no-such-command: No such file"):
+        console.run(["no-such-command"], "trying")
+
+
+def test_wait_for_gives_up(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(console, "QUIET", 0.1)
+    monkeypatch.setattr(console, "POLL", 0.01)
+    assert console.wait_for(lambda: False, "hoping", 0.3) is False
+    assert "... still hoping (0 s)" in capsys.readouterr().out
+    assert console.wait_for(lambda: True, "hoping", 0) is True
+
+
+# --- Docker engine
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_no_engine_and_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    with pytest.raises(Failure, match="No Docker engine answers: install and start one with: sudo apt-get install"):
+        docker_engine.ensure()
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_no_engine_at_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(Failure, match=r"No Docker engine answers at DOCKER_HOST=tcp://127\.0\.0\.1:1"):
+        docker_engine.ensure()
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_root_installs_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def remember(command: list[str], *_rest: object) -> int:
+        commands.append(command)
+        return 100 if "install" in command else 0
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    monkeypatch.setattr(console, "run", remember)
+    with pytest.raises(Failure, match=r"apt-get could not install docker\.io"):
+        docker_engine.ensure()
+    assert [command[1] for command in commands] == ["update", "install"]
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no Docker engine answer."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(docker_engine, "answers", lambda: False)
+
+
+def test_engine_of_somebody_else_is_never_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(docker_engine, "PID_FILE", tmp_path / "dockerd.pid")
+    assert docker_engine.stop_if_ours() is False
+    # The number belongs to another process by now: this one.
+    docker_engine.PID_FILE.write_text(str(os.getpid()))
+    assert docker_engine.stop_if_ours() is False
+    assert not docker_engine.PID_FILE.exists()
+
+
+# --- Base image
+
+
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("public.ecr.aws/docker/library/python:3.13", "public.ecr.aws"),
+        ("localhost:5001/base:1", "localhost:5001"),
+        ("localhost/base", "localhost"),
+        ("library/python:3.13", "registry-1.docker.io"),
+        ("python:3.13", "registry-1.docker.io"),
+    ],
+)
+def test_registry_of_an_image(image: str, registry: str) -> None:
+    assert base_image.registry_of(image) == registry
+
+
+def test_registry_that_cannot_be_reached() -> None:
+    with listener() as port:
+        pass
+    assert base_image.registry_answers(f"127.0.0.1:{port}") is False
+    assert base_image.registry_answers("registry.invalid") is False
+
+
+def test_base_image_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASE_IMAGE", "mine:1")
+    assert base_image.choose("dev") == "mine:1"
+
+
+def test_base_image_in_the_cache_is_used_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BASE_IMAGE", raising=False)
+    configured = environment.setting("dev", "base_image")
+    monkeypatch.setattr(base_image, "_in_docker_cache", lambda image: image == configured)
+    monkeypatch.setattr(base_image, "registry_answers", lambda _host: False)
+    assert base_image.choose("dev") is None
+
+
+def test_base_image_is_built_once_where_no_registry_is(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    built: list[str] = []
+    monkeypatch.delenv("BASE_IMAGE", raising=False)
+    monkeypatch.setattr(base_image, "_in_docker_cache", lambda image: image in built)
+    monkeypatch.setattr(base_image, "registry_answers", lambda _host: False)
+    monkeypatch.setattr(base_image, "_codename", lambda _registry: "bookworm")
+    monkeypatch.setattr(base_image, "_build", lambda image, *_rest: built.append(image))
+    assert base_image.choose("dev") == "spotfleet-base:bookworm"
+    assert base_image.choose("dev") == "spotfleet-base:bookworm"
+    assert built == ["spotfleet-base:bookworm"]
+    assert "cannot be reached: using spotfleet-base:bookworm" in capsys.readouterr().out
+
+
+def test_no_base_image_without_debian(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    with pytest.raises(Failure, match="only Debian and Ubuntu can build a base image"):
+        base_image._codename("public.ecr.aws")
+
+
+def test_failed_build_leaves_no_archive(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    def fill_disk(command: list[str], *_rest: object) -> int:
+        Path(command[-2]).write_text("half an archive")
+        return 1
+
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(console, "run", fill_disk)
+    with pytest.raises(Failure, match="mmdebstrap could not build spotfleet-base:bookworm"):
+        base_image._build("spotfleet-base:bookworm", "public.ecr.aws", "x86_64")
+    assert list((environment.STATE / str(free_port)).glob("*.tar")) == []
+
+
+def test_base_image_for_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(Failure, match="a base image for arm64 cannot be built on x86_64"):
+        base_image._build("spotfleet-base:bookworm", "public.ecr.aws", "arm64")
+
+
+def test_package_sources_are_those_of_the_release(tmp_path: Path) -> None:
+    folder = tmp_path / "sources.list.d"
+    folder.mkdir()
+    (tmp_path / "sources.list").write_text(
+        "# deb http://old.example bookworm main\n"
+        "deb [arch=amd64] http://mirror.example/debian bookworm main contrib\n"
+        "deb-src http://mirror.example/debian bookworm main\n"
+    )
+    (folder / "other.list").write_text("deb https://tools.example/apt tools-bookworm main\n")
+    (folder / "debian.sources").write_text(
+        "Types: deb deb-src\nURIs: http://mirror.example/debian\nSuites: bookworm-updates trixie\n"
+        "Components: main\nSigned-By: /usr/share/keyrings/debian.gpg\n\n"
+        "Types: deb\nEnabled: no\nURIs: http://off.example\nSuites: bookworm\nComponents: main\n"
+    )
+    assert base_image.package_sources(tmp_path, "bookworm") == [
+        "deb [arch=amd64] http://mirror.example/debian bookworm main contrib",
+        "deb [signed-by=/usr/share/keyrings/debian.gpg] http://mirror.example/debian bookworm-updates main",
+    ]
+
+
+# --- Settings, parameters, status
+
+
+def test_setting_is_read_from_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASE_IMAGE", "mine:1")
+    assert environment.setting("dev", "base_image") == "mine:1"
+    assert environment.setting("dev", "project_code") == "spotfleet"
+    assert environment.setting("dev", "no_such_key") is None
+
+
+def test_layers_are_the_stack_files() -> None:
+    assert environment.layers("dev") == ["cluster", "load-balancer", "machines", "service", "vpc"]
+
+
+def test_stacks_of_an_environment() -> None:
+    names = ("spotfleet-dev-vpc", "spotfleet-dev-load-balancer", "spotfleet-prod-vpc", "spotfleet-dev-other")
+    identity = {"stacks": [{"name": name, "region": "eu-west-1"} for name in names]}
+    assert status.stack_names("dev", identity) == {
+        "spotfleet-dev-vpc": "eu-west-1",
+        "spotfleet-dev-load-balancer": "eu-west-1",
+    }
+
+
+def test_properties_get_the_type_of_the_api() -> None:
+    ecs = client("ecs", "eu-west-1")
+    properties = {"ServiceName": "s", "DesiredCount": "2", "EnableECSManagedTags": "true", "NotThere": 1}
+    assert api_parameters(ecs, "CreateService", properties) == {
+        "serviceName": "s",
+        "desiredCount": 2,
+        "enableECSManagedTags": True,
+    }
+
+
+def test_generated_names_fit_and_differ() -> None:
+    owner = Owner("s" * 300, "Service")
+    assert len(owner.generated_name()) == 255
+    assert owner.generated_name() != owner.generated_name()
+
+
+@pytest.mark.parametrize(
+    ("matcher", "code", "healthy"), [("200", 200, True), ("200-299", 204, True), ("200,202", 404, False)]
+)
+def test_matcher_of_a_health_check(matcher: str, code: int, healthy: bool) -> None:
+    assert status.matches(matcher, code) is healthy
+
+
+def complete_status() -> status.Status:
+    """Return the status of an environment in which all is well."""
+    current = status.Status("dev", url="http://127.0.0.1:4566/_alb/lb/", image="web:1", desired_tasks=1)
+    current.stacks = {f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in environment.layers("dev")}
+    current.tasks = [status.Task("t", "RUNNING", "healthy", "127.0.0.1:32768", "web:1")]
+    current.machines = [status.Machine("i-1", "eu-west-1a", "InService", "t3.micro", "spot")]
+    return current
+
+
+def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(status, "of", lambda _name: complete_status())
+    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {"url", "stacks", "image", "tasks", "machines"} <= answer.keys()
+    assert answer["stacks"]["spotfleet-dev-vpc"] == "CREATE_COMPLETE"
+    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
+    text = capsys.readouterr().out
+    for word in ("spotfleet-dev-vpc", "web:1", "spot", "healthy", "http://127.0.0.1:4566/_alb/lb/"):
+        assert word in text
+    assert len(text.splitlines()) < 24
+
+
+@pytest.mark.parametrize("change", ["stack", "task"])
+def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    current = complete_status()
+    if change == "stack":
+        current.stacks["spotfleet-dev-vpc"] = "ROLLBACK_COMPLETE"
+    else:
+        current.tasks[0].health = "answers 503"
+    monkeypatch.setattr(status, "of", lambda _name: current)
+    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 1
+
+
+# --- A service that does not get steady
+
+
+class FakeEcs:
+    """Answers the listing of stopped tasks."""
+
+    def get_paginator(self, _operation: str) -> "FakeEcs":
+        """Return itself."""
+        return self
+
+    def paginate(self, **_parameters: str) -> list[dict[str, Any]]:
+        """Return one page."""
+        return [{"taskArns": ["arn:1", "arn:2"]}]
+
+    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
+        """Return two stopped tasks."""
+        first = {"stoppedAt": 1, "stoppedReason": "first", "containers": []}
+        last = {"stoppedAt": 2, "stoppedReason": "Essential container exited", "containers": [{"exitCode": 3}]}
+        return {"tasks": [last, first]}
+
+
+def described_service(**deployment: str) -> dict[str, Any]:
+    """Return a service with one deployment."""
+    only = {"id": "d", "status": "PRIMARY", "rolloutState": "COMPLETED", **deployment}
+    return {"serviceName": "s", "clusterArn": "c", "runningCount": 1, "desiredCount": 1, "deployments": [only]}
+
+
+def test_completed_deployment_is_steady() -> None:
+    assert Service._steady(FakeEcs(), described_service(), "d") is True
+    assert Service._steady(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), "d") is False
+    assert Service._steady(FakeEcs(), {**described_service(), "runningCount": 0}, "d") is False
+
+
+@pytest.mark.parametrize("deployment", [{"rolloutState": "FAILED"}, {"status": "ACTIVE"}, {"id": "another"}])
+def test_failed_deployment_tells_why_the_last_task_stopped(deployment: dict[str, str]) -> None:
+    service = described_service(**deployment)
+    with pytest.raises(ValueError, match=r"Last task stopped: Essential container exited \(exit code 3\)"):
+        Service._steady(FakeEcs(), service, "d")
+
+
+def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.cloudformation_types.STEADY_SECONDS", -1)
+    with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
+        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"))

@@ -1,0 +1,831 @@
+"""The embedded AWS, run without Docker: what it adds to MiniStack, seen through the public APIs."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, WaiterError
+
+from local import environment
+
+REGION = "eu-west-1"
+ACCOUNT = "000000000000"
+SERVER_SECONDS = 20
+
+
+class Cloud:
+    """The embedded AWS and the stacks of a test."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self._clients: dict[tuple[str, str], Any] = {}
+        self.port = port
+        self.pid = pid
+        self.url = f"http://127.0.0.1:{port}"
+
+    def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+        """Return a client of it."""
+        if (service, region) not in self._clients:
+            session = boto3.Session(region_name=region)
+            config = Config(retries={"max_attempts": 1}, proxies={})
+            made = session.client(service, endpoint_url=self.url, config=config)  # type: ignore[call-overload]
+            self._clients[service, region] = made
+        return self._clients[service, region]
+
+    def create(self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, str]:
+        """Create a stack and return its outputs."""
+        self.client("cloudformation").create_stack(StackName=name, TemplateBody=template(resources, outputs))
+        return self._finished(name, "stack_create_complete")
+
+    def update(self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, str]:
+        """Update a stack and return its outputs."""
+        self.client("cloudformation").update_stack(StackName=name, TemplateBody=template(resources, outputs))
+        return self._finished(name, "stack_update_complete")
+
+    def delete(self, name: str) -> None:
+        """Delete a stack."""
+        self.client("cloudformation").delete_stack(StackName=name)
+        self._wait(name, "stack_delete_complete")
+
+    def _finished(self, name: str, waiter: str) -> dict[str, str]:
+        self._wait(name, waiter)
+        stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def _wait(self, name: str, waiter: str) -> None:
+        cloudformation = self.client("cloudformation")
+        try:
+            cloudformation.get_waiter(waiter).wait(StackName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 200})
+        except WaiterError as error:
+            raise AssertionError(f"{error}: {self.reasons(name)}") from error
+
+    def reasons(self, name: str) -> list[str]:
+        """Return why resources of a stack failed."""
+        events = self.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
+        return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("_FAILED")]
+
+
+def template(resources: dict[str, Any], outputs: dict[str, Any] | None) -> str:
+    """Return a template; `outputs` maps names to values."""
+    values = {name: {"Value": value} for name, value in (outputs or {}).items()}
+    return json.dumps({"Resources": resources, "Outputs": values} if values else {"Resources": resources})
+
+
+def get(logical_id: str, attribute: str) -> dict[str, Any]:
+    """Return Fn::GetAtt."""
+    return {"Fn::GetAtt": [logical_id, attribute]}
+
+
+def ref(logical_id: str) -> dict[str, str]:
+    """Return Ref."""
+    return {"Ref": logical_id}
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Run the embedded AWS on a free port, without a Docker engine."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("server") / "log"
+    variables = os.environ | {"LOCAL_AWS_PORT": str(port), "DOCKER_HOST": "unix:///nonexistent.sock"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local", "serve"], cwd=environment.ROOT, env=variables, stdout=output, stderr=output
+        )
+    try:
+        started = Cloud(port, process.pid)
+        wait_until_it_answers(started, process, log)
+        yield started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=SERVER_SECONDS)
+        for file in sorted((environment.STATE / str(port)).rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        (environment.STATE / str(port)).rmdir()
+
+
+def wait_until_it_answers(cloud: Cloud, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait for the server, and fail with its log when it ends instead."""
+    deadline = time.monotonic() + SERVER_SECONDS
+    while True:
+        try:
+            identity(cloud)
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        else:
+            return
+
+
+def identity(cloud: Cloud) -> dict[str, Any]:
+    """Return what the server says about itself."""
+    with urllib.request.urlopen(f"{cloud.url}/_spotfleet", timeout=2) as response:  # noqa: S310  # ours
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+NETWORK = {
+    "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+    "SubnetA": {
+        "Type": "AWS::EC2::Subnet",
+        "Properties": {"VpcId": ref("Vpc"), "CidrBlock": "10.0.0.0/24", "AvailabilityZone": "eu-west-1a"},
+    },
+    "SubnetB": {
+        "Type": "AWS::EC2::Subnet",
+        "Properties": {"VpcId": ref("Vpc"), "CidrBlock": "10.0.1.0/24", "AvailabilityZone": "eu-west-1b"},
+    },
+}
+
+
+def test_it_listens_on_loopback_only(cloud: Cloud) -> None:
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    port = f"{cloud.port:04X}"
+    addresses = [entry[1] for entry in listening if entry[1].endswith(f":{port}") and entry[3] == "0A"]
+    assert addresses == [f"0100007F:{port}"]
+    ipv6 = Path("/proc/net/tcp6").read_text() if Path("/proc/net/tcp6").exists() else ""
+    assert f":{port} " not in ipv6
+
+
+def test_it_says_who_it_is_and_which_stacks_it_has(cloud: Cloud) -> None:
+    cloud.create("who", {"Vpc": NETWORK["Vpc"]})
+    answer = identity(cloud)
+    assert (answer["folder"], answer["pid"]) == (str(environment.ROOT), cloud.pid)
+    assert {"name": "who", "region": REGION} in answer["stacks"]
+    cloud.delete("who")
+    assert "who" not in [stack["name"] for stack in identity(cloud)["stacks"]]
+
+
+def test_every_type_of_the_templates_is_known(cloud: Cloud) -> None:
+    texts = [path.read_text() for path in Path(environment.ROOT, "templates").glob("*.j2")]
+    types = {name for text in texts for name in re.findall(r"^ +Type: (AWS::\w+::\w+)$", text, re.MULTILINE)}
+    types -= {"AWS::EC2::VPC::Id"}
+    assert "AWS::ECS::Service" in types
+    resources = {f"R{number}": {"Type": name} for number, name in enumerate(sorted(types))}
+    cloud.client("cloudformation").validate_template(TemplateBody=template(resources, None))
+
+
+def test_unknown_type_is_refused(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="Unrecognized resource types"):
+        cloud.client("cloudformation").validate_template(TemplateBody=template({"A": {"Type": "AWS::No::Such"}}, None))
+
+
+def test_vpc_tells_its_network(cloud: Cloud) -> None:
+    outputs = cloud.create("cidr", {"Vpc": NETWORK["Vpc"]}, {"Cidr": get("Vpc", "CidrBlock")})
+    assert outputs == {"Cidr": "10.0.0.0/16"}
+    cloud.delete("cidr")
+
+
+def test_stack_names_its_notification_topics(cloud: Cloud) -> None:
+    cloud.create("topics", {"Vpc": NETWORK["Vpc"]})
+    stacks = cloud.client("cloudformation").describe_stacks(StackName="topics")["Stacks"]
+    assert stacks[0]["NotificationARNs"] == []
+    cloud.delete("topics")
+
+
+def test_elastic_ip_and_nat_gateway(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    resources: dict[str, Any] = {
+        **NETWORK,
+        "Address": {"Type": "AWS::EC2::EIP", "Properties": {"Domain": "vpc", "Tags": [{"Key": "Name", "Value": "a"}]}},
+        "Nat": {
+            "Type": "AWS::EC2::NatGateway",
+            "Properties": {"SubnetId": ref("SubnetA"), "AllocationId": get("Address", "AllocationId")},
+        },
+    }
+    outputs = {
+        "Ip": ref("Address"),
+        "Allocation": get("Address", "AllocationId"),
+        "Nat": ref("Nat"),
+        "NatId": get("Nat", "NatGatewayId"),
+        "Subnet": ref("SubnetA"),
+    }
+    made = cloud.create("nat", resources, outputs)
+    assert made["Nat"] == made["NatId"]
+
+    def address() -> dict[str, Any]:
+        found: dict[str, Any] = ec2.describe_addresses(AllocationIds=[made["Allocation"]])["Addresses"][0]
+        return found
+
+    def gateway() -> dict[str, Any]:
+        found: dict[str, Any] = ec2.describe_nat_gateways(NatGatewayIds=[made["Nat"]])["NatGateways"][0]
+        return found
+
+    assert address()["PublicIp"] == made["Ip"]
+    assert {"Key": "Name", "Value": "a"} in address()["Tags"]
+    assert (gateway()["State"], gateway()["SubnetId"]) == ("available", made["Subnet"])
+
+    resources["Address"]["Properties"]["Tags"][0]["Value"] = "b"
+    resources["Nat"]["Properties"]["Tags"] = [{"Key": "Name", "Value": "n"}]
+    assert cloud.update("nat", resources, outputs) == made
+    assert {"Key": "Name", "Value": "b"} in address()["Tags"]
+    assert {"Key": "Name", "Value": "n"} in gateway()["Tags"]
+
+    resources["Nat"]["Properties"]["SubnetId"] = ref("SubnetB")
+    moved = cloud.update("nat", resources, outputs)
+    assert moved["Nat"] != made["Nat"]
+    assert gateway()["State"] == "deleted"
+
+    cloud.delete("nat")
+    assert all(item["PublicIp"] != made["Ip"] for item in ec2.describe_addresses()["Addresses"])
+    assert ec2.describe_nat_gateways(NatGatewayIds=[moved["Nat"]])["NatGateways"][0]["State"] == "deleted"
+
+
+def test_deletion_of_what_is_gone_succeeds(cloud: Cloud) -> None:
+    outputs = {"Allocation": get("Address", "AllocationId")}
+    made = cloud.create("gone", {"Address": {"Type": "AWS::EC2::EIP"}}, outputs)
+    cloud.client("ec2").release_address(AllocationId=made["Allocation"])
+    cloud.delete("gone")
+
+
+def test_security_group_rules(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    group = {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "g", "VpcId": ref("Vpc")}}
+    resources: dict[str, Any] = {
+        **NETWORK,
+        "Front": group,
+        "Back": group,
+        "In": {
+            "Type": "AWS::EC2::SecurityGroupIngress",
+            "Properties": {
+                "GroupId": ref("Back"),
+                "SourceSecurityGroupId": ref("Front"),
+                "IpProtocol": "tcp",
+                "FromPort": "32768",
+                "ToPort": 65535,
+                "Description": "tasks",
+            },
+        },
+        "Out": {
+            "Type": "AWS::EC2::SecurityGroupEgress",
+            "Properties": {
+                "GroupId": ref("Back"),
+                "CidrIp": "10.0.0.0/16",
+                "IpProtocol": "tcp",
+                "FromPort": 443,
+                "ToPort": 443,
+            },
+        },
+    }
+    outputs = {"In": ref("In"), "InId": get("In", "Id"), "Out": ref("Out"), "Front": ref("Front"), "Back": ref("Back")}
+    made = cloud.create("rules", resources, outputs)
+    assert made["In"] == made["InId"]
+
+    def rules() -> dict[str, dict[str, Any]]:
+        filters = [{"Name": "group-id", "Values": [made["Back"]]}]
+        found = ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+        return {rule["SecurityGroupRuleId"]: rule for rule in found}
+
+    inward = rules()[made["In"]]
+    assert (inward["FromPort"], inward["ToPort"], inward["Description"]) == (32768, 65535, "tasks")
+    assert inward["ReferencedGroupInfo"]["GroupId"] == made["Front"]
+    assert rules()[made["Out"]]["IsEgress"] is True
+
+    resources["In"]["Properties"]["Description"] = "tasks of the service"
+    assert cloud.update("rules", resources, outputs)["In"] == made["In"]
+    assert rules()[made["In"]]["Description"] == "tasks of the service"
+
+    resources["In"]["Properties"]["ToPort"] = 60999
+    changed = cloud.update("rules", resources, outputs)
+    assert made["In"] not in rules()
+    assert rules()[changed["In"]]["ToPort"] == 60999
+    cloud.delete("rules")
+    assert rules() == {}
+
+
+def test_flow_log(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    properties: dict[str, Any] = {
+        "ResourceId": ref("Vpc"),
+        "ResourceType": "VPC",
+        "TrafficType": "REJECT",
+        "LogDestinationType": "s3",
+        "LogDestination": "arn:aws:s3:::logs",
+        "Tags": [{"Key": "Name", "Value": "log"}],
+    }
+    resources = {**NETWORK, "Log": {"Type": "AWS::EC2::FlowLog", "Properties": properties}}
+    outputs = {"Log": ref("Log"), "Id": get("Log", "Id")}
+    made = cloud.create("flow", resources, outputs)
+    assert made["Log"] == made["Id"]
+    log = ec2.describe_flow_logs(FlowLogIds=[made["Log"]])["FlowLogs"][0]
+    assert log["TrafficType"] == "REJECT"
+    assert {"Key": "Name", "Value": "log"} in log["Tags"]
+    properties["TrafficType"] = "ALL"
+    changed = cloud.update("flow", resources, outputs)
+    assert [item["FlowLogId"] for item in ec2.describe_flow_logs()["FlowLogs"]] == [changed["Log"]]
+    cloud.delete("flow")
+    assert ec2.describe_flow_logs()["FlowLogs"] == []
+
+
+GROUP: dict[str, Any] = {
+    **NETWORK,
+    "Template": {
+        "Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": {"ImageId": "ami-0ec5a12023aaa6464", "InstanceType": "t4g.micro"}},
+    },
+    "Group": {
+        "Type": "AWS::AutoScaling::AutoScalingGroup",
+        "Properties": {
+            "MinSize": "3",
+            "MaxSize": "4",
+            "VPCZoneIdentifier": [ref("SubnetA"), ref("SubnetB")],
+            "Tags": [{"Key": "Name", "Value": "machine", "PropagateAtLaunch": True}],
+            "MixedInstancesPolicy": {
+                "InstancesDistribution": {"OnDemandBaseCapacity": 1, "OnDemandPercentageAboveBaseCapacity": 0},
+                "LaunchTemplate": {
+                    "LaunchTemplateSpecification": {
+                        "LaunchTemplateId": ref("Template"),
+                        "Version": get("Template", "LatestVersionNumber"),
+                    },
+                    "Overrides": [{"InstanceType": "t4g.micro"}, {"InstanceType": "t4g.small"}],
+                },
+            },
+        },
+    },
+}
+
+
+def changed(resources: dict[str, Any], logical_id: str, **properties: object) -> dict[str, Any]:
+    """Return resources in which one has other properties."""
+    resource = resources[logical_id]
+    return {**resources, logical_id: {**resource, "Properties": {**resource["Properties"], **properties}}}
+
+
+def test_auto_scaling_group_has_machines(cloud: Cloud) -> None:
+    autoscaling, ec2 = cloud.client("autoscaling"), cloud.client("ec2")
+    name = cloud.create("group", GROUP, {"Name": ref("Group")})["Name"]
+
+    def group() -> dict[str, Any]:
+        found: dict[str, Any] = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        described: dict[str, Any] = found["AutoScalingGroups"][0]
+        return described
+
+    def machines() -> list[dict[str, Any]]:
+        ids = [instance["InstanceId"] for instance in group()["Instances"]]
+        reservations = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        found = {item["InstanceId"]: item for reservation in reservations for item in reservation["Instances"]}
+        return [found[instance_id] for instance_id in ids]
+
+    distribution = group()["MixedInstancesPolicy"]["InstancesDistribution"]
+    assert (distribution["OnDemandBaseCapacity"], distribution["OnDemandPercentageAboveBaseCapacity"]) == (1, 0)
+    assert group()["DesiredCapacity"] == 3
+    assert group()["AvailabilityZones"] == ["eu-west-1a", "eu-west-1b"]
+    assert [item["AvailabilityZone"] for item in group()["Instances"]] == ["eu-west-1a", "eu-west-1b", "eu-west-1a"]
+    assert [machine.get("InstanceLifecycle", "on-demand") for machine in machines()] == ["on-demand", "spot", "spot"]
+    assert {item["InstanceType"] for item in group()["Instances"]} == {"t4g.micro", "t4g.small"}
+    assert {machine["Architecture"] for machine in machines()} == {"arm64"}
+    assert {"Key": "Name", "Value": "machine"} in machines()[0]["Tags"]
+    shown = autoscaling.describe_auto_scaling_instances()["AutoScalingInstances"]
+    assert [item["InstanceType"] for item in shown] == [item["InstanceType"] for item in group()["Instances"]]
+
+    autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=4)
+    assert len(group()["Instances"]) == 4
+    cloud.update("group", changed(GROUP, "Group", MaxSize="6"), {"Name": ref("Group")})
+    assert (group()["MaxSize"], group()["DesiredCapacity"]) == (6, 4)
+    ids = [machine["InstanceId"] for machine in machines()]
+    cloud.delete("group")
+    reservations = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+    assert {item["State"]["Name"] for reservation in reservations for item in reservation["Instances"]} == {
+        "terminated"
+    }
+
+
+SERVICE: dict[str, Any] = {
+    **GROUP,
+    "Cluster": {"Type": "AWS::ECS::Cluster"},
+    "Provider": {
+        "Type": "AWS::ECS::CapacityProvider",
+        "Properties": {
+            "AutoScalingGroupProvider": {
+                "AutoScalingGroupArn": ref("Group"),
+                "ManagedDraining": "ENABLED",
+                "ManagedScaling": {"Status": "ENABLED", "TargetCapacity": "80"},
+                "ManagedTerminationProtection": "DISABLED",
+            }
+        },
+    },
+    "Association": {
+        "Type": "AWS::ECS::ClusterCapacityProviderAssociations",
+        "Properties": {
+            "Cluster": ref("Cluster"),
+            "CapacityProviders": [ref("Provider")],
+            "DefaultCapacityProviderStrategy": [{"CapacityProvider": ref("Provider"), "Weight": 1}],
+        },
+    },
+    "Tasks": {
+        "Type": "AWS::ECS::TaskDefinition",
+        "Properties": {
+            "Cpu": "256",
+            "RuntimePlatform": {"CpuArchitecture": "X86_64"},
+            "Volumes": [{"Name": "scratch"}],
+            "ContainerDefinitions": [
+                {
+                    "Name": "web",
+                    "Image": "web:1",
+                    "Memory": "256",
+                    "ReadonlyRootFilesystem": "true",
+                    "LinuxParameters": {"InitProcessEnabled": True},
+                    "PortMappings": [{"ContainerPort": "5000", "HostPort": 0}],
+                    "LogConfiguration": {"LogDriver": "awslogs", "Options": {"awslogs-group": "Web"}},
+                }
+            ],
+        },
+    },
+    "Service": {
+        "Type": "AWS::ECS::Service",
+        "DependsOn": "Association",
+        "Properties": {
+            "Cluster": ref("Cluster"),
+            "TaskDefinition": ref("Tasks"),
+            "CapacityProviderStrategy": [{"CapacityProvider": ref("Provider"), "Weight": 1}],
+            "PlacementStrategies": [{"Type": "spread", "Field": "attribute:ecs.availability-zone"}],
+            "HealthCheckGracePeriodSeconds": "30",
+            "EnableECSManagedTags": "true",
+            "PropagateTags": "SERVICE",
+        },
+    },
+}
+SERVICE_OUTPUTS = {
+    "Cluster": ref("Cluster"),
+    "Provider": ref("Provider"),
+    "Tasks": ref("Tasks"),
+    "Service": ref("Service"),
+    "Name": get("Service", "Name"),
+}
+
+
+def test_capacity_provider_and_its_association(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    names = ("Cluster", "Provider", "Association", *GROUP)
+    resources = {name: SERVICE[name] for name in names}
+    outputs = {"Cluster": ref("Cluster"), "Provider": ref("Provider"), "Association": ref("Association")}
+    made = cloud.create("capacity", resources, outputs)
+    assert made["Association"] == made["Cluster"]
+
+    def provider() -> dict[str, Any]:
+        found = ecs.describe_capacity_providers(capacityProviders=[made["Provider"]])["capacityProviders"]
+        assert len(found) == 1
+        described: dict[str, Any] = found[0]["autoScalingGroupProvider"]
+        return described
+
+    assert provider()["autoScalingGroupArn"].startswith("arn:aws:autoscaling:")
+    assert provider()["managedScaling"]["targetCapacity"] == 80
+    assert provider()["managedDraining"] == "ENABLED"
+    cluster = ecs.describe_clusters(clusters=[made["Cluster"]])["clusters"][0]
+    assert cluster["capacityProviders"] == [made["Provider"]]
+    assert cluster["defaultCapacityProviderStrategy"][0]["weight"] == 1
+
+    group = SERVICE["Provider"]["Properties"]["AutoScalingGroupProvider"]
+    scaling = {"Status": "ENABLED", "TargetCapacity": 100}
+    resources = changed(resources, "Provider", AutoScalingGroupProvider={**group, "ManagedScaling": scaling})
+    assert cloud.update("capacity", resources, outputs) == made
+    assert provider()["managedScaling"]["targetCapacity"] == 100
+
+    without = {name: resource for name, resource in resources.items() if name != "Association"}
+    del outputs["Association"]
+    cloud.update("capacity", without, outputs)
+    assert ecs.describe_clusters(clusters=[made["Cluster"]])["clusters"][0]["capacityProviders"] == []
+    cloud.delete("capacity")
+    left = ecs.describe_capacity_providers()["capacityProviders"]
+    assert made["Provider"] not in [item["name"] for item in left]
+
+
+def test_service_with_its_task_definition(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    made = cloud.create("service", SERVICE, SERVICE_OUTPUTS)
+
+    def service() -> dict[str, Any]:
+        found: dict[str, Any] = ecs.describe_services(cluster=made["Cluster"], services=[made["Service"]])
+        described: dict[str, Any] = found["services"][0]
+        return described
+
+    assert service()["serviceName"] == made["Name"]
+    assert (service()["runningCount"], service()["desiredCount"]) == (1, 1)
+    assert service()["deployments"][0]["rolloutState"] == "COMPLETED"
+    assert service()["healthCheckGracePeriodSeconds"] == 30
+    assert service()["enableECSManagedTags"] is True
+    assert service()["propagateTags"] == "SERVICE"
+    assert service()["placementStrategy"] == [{"type": "spread", "field": "attribute:ecs.availability-zone"}]
+    definition = ecs.describe_task_definition(taskDefinition=made["Tasks"])["taskDefinition"]
+    container = definition["containerDefinitions"][0]
+    assert definition["runtimePlatform"] == {"cpuArchitecture": "X86_64"}
+    assert definition["volumes"] == [{"name": "scratch"}]
+    assert container["linuxParameters"] == {"initProcessEnabled": True}
+    assert (container["memory"], container["readonlyRootFilesystem"]) == (256, True)
+    assert container["portMappings"][0]["containerPort"] == 5000
+    assert container["logConfiguration"]["options"] == {"awslogs-group": "Web"}
+
+    new_container = {**SERVICE["Tasks"]["Properties"]["ContainerDefinitions"][0], "Image": "web:2"}
+    resources = changed(SERVICE, "Tasks", ContainerDefinitions=[new_container])
+    updated = cloud.update("service", resources, SERVICE_OUTPUTS)
+    assert updated["Service"] == made["Service"]
+    assert (made["Tasks"][-2:], updated["Tasks"][-2:]) == (":1", ":2")
+    assert service()["taskDefinition"] == updated["Tasks"]
+    assert len(service()["deployments"]) == 1
+    old = ecs.describe_task_definition(taskDefinition=made["Tasks"])["taskDefinition"]
+    assert old["status"] == "INACTIVE"
+
+    tasks = ecs.list_tasks(cluster=made["Cluster"])["taskArns"]
+    assert len(tasks) == 1
+    cloud.delete("service")
+    assert ecs.describe_clusters(clusters=[made["Cluster"]])["clusters"] == []
+    assert ecs.describe_tasks(tasks=tasks)["tasks"] == []
+
+
+def test_desired_count_stays_when_the_template_has_none(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    made = cloud.create("count", SERVICE, SERVICE_OUTPUTS)
+    place = {"cluster": made["Cluster"], "service": made["Service"]}
+    ecs.update_service(**place, desiredCount=3)
+    cloud.update("count", changed(SERVICE, "Service", HealthCheckGracePeriodSeconds=60), SERVICE_OUTPUTS)
+    service = ecs.describe_services(cluster=made["Cluster"], services=[made["Service"]])["services"][0]
+    assert (service["desiredCount"], service["healthCheckGracePeriodSeconds"]) == (3, 60)
+    cloud.delete("count")
+
+
+def test_provider_cannot_leave_while_a_service_uses_it(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    without = {name: resource for name, resource in SERVICE.items() if name not in ("Service", "Tasks")}
+    outputs = {"Cluster": ref("Cluster"), "Provider": ref("Provider")}
+    made = cloud.create("used", without, outputs)
+    container = {"name": "web", "image": "web:1", "memory": 64}
+    ecs.register_task_definition(family="used", containerDefinitions=[container])
+    ecs.create_service(
+        cluster=made["Cluster"],
+        serviceName="outside",
+        taskDefinition="used",
+        desiredCount=1,
+        capacityProviderStrategy=[{"capacityProvider": made["Provider"], "weight": 1}],
+    )
+    with pytest.raises(AssertionError, match="in use and cannot be removed: service outside"):
+        cloud.delete("used")
+    ecs.delete_service(cluster=made["Cluster"], service="outside", force=True)
+    cloud.delete("used")
+
+
+def test_wrong_property_fails_with_its_name(cloud: Cloud) -> None:
+    wrong = [{"Name": "web", "Image": "web:1", "Memory": 64, "LinuxParameters": {"InitProcess": True}}]
+    with pytest.raises(AssertionError, match=r"extraneous key \[InitProcess\] is not permitted"):
+        cloud.create("wrong", changed({"Tasks": SERVICE["Tasks"]}, "Tasks", ContainerDefinitions=wrong))
+    cloud.delete("wrong")
+
+
+TARGET = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
+
+
+def test_scalable_target_and_policy(cloud: Cloud) -> None:
+    ecs, scaling = cloud.client("ecs"), cloud.client("application-autoscaling")
+    resource_id = {"Fn::Sub": "service/${Cluster}/${Service.Name}"}
+    schedule = {
+        "ScheduledActionName": "night",
+        "Schedule": "cron(0 20 * * ? *)",
+        "ScalableTargetAction": {"MinCapacity": 1},
+    }
+    resources: dict[str, Any] = {
+        **SERVICE,
+        "Target": {
+            "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+            "Properties": {
+                **TARGET,
+                "ResourceId": resource_id,
+                "MinCapacity": "2",
+                "MaxCapacity": "4",
+                "ScheduledActions": [schedule],
+            },
+        },
+        "Policy": {
+            "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
+            "Properties": {
+                "PolicyName": "cpu",
+                "PolicyType": "TargetTrackingScaling",
+                "ScalingTargetId": ref("Target"),
+                "TargetTrackingScalingPolicyConfiguration": {
+                    "TargetValue": "70",
+                    "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+                },
+            },
+        },
+    }
+    outputs = {**SERVICE_OUTPUTS, "Target": ref("Target"), "Policy": ref("Policy"), "PolicyArn": get("Policy", "Arn")}
+    made = cloud.create("scaling", resources, outputs)
+    resource = f"service/{made['Cluster']}/{made['Name']}"
+    assert made["Target"] == f"{resource}|ecs:service:DesiredCount|ecs"
+    assert made["Policy"] == made["PolicyArn"]
+
+    def service() -> dict[str, Any]:
+        found: dict[str, Any] = ecs.describe_services(cluster=made["Cluster"], services=[made["Service"]])
+        described: dict[str, Any] = found["services"][0]
+        return described
+
+    def target() -> dict[str, Any]:
+        found: dict[str, Any] = scaling.describe_scalable_targets(ServiceNamespace="ecs", ResourceIds=[resource])
+        described: dict[str, Any] = found["ScalableTargets"][0]
+        return described
+
+    assert (target()["MinCapacity"], target()["MaxCapacity"]) == (2, 4)
+    assert service()["desiredCount"] == 2
+    policy = scaling.describe_scaling_policies(ServiceNamespace="ecs", ResourceId=resource)["ScalingPolicies"][0]
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 70
+    names = [item["AlarmName"] for item in policy["Alarms"]]
+    alarms = cloud.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    assert {(alarm["ComparisonOperator"], alarm["Threshold"], alarm["EvaluationPeriods"]) for alarm in alarms} == {
+        ("GreaterThanThreshold", 70, 3),
+        ("LessThanThreshold", 63, 15),
+    }
+    actions = scaling.describe_scheduled_actions(ServiceNamespace="ecs", ResourceId=resource)["ScheduledActions"]
+    assert [action["ScheduledActionName"] for action in actions] == ["night"]
+
+    ecs.update_service(cluster=made["Cluster"], service=made["Service"], desiredCount=4)
+    resources = changed(resources, "Target", MaxCapacity=3, ScheduledActions=[])
+    assert cloud.update("scaling", resources, outputs) == made
+    assert (target()["MaxCapacity"], service()["desiredCount"]) == (3, 3)
+    assert scaling.describe_scheduled_actions(ServiceNamespace="ecs")["ScheduledActions"] == []
+
+    cloud.delete("scaling")
+    assert scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
+    assert scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"] == []
+    assert cloud.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+
+
+@pytest.fixture
+def resource(cloud: Cloud) -> Iterator[str]:
+    """Make an ECS service with one task and return its resource id."""
+    ecs = cloud.client("ecs")
+    ecs.create_cluster(clusterName="c")
+    ecs.register_task_definition(family="t", containerDefinitions=[{"name": "web", "image": "web:1", "memory": 64}])
+    ecs.create_service(cluster="c", serviceName="s", taskDefinition="t", desiredCount=1)
+    yield "service/c/s"
+    scaling = cloud.client("application-autoscaling")
+    for target in scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]:
+        scaling.deregister_scalable_target(**TARGET, ResourceId=target["ResourceId"])
+    ecs.delete_service(cluster="c", service="s", force=True)
+    ecs.delete_cluster(cluster="c")
+
+
+def desired_count(cloud: Cloud) -> int:
+    """Return the number of tasks that the fixture's service wants."""
+    service = cloud.client("ecs").describe_services(cluster="c", services=["s"])["services"][0]
+    return int(service["desiredCount"])
+
+
+def test_registering_holds_the_service_within_its_bounds(cloud: Cloud, resource: str) -> None:
+    scaling = cloud.client("application-autoscaling")
+    place = {**TARGET, "ResourceId": resource}
+    arn = scaling.register_scalable_target(**place, MinCapacity=2, MaxCapacity=5)["ScalableTargetARN"]
+    assert arn.startswith(f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/")
+    assert desired_count(cloud) == 2
+    assert scaling.register_scalable_target(**place, MinCapacity=0, MaxCapacity=1)["ScalableTargetARN"] == arn
+    assert desired_count(cloud) == 1
+    scaling.register_scalable_target(**place, SuspendedState={"ScheduledScalingSuspended": True})
+    target = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
+    assert target["SuspendedState"]["ScheduledScalingSuspended"] is True
+    assert target["SuspendedState"]["DynamicScalingInSuspended"] is False
+    assert scaling.describe_scaling_activities(ServiceNamespace="ecs")["ScalingActivities"] == []
+
+
+def test_targets_are_kept_by_region(cloud: Cloud, resource: str) -> None:
+    cloud.client("application-autoscaling").register_scalable_target(
+        **TARGET, ResourceId=resource, MinCapacity=1, MaxCapacity=2
+    )
+    elsewhere = cloud.client("application-autoscaling", "eu-central-1")
+    assert elsewhere.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
+
+
+def test_tags_of_a_target(cloud: Cloud, resource: str) -> None:
+    scaling = cloud.client("application-autoscaling")
+    place = {**TARGET, "ResourceId": resource}
+    arn = scaling.register_scalable_target(**place, MinCapacity=1, MaxCapacity=2, Tags={"a": "1"})["ScalableTargetARN"]
+    scaling.tag_resource(ResourceARN=arn, Tags={"b": "2"})
+    scaling.untag_resource(ResourceARN=arn, TagKeys=["a"])
+    assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "code", "text"),
+    [
+        ("register_scalable_target", {"MinCapacity": 1}, "ValidationException", "MaxCapacity is required"),
+        (
+            "register_scalable_target",
+            {"MinCapacity": 3, "MaxCapacity": 2},
+            "ValidationException",
+            "Maximum capacity cannot be less than minimum capacity",
+        ),
+        (
+            "register_scalable_target",
+            {"ResourceId": "service/c/none", "MinCapacity": 1, "MaxCapacity": 2},
+            "ValidationException",
+            "ECS service doesn't exist: service/c/none",
+        ),
+        (
+            "register_scalable_target",
+            {"ServiceNamespace": "nothing", "MinCapacity": 1, "MaxCapacity": 2},
+            "ValidationException",
+            "at 'serviceNamespace' failed to satisfy constraint",
+        ),
+        (
+            "register_scalable_target",
+            {"ServiceNamespace": "lambda", "MinCapacity": 1, "MaxCapacity": 2},
+            "ValidationException",
+            "Unsupported service namespace",
+        ),
+        ("deregister_scalable_target", {}, "ObjectNotFoundException", "No scalable target registered"),
+        ("put_scaling_policy", {"PolicyName": "p"}, "ObjectNotFoundException", "No scalable target registered"),
+        ("delete_scaling_policy", {"PolicyName": "p"}, "ObjectNotFoundException", "No scaling policy found"),
+        (
+            "put_scheduled_action",
+            {"ScheduledActionName": "a", "Schedule": "rate(1 day)"},
+            "ObjectNotFoundException",
+            "No scalable target registered",
+        ),
+        (
+            "delete_scheduled_action",
+            {"ScheduledActionName": "a"},
+            "ObjectNotFoundException",
+            "No scheduled action found",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("resource")
+def test_wrong_requests_are_refused(
+    cloud: Cloud, operation: str, parameters: dict[str, Any], code: str, text: str
+) -> None:
+    call = getattr(cloud.client("application-autoscaling"), operation)
+    with pytest.raises(ClientError, match=text) as caught:
+        call(**{**TARGET, "ResourceId": "service/c/s", **parameters})
+    assert caught.value.response["Error"]["Code"] == code
+    assert desired_count(cloud) == 1
+
+
+def test_machine_images_are_public_parameters_in_every_region(cloud: Cloud) -> None:
+    path = "/aws/service/ecs/optimized-ami/amazon-linux-2023"
+    # A tenth of them: making clients takes longer than all that is tested here.
+    for region in boto3.Session().get_available_regions("ecs")[::10]:
+        ssm = cloud.client("ssm", region)
+        for part, architecture in (("", "x86_64"), ("/arm64", "arm64")):
+            name = f"{path}{part}/recommended"
+            answers = ssm.get_parameters(Names=[name, f"{name}/image_id"])["Parameters"]
+            values = {answer["Name"]: answer["Value"] for answer in answers}
+            image = values[f"{name}/image_id"]
+            assert json.loads(values[name])["image_id"] == image
+            described = cloud.client("ec2", region).describe_images(ImageIds=[image])["Images"][0]
+            assert described["Name"].endswith(architecture)
+
+
+def test_repository_is_on_localhost(cloud: Cloud) -> None:
+    ecr = cloud.client("ecr")
+    uri = ecr.create_repository(repositoryName="team/web")["repository"]["repositoryUri"]
+    assert uri == f"localhost:{cloud.port}/team/web"
+    token = ecr.get_authorization_token()["authorizationData"][0]
+    assert token["proxyEndpoint"] == f"http://localhost:{cloud.port}"
+    with pytest.raises(ClientError) as caught:
+        ecr.describe_images(repositoryName="team/web", imageIds=[{"imageTag": "1"}])
+    assert caught.value.response["Error"]["Code"] == "ImageNotFoundException"
+    assert ecr.describe_images(repositoryName="team/web")["imageDetails"] == []
+    ecr.delete_repository(repositoryName="team/web", force=True)
+
+
+def test_load_balancer_answers_plain_requests_from_its_region(cloud: Cloud) -> None:
+    listener = {
+        "Type": "fixed-response",
+        "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "short and stout"},
+    }
+    resources = {
+        **NETWORK,
+        "Balancer": {
+            "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "Properties": {"Subnets": [ref("SubnetA"), ref("SubnetB")]},
+        },
+        "Listener": {
+            "Type": "AWS::ElasticLoadBalancingV2::Listener",
+            "Properties": {
+                "LoadBalancerArn": ref("Balancer"),
+                "Port": 80,
+                "Protocol": "HTTP",
+                "DefaultActions": [listener],
+            },
+        },
+    }
+    name = cloud.create("balancer", resources, {"Name": get("Balancer", "LoadBalancerName")})["Name"]
+    with pytest.raises(urllib.request.HTTPError) as caught:
+        urllib.request.urlopen(f"{cloud.url}/_alb/{name}/", timeout=5)  # noqa: S310  # ours
+    with caught.value as error:
+        assert (error.code, error.read()) == (418, b"short and stout")
+    cloud.delete("balancer")

@@ -1,0 +1,197 @@
+"""The private names of MiniStack that local/ministack.py uses, and what it makes of a container definition."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from local import environment
+
+SOURCE = Path(environment.ROOT, "local", "ministack.py")
+
+
+@pytest.fixture(scope="module")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Import local.ministack with the settings that its server would set."""
+    folder = tmp_path_factory.mktemp("ministack")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("STATE_DIR", "S3_DATA_DIR"):
+            patch.setenv(name, str(folder))
+        patch.setenv("GATEWAY_PORT", "4699")
+        yield importlib.import_module("local.ministack")
+
+
+def private_names() -> list[tuple[str, str]]:
+    """List the (module, name) of every private attribute of a MiniStack module in the source."""
+    tree = ast.parse(SOURCE.read_text())
+    modules = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ministack")
+        for alias in node.names
+    }
+    used = {
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
+    replaced = {
+        (node.args[0].id, str(node.args[1].value))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_replace"
+        if isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Constant)
+    }
+    return sorted(used | replaced)
+
+
+def test_the_source_uses_private_names() -> None:
+    assert ("provisioners", "_RESOURCE_HANDLERS") in private_names()
+    assert ("ecs", "_build_run_kwargs") in private_names()
+
+
+@pytest.mark.parametrize(("module", "name"), private_names())
+def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> None:
+    assert hasattr(getattr(ministack, module), name), f"MiniStack has no {module}.{name} any more"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "parameters"),
+    [
+        ("alb", "_find_lb_by_name", ["name"]),
+        ("autoscaling", "_describe_asgs", ["p"]),
+        ("autoscaling", "_instance_member_xml", ["inst", "include_group_name"]),
+        ("autoscaling", "_reconcile_instances", ["asg"]),
+        ("cloudformation.provisioners", "_asg_create", ["logical_id", "props", "stack_name"]),
+        ("cloudformation.provisioners", "_asg_delete", ["physical_id", "props"]),
+        ("cloudformation.provisioners", "_asg_fields", ["props"]),
+        ("cloudformation.stacks", "_runs_on_worker_thread", ["resource_type"]),
+        ("ec2", "_instance_xml", ["inst"]),
+        ("ec2", "_terminate_instances", ["p"]),
+        ("ecr", "_describe_images", ["data"]),
+        ("ecr", "_get_authorization_token", ["data"]),
+        ("ecr", "_repo_uri", ["name"]),
+        ("ecs", "_attach_started_container", ["task", "container", "index", "metadata_token", "ecs_network"]),
+        ("ecs", "_make_deployment", ["task_definition", "desired_count", "status"]),
+        ("ecs", "_remove_docker_container", ["docker_client", "container_or_id"]),
+        ("ecs", "_update_service", ["data"]),
+    ],
+)
+def test_private_function_takes_the_same_parameters(module: str, name: str, parameters: list[str]) -> None:
+    # In a process of its own, because other tests replace these functions here.
+    code = f"import inspect, ministack.services.{module} as m; print(*inspect.signature(m.{name}).parameters)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == parameters
+
+
+def test_a_moved_name_stops_the_server(ministack: ModuleType) -> None:
+    with pytest.raises(AttributeError, match="_no_such_name"):
+        ministack._replace(ministack.ecs, "_no_such_name", lambda original: original)
+
+
+def run_arguments(ministack: ModuleType, container: dict[str, Any], **task: object) -> dict[str, Any]:
+    """Return the Docker arguments of a container definition on top of MiniStack's own."""
+
+    def original(_container: object, _task: object, _env: object, ports: object, *_rest: object) -> dict[str, Any]:
+        return {"ports": ports, "labels": {}}
+
+    build: Callable[..., dict[str, Any]] = ministack._with_definition(original)
+    return build(container, task, {}, {"5000/tcp": 0})
+
+
+def test_ports_are_published_on_loopback_only(ministack: ModuleType) -> None:
+    assert run_arguments(ministack, {"name": "web"})["ports"] == {"5000/tcp": ("127.0.0.1", None)}
+
+
+def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
+    container = {
+        "name": "web",
+        "readonlyRootFilesystem": True,
+        "user": "10001",
+        "memory": 256,
+        "stopTimeout": 45,
+        "entryPoint": ["/bin/app"],
+        "linuxParameters": {
+            "initProcessEnabled": True,
+            "capabilities": {"drop": ["ALL"]},
+            "tmpfs": [{"containerPath": "/run", "size": 16}],
+        },
+        "mountPoints": [{"sourceVolume": "scratch", "containerPath": "/tmp"}],  # noqa: S108  # in the container
+    }
+    arguments = run_arguments(ministack, container, volumes=[{"name": "scratch"}], cpu="256")
+    assert arguments["read_only"] is True
+    assert arguments["user"] == "10001"
+    assert arguments["mem_limit"] == 256 * 1024 * 1024
+    assert arguments["cpu_shares"] == 256
+    assert arguments["entrypoint"] == ["/bin/app"]
+    assert arguments["init"] is True
+    assert arguments["cap_drop"] == ["ALL"]
+    assert arguments["tmpfs"] == {"/run": "size=16m", "/tmp": "rw"}  # noqa: S108
+    assert arguments["labels"] == {"spotfleet.stop-timeout": "45"}
+
+
+def test_bare_container_gets_no_settings(ministack: ModuleType) -> None:
+    arguments = run_arguments(ministack, {"name": "web"})
+    assert arguments.keys() == {"ports", "labels"}
+    assert arguments["labels"] == {"spotfleet.stop-timeout": "30"}
+
+
+class FakeContainer:
+    """A container that remembers what was done to it."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = labels
+        self.done: list[object] = []
+
+    def stop(self, timeout: int) -> None:
+        """Remember the time."""
+        self.done.append(timeout)
+
+    def remove(self, **_options: bool) -> None:
+        """Remember the removal."""
+        self.done.append("removed")
+
+
+@pytest.mark.parametrize(("labels", "seconds"), [({"spotfleet.stop-timeout": "45"}, 45), ({}, 30)])
+def test_stop_waits_as_long_as_the_definition_says(ministack: ModuleType, labels: dict[str, str], seconds: int) -> None:
+    container = FakeContainer(labels)
+    ministack._stop_and_remove(object(), container)
+    assert container.done == [seconds, "removed"]
+
+
+@pytest.mark.parametrize(
+    ("base", "percentage", "kinds"),
+    [
+        (1, 0, ["od", "spot", "spot", "spot"]),
+        (0, 50, ["od", "spot", "od", "spot"]),
+        (1, 100, ["od", "od", "od", "od"]),
+        (0, 0, ["spot", "spot", "spot", "spot"]),
+    ],
+)
+def test_machines_follow_the_distribution(
+    ministack: ModuleType, base: int, percentage: int, kinds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines: dict[str, dict[str, str]] = {}
+    monkeypatch.setattr(ministack.ec2, "_instances", machines)
+    distribution = {"OnDemandBaseCapacity": base, "OnDemandPercentageAboveBaseCapacity": percentage}
+    group: dict[str, Any] = {"Instances": [], "MixedInstancesPolicy": {"InstancesDistribution": distribution}}
+    for number, kind in enumerate(kinds):
+        spot = ministack._next_is_spot(group)
+        assert ("spot" if spot else "od") == kind
+        machines[str(number)] = {"InstanceLifecycle": "spot"} if spot else {}
+        group["Instances"].append({"InstanceId": str(number)})
+
+
+def test_only_this_module_imports_ministack() -> None:
+    importing = [
+        path.name
+        for path in Path(environment.ROOT, "local").glob("*.py")
+        if "import ministack" in path.read_text().replace("from local import ministack", "")
+        or "from ministack" in path.read_text()
+    ]
+    assert importing == ["ministack.py"]
