@@ -76,7 +76,7 @@ class Connection(web.RequestHandler):
         self.header_bytes += len(data)
         # What comes after the end of the header may be as large as it likes, it is a body.
         if len(data) > room and END_OF_HEADER not in data[:room]:
-            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the header of the request is too large")
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "malformed request: the header is too large")
             return False
         return True
 
@@ -117,7 +117,7 @@ class Connection(web.RequestHandler):
     def refuse(self, status: HTTPStatus, reason: str = "") -> None:
         """Answer `status` to a request that is not complete, and close."""
         if reason:
-            logger.warning("refused: %s", reason, extra={"details": {"status": status.value}})
+            logger.warning(reason, extra={"details": {"status": status.value}})
         if self.transport is not None:
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.transport.write(head.encode())

@@ -6,12 +6,14 @@ import logging
 import resource
 import signal
 from collections.abc import Callable
+from http import HTTPStatus
 
 import uvloop
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
+from yarl import URL
 
 from service.app import create_app
 from service.connection import SWEEP_SECONDS, Connection
@@ -99,6 +101,10 @@ def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[]
     ) -> web.BaseRequest:
         if isinstance(protocol, Connection):
             protocol.request_begins(payload)
+            if not HttpVersion10 <= message.version <= HttpVersion11:
+                # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
+                protocol.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
+                message = message._replace(path="/", url=URL("/"))
         return new_request(message, payload, protocol, writer, task)
 
     server.request_factory = request_factory
