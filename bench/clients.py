@@ -26,20 +26,28 @@ class Outcome:
     refused: list[str] = field(default_factory=list)
 
 
-async def load_until_unhealthy(port: int, connections: int, keep_alive: bool = True) -> Outcome:
-    """Keep `connections` busy until the health check answers 503, as a load balancer would.
+def _never() -> bool:
+    return False
+
+
+async def load_until_unhealthy(
+    port: int, connections: int, keep_alive: bool = True, gone: Callable[[], bool] = _never
+) -> Outcome:
+    """Keep `connections` busy until the health check answers 503, as a load balancer would, or the server is `gone`.
 
     Honours `Connection: close` with a new connection. Without `keep_alive` every request has a connection of its own.
     """
     outcome = Outcome()
     unhealthy = asyncio.Event()
     workers = [_work(port, keep_alive, unhealthy, outcome) for _ in range(connections)]
-    await asyncio.gather(_check_health(port, unhealthy), *workers)
+    await asyncio.gather(_check_health(port, unhealthy, gone), *workers)
     return outcome
 
 
-async def _check_health(port: int, unhealthy: asyncio.Event) -> None:
+async def _check_health(port: int, unhealthy: asyncio.Event, gone: Callable[[], bool]) -> None:
     while not unhealthy.is_set():
+        if gone():
+            unhealthy.set()
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(HEALTH_REQUEST)

@@ -1,7 +1,8 @@
 """The baseline: an application equivalent to the article's, for comparison only. It is not what the fleet runs.
 
 It has the article's faults on purpose (any origin with credentials, no limits, no end to speak of); ARTICLE_ACCESS_LOG
-turns aiohttp's access log on, which the article's way of starting leaves silent.
+turns aiohttp's access log on, which the article's way of starting leaves silent, and ARTICLE_UVLOOP runs the same code
+on uvloop.
 """
 
 import json
@@ -40,4 +41,10 @@ if __name__ == "__main__":
     if os.environ.get("ARTICLE_ACCESS_LOG"):
         logging.basicConfig(level=logging.INFO)
     print("Starting service")
-    web.run_app(application(), host=os.environ.get("HOST", "0.0.0.0"), port=int(os.environ.get("PORT", "5000")))  # noqa: S104
+    loop = None
+    if os.environ.get("ARTICLE_UVLOOP"):
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+    host, port = os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "5000"))  # noqa: S104
+    web.run_app(application(), host=host, port=port, loop=loop)
