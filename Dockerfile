@@ -22,13 +22,12 @@ FROM scratch
 COPY --from=packages /root-file-system /
 COPY --from=service /app /app
 WORKDIR /app
-# -S: the packages are found by PYTHONPATH, so Python need not look for others when it starts.
 # The root file system is read-only when the service runs: Python must not try to write there.
-ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8 SSL_CERT_DIR=/etc/ssl/certs \
     PYTHONPATH=/app:/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that ECS can see that it is not root; 65532 is the customary "nonroot".
 USER 65532:65532
 EXPOSE 5000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python3", "-S", "/app/service/probe.py"]
 # No shell in between: Python is the process that gets SIGTERM.
-CMD ["python3", "-S", "-m", "service"]
+CMD ["python3", "-m", "service"]

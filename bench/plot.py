@@ -36,7 +36,9 @@ def rates(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.barh(names, medians, xerr=spread, color=colours(rows), error_kw={"elinewidth": 1, "capsize": 2})
     for position, row in enumerate(rows):
         label = f"{row['ratio']['median']:.2f}   {row['requests_per_s']:,.0f}/s"
-        axes.text(row["ratio"]["max"] + 0.04, position, label, va="center", fontsize=8)
+        axes.text(
+            row["ratio"]["max"] + 0.04, position, label, va="center", fontsize=8, bbox={"color": "white", "pad": 1}
+        )
     axes.axvline(1, color=BASELINE, linewidth=0.8, linestyle=":")
     axes.set_xlim(0, max(row["ratio"]["max"] for row in rows) * 1.35)
     finish(axes, "requests/s ÷ article, 32 connections")

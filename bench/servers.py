@@ -70,8 +70,8 @@ def contenders(service_python: str, peers_python: str) -> list[Contender]:
         Contender(ARTICLE, service_python, article),
         Contender(ARTICLE_LOG, service_python, article, {"ARTICLE_ACCESS_LOG": "1"}),
         Contender(ARTICLE_UVLOOP, service_python, article, {"ARTICLE_UVLOOP": "1"}),
-        Contender(SPOTFLEET, service_python, ["-S", "-m", "service"], {"LOG_REQUESTS": "false"}),
-        Contender(SPOTFLEET_LOG, service_python, ["-S", "-m", "service"]),
+        Contender(SPOTFLEET, service_python, ["-m", "service"], {"LOG_REQUESTS": "false"}),
+        Contender(SPOTFLEET_LOG, service_python, ["-m", "service"]),
         *peers,
         Contender(SANIC, peers_python, ["-m", "bench.peers.sanic_app"]),
     ]
@@ -86,7 +86,6 @@ def running(contender: Contender, core: int) -> Iterator[Server]:
         "HOST": HOST,
         "PORT": str(port),
         "DRAIN_SECONDS": "1",
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), site_packages(contender.python)]),
         **contender.environment,
     }
     process = subprocess.Popen(
@@ -110,11 +109,6 @@ def all_running(wanted: list[Contender], core: int) -> Iterator[dict[str, Server
     """Run all of `wanted` on `core` until the block ends."""
     with ExitStack() as stack:
         yield {contender.name: stack.enter_context(running(contender, core)) for contender in wanted}
-
-
-def site_packages(python: str) -> str:
-    """Return the folder of the packages of the virtual environment that `python` belongs to."""
-    return str(next((Path(python).parent.parent / "lib").glob("python3*/site-packages")))
 
 
 def allow_many_files() -> None:

@@ -26,10 +26,12 @@ UNUSED = shutil.ignore_patterns(
 SYSTEM_FILES = (
     "/etc/ld.so.cache",
     "/etc/nsswitch.conf",
-    "/etc/ssl/certs/ca-certificates.crt",
     "/etc/ssl/openssl.cnf",
     "/usr/lib/ssl/openssl.cnf",
 )
+# Every certificate in a file named after its hash, which OpenSSL looks up when it meets one. Given all of them in one
+# file instead, it would read that whenever aiohttp is imported: 0.3 s at 0.25 core.
+CERTIFICATES = Path("/etc/ssl/certs")
 USERS = "root:x:0:0:root:/:/nonexistent\nnonroot:x:65532:65532:nonroot:/:/nonexistent\n"
 
 
@@ -48,6 +50,8 @@ def main(packages: Path, root: Path) -> None:
     for file in map(Path, SYSTEM_FILES):
         if file.is_file():
             copy_file(file, root)
+    for certificate in CERTIFICATES.glob("*.[0-9]"):
+        copy_file(certificate, root)
     (root / "etc/passwd").write_text(USERS)
 
 
