@@ -1,1 +1,1 @@
-"""The web service that the fleet runs."""
+"""The web service that the fleet runs. Your own pages go into `handlers.py`."""

@@ -1,49 +1,55 @@
-"""The web service: two handlers, CORS on every route, one port."""
+"""The application: handlers, their routes, CORS, and the headers that every response gets."""
 
-import json
-import os
+from aiohttp import hdrs, web
 
-import aiohttp_cors
-from aiohttp import web
-
-PORT = 5000
-NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Expires": "0"}
-
-
-async def healthcheck(_: web.Request) -> web.Response:
-    """Answer the load balancer's health check, never from a cache."""
-    return web.Response(text=json.dumps("Healthy"), headers=NO_CACHE)
+from service import handlers
+from service.cors import allow_cors
+from service.current import request_id
+from service.lifecycle import LIFECYCLE, Lifecycle
+from service.logs import HEALTH_PATH
+from service.response import REQUEST_ID_HEADER, CommonHeaders, Response
+from service.settings import Settings
 
 
-async def hello_world(_: web.Request) -> web.Response:
-    """Answer the page that shows the fleet at work."""
-    return web.Response(text="<h1>HELLO WORLD</h1>", content_type="text/html")
-
-
-def create_app(cors_origins: str = "*") -> web.Application:
-    """Build the application.
-
-    `cors_origins`: comma-separated origins that browsers may call from, `*` for any. Credentials are never allowed
-    for `*`: that would let any site act as the user.
-    """
-    app = web.Application()
-    app.router.add_get("/healthcheck", healthcheck)
-    app.router.add_get("/", hello_world)
-    allow_cors(app, [origin.strip() for origin in cors_origins.split(",") if origin.strip()])
+def create_app(settings: Settings) -> web.Application:
+    """Build the application that `settings` describe."""
+    app = web.Application(client_max_size=settings.max_body_bytes)
+    app[LIFECYCLE] = Lifecycle()
+    app.router.add_get(HEALTH_PATH, healthcheck)
+    app.router.add_routes(handlers.ROUTES)
+    allow_cors(app, settings)
+    add_common_headers(app, CommonHeaders(settings.content_security_policy))
     return app
 
 
-def allow_cors(app: web.Application, origins: list[str]) -> None:
-    """Let browsers on `origins` call every route of `app`."""
-    options = {
-        origin: aiohttp_cors.ResourceOptions(allow_credentials=origin != "*", expose_headers="*", allow_headers="*")
-        for origin in origins
-    }
-    cors = aiohttp_cors.setup(app, defaults=options)
-    for route in list(app.router.routes()):
-        cors.add(route)
+async def healthcheck(request: web.Request) -> web.StreamResponse:
+    """Answer 503 while the service is stopping, whatever the health check of `handlers` would say."""
+    if request.app[LIFECYCLE].draining:
+        return Response(text="Draining", status=503, headers=handlers.NO_CACHE)
+    return await handlers.healthcheck(request)
 
 
-if __name__ == "__main__":
-    # 0.0.0.0: inside a container the published port arrives on its own interface.
-    web.run_app(create_app(os.environ.get("CORS_ORIGINS", "*")), host="0.0.0.0", port=PORT)  # noqa: S104
+def add_common_headers(app: web.Application, common: CommonHeaders) -> None:
+    """Have every response of `app` carry the `common` headers, and close its connection while the service stops.
+
+    Does it in one signal with aiohttp-cors, and asks aiohttp-cors only about the requests that have an Origin: most
+    have none.
+    """
+    lifecycle = app[LIFECYCLE]
+    add_cors_headers = app.on_response_prepare.pop()
+
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        if hdrs.ORIGIN in request.headers:
+            await add_cors_headers(request, response)
+        if lifecycle.draining:
+            response.force_close()
+        if isinstance(response, Response) and response.answered is not None:
+            response.common = common
+        else:
+            common.add_to(response.headers)
+            response.headers.pop(hdrs.SERVER, None)
+            response.headers[REQUEST_ID_HEADER] = request_id()
+            if lifecycle.draining:
+                response.headers[hdrs.CONNECTION] = "close"
+
+    app.on_response_prepare.append(finish)

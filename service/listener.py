@@ -1,0 +1,80 @@
+"""The listening socket: it takes a burst of new connections at once, and waits when file descriptors run out."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+BACKLOG = 2048
+# How many connections are accepted before those that are open get their turn again.
+MOST_AT_ONCE = 256
+PAUSE_SECONDS = 0.1
+SECONDS_BETWEEN_WARNINGS = 60
+
+logger = logging.getLogger("service")
+
+
+class Listener:
+    """Accepts connections and gives each a new protocol.
+
+    The event loop's own server is not used: uvloop's accepts one connection per turn of its loop, so that a burst of
+    new ones beside busy ones takes seconds, and asyncio's logs every failure to accept.
+    """
+
+    def __init__(self, host: str, port: int, new_protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Listen on `host` and `port`. Raises OSError if that is not possible."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self.socket.setblocking(False)
+        self.new_protocol = new_protocol
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[object]] = set()
+        self.warned_at = -float(SECONDS_BETWEEN_WARNINGS)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self.socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        if self.socket.fileno() >= 0:
+            self.loop.add_reader(self.socket, self.accept)
+
+    def accept(self) -> None:
+        """Accept the connections that are waiting."""
+        for _ in range(MOST_AT_ONCE):
+            try:
+                connection, _address = self.socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self.pause(error)
+                return
+            connection.setblocking(False)
+            task = self.loop.create_task(self.connect(connection))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def connect(self, connection: socket.socket) -> None:
+        """Give `connection` a protocol."""
+        try:
+            await self.loop.connect_accepted_socket(self.new_protocol, connection)
+        except OSError:
+            # The client was gone before it was its turn.
+            connection.close()
+
+    def pause(self, error: OSError) -> None:
+        """Wait a moment after `error`, usually "too many open files": clients queue up in the kernel meanwhile."""
+        self.loop.remove_reader(self.socket)
+        self.loop.call_later(PAUSE_SECONDS, self.start)
+        if self.loop.time() - self.warned_at >= SECONDS_BETWEEN_WARNINGS:
+            self.warned_at = self.loop.time()
+            logger.warning("new connections have to wait: %s", error.strerror)
+
+    async def close(self) -> None:
+        """Accept what is waiting and stop listening: whoever was let into the queue gets an answer."""
+        self.accept()
+        self.loop.remove_reader(self.socket)
+        self.socket.close()
+        await asyncio.gather(*self.tasks)

@@ -1,0 +1,133 @@
+"""The server: it wires application, connections and listener together, and stops without breaking a request."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable
+from http import HTTPStatus
+
+import uvloop
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from service.app import create_app
+from service.connection import SWEEP_SECONDS, Connection
+from service.lifecycle import LIFECYCLE
+from service.listener import Listener
+from service.logs import configure_logging, request_log
+from service.response import CommonHeaders
+from service.settings import Settings
+
+# Once nothing new is accepted, what came in last gets this long until its request counts as being handled.
+LAST_MOMENT_SECONDS = 0.2
+# Requests leave next to nothing behind for the garbage collector, so it need not look as often as by default.
+GC_THRESHOLDS = (10_000, 20, 20)
+
+logger = logging.getLogger("service")
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return. Raises OSError if the port cannot be listened on."""
+    configure_logging(settings.log_level)
+    allow_many_files()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(create_app(settings), settings))
+
+
+async def serve(app: web.Application, settings: Settings) -> None:
+    """Serve `app` until a signal, then let it go: drain, stop accepting, finish what is in flight."""
+    signals = Signals()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_seconds)
+    await runner.setup()
+    listener = Listener(settings.host, settings.port, connection_factory(runner, settings))
+    sweeper = asyncio.create_task(cut_off_slow_clients(runner))
+    listener.start()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    logger.info("listening", extra={"details": {"host": settings.host, "port": listener.port}})
+
+    await signals.wait()
+    app[LIFECYCLE].draining = True
+    logger.info("draining", extra={"details": {"seconds": settings.drain_seconds}})
+    # The health check answers 503 and every response closes its connection, until the load balancer has noticed.
+    # A second signal cuts this short.
+    await signals.wait(settings.drain_seconds)
+
+    await listener.close()
+    await asyncio.sleep(LAST_MOMENT_SECONDS)
+    await runner.cleanup()
+    sweeper.cancel()
+    logger.info("stopped")
+
+
+class Signals:
+    """SIGTERM, which ECS sends, and SIGINT, which Ctrl-C sends."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.arrived.set)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for the next signal, at most `seconds`."""
+        self.arrived.clear()
+        try:
+            await asyncio.wait_for(self.arrived.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[], Connection]:
+    """Return what makes the protocol of a new connection to the application of `runner`."""
+    server = runner.server
+    if server is None:
+        raise RuntimeError("The runner has not been set up")
+    common = CommonHeaders(settings.content_security_policy)
+    access_log_class = request_log(settings)
+    new_request = server.request_factory
+
+    def request_factory(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if isinstance(protocol, Connection):
+            protocol.request_begins(payload)
+            if not HttpVersion10 <= message.version <= HttpVersion11:
+                # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
+                protocol.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
+                message = message._replace(path="/", url=URL("/"))
+        return new_request(message, payload, protocol, writer, task)
+
+    server.request_factory = request_factory
+    return lambda: Connection(server, settings, common, access_log_class)
+
+
+async def cut_off_slow_clients(runner: web.AppRunner) -> None:
+    """Close the connections of clients that take too long to send a request, or to read its response."""
+    loop = asyncio.get_running_loop()
+    while runner.server is not None:
+        await asyncio.sleep(SWEEP_SECONDS)
+        late = [
+            connection
+            for connection in (runner.server.connections if runner.server else ())
+            if isinstance(connection, Connection) and connection.deadline < loop.time()
+        ]
+        for connection in late:
+            connection.cut_off()
+        if late:
+            logger.warning("slow clients were cut off", extra={"details": {"count": len(late)}})
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files, one per connection, to what the container may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,198 @@
+"""The service's application: pages, methods, CORS and headers, through aiohttp's test client."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from service import handlers
+from service.app import create_app
+from service.lifecycle import LIFECYCLE
+from service.response import Response
+from service.settings import Settings
+
+Client = TestClient[web.Request, web.Application]
+AiohttpClient = Callable[[web.Application], Awaitable[Client]]
+
+SITE = "https://shop.example"
+OTHER_SITE = "https://other.example"
+PREFLIGHT = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "X-Token"}
+
+
+@pytest.fixture
+async def client(aiohttp_client: AiohttpClient) -> Client:
+    return await aiohttp_client(create_app(Settings()))
+
+
+@pytest.fixture
+async def client_of_one_site(aiohttp_client: AiohttpClient) -> Client:
+    return await aiohttp_client(create_app(Settings(cors_origins=(SITE,))))
+
+
+async def test_page(client: Client) -> None:
+    response = await client.get("/")
+    assert response.status == 200
+    assert await response.text() == "<h1>HELLO WORLD</h1>"
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+async def test_health_check_is_not_cached(client: Client) -> None:
+    response = await client.get("/healthcheck")
+    assert response.status == 200
+    assert await response.text() == '"Healthy"'
+    assert response.headers["Cache-Control"] == "no-cache, no-store, must-revalidate"
+
+
+async def test_health_check_fails_while_draining(aiohttp_client: AiohttpClient) -> None:
+    app = create_app(Settings())
+    client = await aiohttp_client(app)
+    app[LIFECYCLE].draining = True
+    response = await client.get("/healthcheck")
+    assert response.status == 503
+    assert response.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthcheck", "/unknown"])
+async def test_every_response_closes_its_connection_while_draining(aiohttp_client: AiohttpClient, path: str) -> None:
+    app = create_app(Settings())
+    client = await aiohttp_client(app)
+    assert "Connection" not in (await client.get(path)).headers
+    app[LIFECYCLE].draining = True
+    assert (await client.get(path)).headers["Connection"] == "close"
+
+
+async def test_unknown_path(client: Client) -> None:
+    assert (await client.get("/unknown")).status == 404
+
+
+async def test_wrong_method_names_the_right_ones(client: Client) -> None:
+    response = await client.post("/")
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET,HEAD,OPTIONS"
+
+
+async def test_head_has_the_headers_of_get_and_no_body(client: Client) -> None:
+    response = await client.head("/")
+    assert response.status == 200
+    assert response.headers["Content-Length"] == "20"
+    assert await response.read() == b""
+
+
+async def test_options_without_origin_names_the_methods(client: Client) -> None:
+    response = await client.options("/")
+    assert response.status == 204
+    assert response.headers["Allow"] == "GET,HEAD,OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthcheck", "/unknown"])
+async def test_security_headers(client: Client, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "X-Request-Id" in headers
+    assert "Server" not in headers
+
+
+async def test_any_origin_is_allowed_without_credentials(client: Client) -> None:
+    headers = (await client.get("/", headers={"Origin": SITE})).headers
+    assert headers["Access-Control-Allow-Origin"] == SITE
+    assert "Access-Control-Allow-Credentials" not in headers
+    assert headers["Vary"] == "Origin"
+    assert "X-Request-Id" in headers["Access-Control-Expose-Headers"]
+
+
+async def test_responses_vary_by_origin_even_without_one(client: Client) -> None:
+    headers = (await client.get("/")).headers
+    assert headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+async def test_an_unknown_path_has_no_cors_headers(client: Client) -> None:
+    response = await client.get("/unknown", headers={"Origin": SITE})
+    assert response.status == 404
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_preflight_is_answered_and_cached(client: Client) -> None:
+    response = await client.options("/", headers={"Origin": SITE, **PREFLIGHT})
+    assert response.status == 200
+    assert response.headers["Access-Control-Allow-Origin"] == SITE
+    assert response.headers["Access-Control-Allow-Methods"] == "GET"
+    assert response.headers["Access-Control-Allow-Headers"] == "X-TOKEN"
+    assert response.headers["Access-Control-Max-Age"] == "7200"
+    assert "Origin" in response.headers["Vary"]
+
+
+async def test_preflight_for_a_method_without_handler_is_refused(client: Client) -> None:
+    headers = {"Origin": SITE, "Access-Control-Request-Method": "DELETE"}
+    assert (await client.options("/", headers=headers)).status == 403
+
+
+async def test_a_listed_origin_may_send_credentials(client_of_one_site: Client) -> None:
+    headers = (await client_of_one_site.get("/", headers={"Origin": SITE})).headers
+    assert headers["Access-Control-Allow-Origin"] == SITE
+    assert headers["Access-Control-Allow-Credentials"] == "true"
+
+
+async def test_another_origin_is_not_allowed(client_of_one_site: Client) -> None:
+    response = await client_of_one_site.get("/", headers={"Origin": OTHER_SITE})
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Vary"] == "Origin"
+    preflight = await client_of_one_site.options("/", headers={"Origin": OTHER_SITE, **PREFLIGHT})
+    assert preflight.status == 403
+
+
+async def answered_by(
+    aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch, response: web.StreamResponse
+) -> Client:
+    """Return a client of the service with one handler more, at /mine, that answers `response`."""
+
+    async def mine(_: web.Request) -> web.StreamResponse:
+        return response
+
+    monkeypatch.setattr(handlers, "ROUTES", [web.get("/mine", mine)])
+    return await aiohttp_client(create_app(Settings()))
+
+
+async def test_a_handlers_own_headers_win(aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = {"Content-Security-Policy": "default-src 'self'", "Vary": "Accept"}
+    for response in (Response(text="a", headers=mine), web.Response(text="a", headers=mine)):
+        client = await answered_by(aiohttp_client, monkeypatch, response)
+        headers = (await client.get("/mine")).headers
+        assert headers["Content-Security-Policy"] == "default-src 'self'"
+        assert headers.getall("Vary") == ["Accept", "Origin"]
+
+
+async def test_a_response_with_a_cookie(aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = Response(text="a")
+    response.set_cookie("basket", "1")
+    client = await answered_by(aiohttp_client, monkeypatch, response)
+    answer = await client.get("/mine", headers={"Origin": SITE})
+    assert answer.cookies["basket"].value == "1"
+    assert answer.headers["Access-Control-Allow-Origin"] == SITE
+    assert "Server" not in answer.headers
+
+
+async def test_a_compressed_response(aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = Response(text="a" * 5000)
+    response.enable_compression()
+    client = await answered_by(aiohttp_client, monkeypatch, response)
+    answer = await client.get("/mine", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert await answer.text() == "a" * 5000
+
+
+async def test_a_response_without_body(aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await answered_by(aiohttp_client, monkeypatch, Response(status=204))
+    answer = await client.get("/mine")
+    assert answer.status == 204
+    assert "Content-Length" not in answer.headers
+
+
+async def test_equal_heads_are_serialised_once(aiohttp_client: AiohttpClient) -> None:
+    """Two requests that differ in their Origin must not get each other's head."""
+    client = await aiohttp_client(create_app(Settings()))
+    for site in (SITE, OTHER_SITE, SITE):
+        headers = (await client.get("/", headers={"Origin": site})).headers
+        assert headers["Access-Control-Allow-Origin"] == site

@@ -1,0 +1,180 @@
+"""The service's image as it is built and run: what is in it, how it ends, and what slow clients can do to it."""
+
+import asyncio
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from bench.clients import (
+    free_port,
+    latencies,
+    load_until_unhealthy,
+    percentile,
+    slow_clients,
+    trickle,
+    wait_until_healthy,
+)
+from hooks.docker_cli import build, find_docker
+from hooks.image import PLATFORMS, Image
+from local import base_image, docker_engine, environment
+from tests.projects import ROOT
+
+pytestmark = pytest.mark.e2e
+
+DRAIN_SECONDS = 1
+# As the task definition has it, with a port of its own on the machine's loopback.
+AS_ON_ECS = ["--network=host", "--read-only", "--cap-drop=ALL", "--init", "--memory=256m", "--env=HOST=127.0.0.1"]
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[str]:
+    """The docker command, with an engine that runs."""
+    docker_engine.ensure()
+    yield find_docker()
+    docker_engine.stop_if_ours()
+
+
+@pytest.fixture(scope="module")
+def image(docker: str) -> str:
+    """The name of the service's image, built."""
+    base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
+    image = Image("spotfleet-test-service", base, PLATFORMS[str(environment.setting("dev", "cpu_architecture"))], ROOT)
+    build(docker, image, lambda _: None)
+    return image.uri
+
+
+class Container:
+    """A running container of the service."""
+
+    def __init__(self, docker: str, name: str, port: int) -> None:
+        self.docker = docker
+        self.name = name
+        self.port = port
+
+    def run(self, *arguments: str) -> str:
+        """Run a docker command on the container and return its output."""
+        command = [self.docker, *arguments, self.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def state(self) -> dict[str, Any]:
+        """Return what Docker says about it."""
+        state: dict[str, Any] = json.loads(self.run("inspect", "--format={{json .State}}"))
+        return state
+
+    def alive(self) -> bool:
+        """Return whether it runs."""
+        return bool(self.state()["Running"])
+
+    def stop_gently(self) -> None:
+        """Send SIGTERM, as ECS does."""
+        self.run("kill", "--signal=TERM")
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        return int(self.run("wait"))
+
+
+@contextmanager
+def container(docker: str, image: str, **settings: str | float) -> Iterator[Container]:
+    """Run `image` until the block ends."""
+    port = free_port()
+    name = f"spotfleet-test-service-{port}"
+    variables = [f"--env={name}={value}" for name, value in {"PORT": port, **settings}.items()]
+    command = [docker, "run", "--detach", f"--name={name}", *AS_ON_ECS, *variables, image]
+    subprocess.run(command, check=True, capture_output=True)
+    started = Container(docker, name, port)
+    try:
+        wait_until_healthy(port, started.alive)
+        yield started
+    finally:
+        started.run("rm", "--force", "--volumes")
+
+
+def inside(docker: str, image: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` in a container of `image`."""
+    return subprocess.run(
+        [docker, "run", "--rm", "--read-only", image, *command], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_image_has_no_shell_and_no_pip(docker: str, image: str) -> None:
+    assert inside(docker, image, "sh", "-c", "exit 0").returncode != 0
+    assert inside(docker, image, "python3", "-m", "pip").returncode != 0
+    assert "No module named pip" in inside(docker, image, "python3", "-m", "pip").stderr
+
+
+def test_the_image_runs_as_nobody_and_its_modules_are_compiled(docker: str, image: str) -> None:
+    program = (
+        "import os, service.server, sys\n"
+        "print(os.getuid(), [m.__name__ for m in sys.modules.values() if (c := getattr(m, '__cached__', None)) "
+        "and not os.path.exists(c)])"
+    )
+    result = inside(docker, image, "python3", "-c", program)
+    assert result.stdout == "65532 []\n", result.stderr
+
+
+def test_the_image_trusts_the_usual_certificates(docker: str, image: str) -> None:
+    program = (
+        "import os, ssl; print(ssl.get_default_verify_paths().capath, "
+        "sum(name.endswith('.0') for name in os.listdir('/etc/ssl/certs')) > 50)"
+    )
+    assert inside(docker, image, "python3", "-c", program).stdout == "/etc/ssl/certs True\n"
+
+
+def test_the_images_health_check(docker: str, image: str) -> None:
+    with container(docker, image, DRAIN_SECONDS=60) as service:
+        probe = [docker, "exec", service.name, "python3", "-S", "/app/service/probe.py"]
+        assert subprocess.run(probe, check=False).returncode == 0
+        service.stop_gently()
+        time.sleep(0.3)
+        assert subprocess.run(probe, check=False).returncode == 1
+
+
+def test_sigterm_while_starting_ends_the_container(docker: str, image: str) -> None:
+    name = f"spotfleet-test-service-{free_port()}"
+    subprocess.run([docker, "run", "--detach", f"--name={name}", "--cpus=0.1", image], check=True, capture_output=True)
+    try:
+        time.sleep(0.5)
+        subprocess.run([docker, "kill", "--signal=TERM", name], check=True, capture_output=True)
+        ended = subprocess.run([docker, "wait", name], check=True, capture_output=True, text=True, timeout=20)
+        assert ended.stdout.strip() == "0"
+    finally:
+        subprocess.run([docker, "rm", "--force", name], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("number", range(10))
+def test_sigterm_under_load_breaks_no_request(docker: str, image: str, keep_alive: bool, number: int) -> None:
+    with container(docker, image, DRAIN_SECONDS=DRAIN_SECONDS, LOG_REQUESTS="false") as service:
+        terminated: list[float] = []
+
+        def terminate() -> None:
+            service.stop_gently()
+            terminated.append(time.monotonic())
+
+        threading.Timer(0.3 + number / 20, terminate).start()
+        outcome = asyncio.run(load_until_unhealthy(service.port, 64, keep_alive))
+        assert service.wait() == 0
+        assert time.monotonic() - terminated[0] < DRAIN_SECONDS + 1
+        assert outcome.answered > 100
+        assert (outcome.broken, outcome.refused) == ([], [])
+
+
+def test_500_slow_clients_neither_slow_the_others_nor_stay(docker: str, image: str) -> None:
+    with container(docker, image, HEADER_SECONDS=10, LOG_REQUESTS="false") as service:
+        latencies(service.port, 1)
+        alone = percentile(latencies(service.port, 5, pause=0.001), 99)
+        with slow_clients(service.port, 500) as clients:
+            start = time.monotonic()
+            beside: list[float] = []
+            while (cut_off := trickle(clients)) < len(clients) and time.monotonic() - start < 12:
+                beside += latencies(service.port, 5 if time.monotonic() - start < 5 else 1, pause=0.001)
+            assert cut_off == len(clients)
+            assert time.monotonic() - start < 12
+        assert percentile(beside, 99) <= 2 * alone
