@@ -113,7 +113,7 @@ def test_the_text_status_fits_one_screen_and_names_everything(project: Project) 
 
 def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(project: Project) -> None:
     before = project.status()
-    project.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+    project.replace("service/handlers.py", "HELLO WORLD", "HELLO AGAIN")
     launched = project.local("up")
     assert launched.returncode == 0, launched.stdout
     after = project.status()
@@ -121,7 +121,9 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
     assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
 
     # Writing to /dev/full fails as on a disk without room.
-    project.replace("Dockerfile", "USER 65532", "RUN head -c 1 /dev/zero > /dev/full\nUSER 65532")
+    project.replace(
+        "Dockerfile", "RUN python3 -m compileall", "RUN head -c 1 /dev/zero > /dev/full\nRUN python3 -m compileall"
+    )
     broken = project.local("up")
     assert broken.returncode == 1
     assert re.search(r"Building localhost:\S+ failed; the stack was not touched", broken.stdout)
@@ -188,7 +190,7 @@ def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
 def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     """Sceptre is killed while CloudFormation works on the service; CloudFormation goes on without it."""
     assert fresh.local("up").returncode == 0
-    fresh.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+    fresh.replace("service/handlers.py", "HELLO WORLD", "HELLO AGAIN")
     with subprocess.Popen(
         [sys.executable, "-m", "local", "up"], cwd=fresh.folder, env=fresh.variables, text=True, stdout=subprocess.PIPE
     ) as launch:
