@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -47,14 +48,14 @@ class Effort:
     ends: int
 
 
-FULL = Effort(rounds=11, burst_seconds=2, starts=9, newcomer_rounds=5, ends=20)
+FULL = Effort(rounds=21, burst_seconds=1, starts=9, newcomer_rounds=5, ends=20)
 QUICK = Effort(rounds=2, burst_seconds=1, starts=2, newcomer_rounds=1, ends=1)
 
 
 def main() -> int:
     """Measure, print the table, write plot and JSON; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two short rounds instead of eleven (1 instead of 15 min)")
+    parser.add_argument("--quick", action="store_true", help="two rounds instead of 21 (2 minutes instead of 15)")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write service.json and service.png")
     arguments = parser.parse_args()
     try:
@@ -72,6 +73,8 @@ def compare(effort: Effort, folder: Path) -> None:
     service_python = tools.virtual_environment(FOLDER / "service-venv", PROJECT / "service" / "requirements.txt")
     peers_python = tools.virtual_environment(FOLDER / "peers-venv", PROJECT / "bench" / "requirements.txt")
     compile_service(service_python)
+    # The clients that are written here stay off the servers' core, as wrk and hey do.
+    os.sched_setaffinity(0, {load_core})
     everyone = contenders(service_python, peers_python)
     docker_engine.ensure()
 
@@ -100,11 +103,13 @@ def under_load(result: report.Result, everyone: list[Contender], effort: Effort,
         def load(connections: int, *headers: str) -> dict[str, list[Burst]]:
             names = [ARTICLE, SPOTFLEET, SPOTFLEET_LOG] if headers else list(servers)
             for name in names:
-                saturate(servers[name].port, connections, 1, load_core, headers)
+                measure.saturate_alone(servers[name], connections, 1, load_core, headers)
             return in_turns(
                 names,
                 effort.rounds,
-                lambda name: saturate(servers[name].port, connections, effort.burst_seconds, load_core, headers),
+                lambda name: measure.saturate_alone(
+                    servers[name], connections, effort.burst_seconds, load_core, headers
+                ),
             )
 
         say(f"{FEW} connections ...")

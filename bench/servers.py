@@ -52,6 +52,12 @@ class Server:
         return self.process.poll() is not None
 
     @property
+    def cpu_seconds(self) -> float:
+        """The processor time used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def memory_mib(self) -> float:
         """The resident memory."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

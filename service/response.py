@@ -81,7 +81,9 @@ class Response(web.Response):
     """
 
     common = CommonHeaders(Settings.content_security_policy)
-    has_cookies = False
+    # Set by what this class leaves to web.Response, and by force_close().
+    needs_more = False
+    closes = False
     # A request that could not be read has no route, hence no application whose signals could run.
     routed = True
     answered: web.BaseRequest | None = None
@@ -91,13 +93,28 @@ class Response(web.Response):
     @property
     def cookies(self) -> SimpleCookie:
         """The cookies to set."""
-        self.has_cookies = True
+        self.needs_more = True
         return super().cookies
 
     def set_cookie(self, name: str, value: str, **attributes: Any) -> None:  # noqa: ANN401
         """Set a cookie; `attributes` as in `web.Response`."""
-        self.has_cookies = True
+        self.needs_more = True
         super().set_cookie(name, value, **attributes)
+
+    def enable_compression(self, force: bool | web.ContentCoding | None = None, strategy: int | None = None) -> None:
+        """Have the body compressed if the client accepts it."""
+        self.needs_more = True
+        super().enable_compression(force, strategy)
+
+    def enable_chunked_encoding(self, chunk_size: int | None = None) -> None:
+        """Send the body in chunks."""
+        self.needs_more = True
+        super().enable_chunked_encoding(chunk_size)
+
+    def force_close(self) -> None:
+        """Have the connection closed after this response."""
+        self.closes = True
+        super().force_close()
 
     @property
     def keep_alive(self) -> bool | None:
@@ -123,9 +140,7 @@ class Response(web.Response):
             type(self.body) is not bytes
             or (stays_open and request.version != HttpVersion11)
             or self.status in STATUSES_WITHOUT_BODY
-            or self.chunked
-            or self.compression
-            or self.has_cookies
+            or self.needs_more
         ):
             return await super().prepare(request)
         self.answered = request
@@ -134,7 +149,7 @@ class Response(web.Response):
                 for receiver in app.on_response_prepare:
                     await receiver(request, self)
         # force_close() may have been called by the handler, or by a signal.
-        self.stays_open = stays_open and super().keep_alive is None
+        self.stays_open = stays_open and not self.closes
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
