@@ -104,4 +104,11 @@ def test_production_is_protected_and_survives_the_loss_of_a_zone() -> None:
     settings = next(iter(plan("prod").graph)).stack_group_config
     assert settings["deletion_protection"] is True
     assert settings["empty_repository_on_delete"] is False
-    assert (settings["availability_zones"], settings["nat_gateways"]) == (3, "per_zone")
+    assert (settings["availability_zones"], settings["egress"]) == (3, "nat_gateway_per_zone")
+
+
+def test_production_is_watched_and_asks_only_for_a_domain_to_have_https() -> None:
+    settings = next(iter(plan("prod").graph)).stack_group_config
+    assert settings["alarms"] is settings["dashboard"] is settings["deployment_alarms"] is True
+    assert settings["access_logs"] is settings["web_application_firewall"] is True
+    assert (settings["domain_name"], settings["hosted_zone_id"]) == ("", "")
