@@ -23,7 +23,7 @@ test: .venv/installed ## Run every test, launch and delete included
 	$(RUN) -m pytest
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
-	$(RUN) -m pytest -m "not e2e"
+	$(RUN) -m pytest -m "not e2e and not matrix"
 
 lint: .venv/installed ## Check templates of every environment, Python, types, Dockerfile
 	$(RUN) -m tests.lint_templates
