@@ -294,7 +294,7 @@ class ServiceSettings(Section):
     scheduled_scaling: list[ScheduledChange] = Field(
         default=[],
         description="other limits from a time on, each with schedule, min_tasks and max_tasks; a night at zero is "
-        "{schedule: cron(0 20 ? * MON-FRI *), min_tasks: 0, max_tasks: 0} and a morning that undoes it",
+        '{schedule: "cron(0 20 ? * MON-FRI *)", min_tasks: 0, max_tasks: 0} and a morning that undoes it',
     )
     schedule_time_zone: str = Field(
         default="UTC",

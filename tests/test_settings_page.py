@@ -1,9 +1,20 @@
 """docs/settings.md, and the prices in it."""
 
-from hooks.settings import Settings
+import re
+
+import pytest
+import yaml
+
+from hooks.settings import Settings, find_problems
 from tests.changed import changed
 from tools import prices
-from tools.settings_page import PAGE, costs, page, settings_of
+from tools.settings_page import PAGE, ROOT, costs, page, settings_of
+
+EXAMPLES = [
+    example
+    for file in (ROOT / "README.md", PAGE)
+    for example in re.findall(r"```yaml\n(.*?)```", file.read_text(), re.S)
+]
 
 
 def test_page_is_what_the_schema_and_the_prices_make_of_it() -> None:
@@ -44,3 +55,12 @@ def test_prices_count_what_the_templates_have() -> None:
     assert len(instance.of_type("vpc", "AWS::CloudWatch::Alarm")) == prices.NAT_INSTANCE_ALARMS
     data = instance.properties("vpc", "NatLaunchTemplate")["LaunchTemplateData"]
     assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_are_valid_settings_of_development(example: str) -> None:
+    assert find_problems(settings_of("dev").model_dump() | yaml.safe_load(example)) == {}
+
+
+def test_readme_names_the_price_of_development() -> None:
+    assert f"{prices.total(prices.floor(settings_of('dev'))):.2f} $ a month" in (ROOT / "README.md").read_text()

@@ -115,7 +115,8 @@ services:
   api:
     path_pattern: /api/*
     listener_priority: 90
-    max_tasks: 6
+    max_tasks: 3
+max_machines: 6
 ```
 
 `config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `settings_of_service("api")`."""
