@@ -81,11 +81,11 @@ def test_nat_instance_forwards_recovers_and_is_ready_before_the_machines_start()
 
 def test_nat_instance_is_a_small_arm64_machine_that_demands_imdsv2_and_costs_what_it_costs() -> None:
     network = changed(**MOST)
-    data = network.properties("vpc", "NatLaunchTemplate")["LaunchTemplateData"]
+    instance = network.properties("vpc", "NatInstance")
     parameters = network.parameters("vpc")
     assert (parameters["NatInstanceType"], parameters["NatImageId"].rpartition("-")[2]) == ("t4g.nano", "arm64")
-    assert data["MetadataOptions"]["HttpTokens"] == "required"
-    assert data["CreditSpecification"] == {"CpuCredits": "standard"}
+    assert instance["MetadataOptions"]["HttpTokens"] == "required"
+    assert instance["CreditSpecification"] == {"CPUCredits": "standard"}
 
 
 def test_endpoints_replace_the_way_out() -> None:

@@ -53,8 +53,7 @@ def test_prices_count_what_the_templates_have() -> None:
     assert len(network.properties("load-balancer", "Firewall")["Rules"]) == prices.FIREWALL_RULES
     instance = changed()
     assert len(instance.of_type("vpc", "AWS::CloudWatch::Alarm")) == prices.NAT_INSTANCE_ALARMS
-    data = instance.properties("vpc", "NatLaunchTemplate")["LaunchTemplateData"]
-    assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
+    assert instance.properties("vpc", "NatInstance")["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
