@@ -20,6 +20,10 @@ MACHINE = {"ImageId": "/aws/service/ecs/optimized-ami", "CreditSpecification": {
 PORTS = {"FromPort": 32768, "ToPort": 65535}
 GOOD: Json = {
     "Machine": {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": MACHINE}},
+    "Nat": {
+        "Type": "AWS::EC2::Instance",
+        "Properties": {"ImageId": "/aws/service/ami", "CreditSpecification": {"CPUCredits": "standard"}},
+    },
     "Group": {
         "Type": "AWS::EC2::SecurityGroup",
         "Properties": {"SecurityGroupIngress": [PORTS], "SecurityGroupEgress": [PORTS]},
@@ -33,6 +37,9 @@ GOOD: Json = {
 # What makes the good template break a rule: where, and with what.
 BROKEN: list[tuple[str, str, object]] = [
     ("image_ids_come_from_a_parameter", "Machine.Properties.LaunchTemplateData.ImageId", "ami-0ec5a12023aaa8664"),
+    ("image_ids_of_instances_come_from_a_parameter", "Nat.Properties.ImageId", "ami-0ec5a12023aaa8664"),
+    ("instances_buy_no_credits", "Nat.Properties.CreditSpecification.CPUCredits", "unlimited"),
+    ("instances_buy_no_credits", "Nat.Properties", {"ImageId": "/aws/service/ami"}),
     ("ports_in_are_web_or_the_hosts_own_range", "Group.Properties.SecurityGroupIngress.0.FromPort", 32678),
     ("ports_out_are_web_or_the_hosts_own_range", "Group.Properties.SecurityGroupEgress.0.FromPort", 32678),
     ("image_tags_never_move", "Repository.Properties.ImageTagMutability", "MUTABLE"),

@@ -42,6 +42,7 @@ PROVIDER = "machines.Resources.CapacityProvider.Properties.AutoScalingGroupProvi
 GROUP = "machines.Resources.AutoScalingGroup"
 POLICY = f"{GROUP}.Properties.MixedInstancesPolicy"
 MACHINE = "machines.Resources.LaunchTemplate.Properties.LaunchTemplateData"
+NAT = "vpc.Resources.NatInstance.Properties"
 SERVICE = "service.Resources.Service"
 TASK = "service.Resources.TaskDefinition.Properties"
 TARGETS = "service.Resources.TargetGroup.Properties"
@@ -123,6 +124,9 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (40, "dev", f"{MACHINE}.MetadataOptions.HttpTokens", "optional", "HttpTokens optional, not required"),
     (40, "prod", f"{MACHINE}.MetadataOptions.HttpPutResponseHopLimit", 2, "HttpPutResponseHopLimit 2, not 1"),
     (40, "dev", f"{MACHINE}.MetadataOptions", DELETED, "HttpTokens left out"),
+    (39, "dev", f"{NAT}.CreditSpecification", {"CPUCredits": "unlimited"}, "NatInstance has CpuCredits unlimited"),
+    (40, "dev", f"{NAT}.MetadataOptions.HttpTokens", "optional", "NatInstance has HttpTokens optional"),
+    (30, "dev", f"{NAT}.ImageId", "ami-0ec5a12023aaa8664", "NatInstance has the image ami-"),
     (41, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "systemctl start ecs"}, "which ecs waits for"),
     (42, "dev", f"{REPOSITORY}.EmptyOnDelete", DELETED, "not emptied"),
     (42, "prod", "cluster.Sceptre.hooks.before_delete", [], "not emptied"),

@@ -10,6 +10,7 @@ from tests.rules.rule import Rule, is_true, properties, resources, texts, value
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 TEMPLATE = "AWS::EC2::LaunchTemplate"
+INSTANCE = "AWS::EC2::Instance"
 PROVIDER = "AWS::ECS::CapacityProvider"
 IMAGE_PATH = re.compile(
     r"/aws/service/(ecs/optimized-ami/amazon-linux-2023/(?P<arm>arm64/)?recommended/image_id"
@@ -27,10 +28,17 @@ def _launched_types(layers: Layers) -> set[str]:
     }
 
 
+def _machines(layers: Layers) -> Iterator[tuple[str, Json]]:
+    """Yield what each launch template, and each machine without one, says of its machine."""
+    for name, template in properties(layers, TEMPLATE):
+        yield name, template["LaunchTemplateData"]
+    yield from properties(layers, INSTANCE)
+
+
 def _image_and_types_are_of_one_architecture(layers: Layers) -> Iterator[str]:
     fleet = "arm64" if layers["machines"]["Sceptre"]["settings"]["cpu_architecture"] == "arm64" else "x86_64"
-    for name, template in properties(layers, TEMPLATE):
-        image = value(template, "LaunchTemplateData.ImageId")
+    for name, data in _machines(layers):
+        image = data.get("ImageId")
         found = IMAGE_PATH.fullmatch(image) if isinstance(image, str) else None
         if found is None:
             yield f"{name} has the image {image}, not the newest Amazon Linux 2023"
@@ -50,16 +58,15 @@ def _image_can_be_pinned(layers: Layers) -> Iterator[str]:
         for name, parameter in template["Parameters"].items():
             if name.endswith("ImageId") and not parameter["Type"].startswith("AWS::SSM::Parameter::Value<"):
                 yield f"{layer}.{name} has the type {parameter['Type']}"
-    for name, template in properties(layers, TEMPLATE):
-        if str(value(template, "LaunchTemplateData.ImageId")).startswith("ami-"):
+    for name, data in _machines(layers):
+        if str(data.get("ImageId")).startswith("ami-"):
             yield f"{name} has an image that no configuration can change"
 
 
 def _scripts(layers: Layers) -> Iterator[tuple[str, str]]:
     """Yield each machine's user data as the shell sees it."""
-    for name, item in properties(layers, TEMPLATE, "AWS::EC2::Instance"):
-        script = value(item, "LaunchTemplateData.UserData") or item.get("UserData")
-        yield name, "\n".join(texts(script))
+    for name, data in _machines(layers):
+        yield name, "\n".join(texts(data.get("UserData")))
 
 
 def _scripts_use_what_the_image_has(layers: Layers) -> Iterator[str]:
@@ -95,7 +102,7 @@ def _texts_outside_sub(node: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
 
 def _somebody_signals(layers: Layers) -> Iterator[str]:
     scripts = dict(_scripts(layers))
-    for name, resource in resources(layers, GROUP, "AWS::EC2::Instance"):
+    for name, resource in resources(layers, GROUP, INSTANCE):
         waits = value(resource, "CreationPolicy.ResourceSignal") is not None
         waits |= is_true(value(resource, "UpdatePolicy.AutoScalingRollingUpdate.WaitOnResourceSignals"))
         if not waits:
@@ -149,16 +156,16 @@ def _may_be_burstable(layers: Layers, name: str, data: Json) -> bool:
 
 
 def _burstable_machines_buy_no_credits(layers: Layers) -> Iterator[str]:
-    for name, template in properties(layers, TEMPLATE):
-        data = template["LaunchTemplateData"]
-        credits_ = value(data, "CreditSpecification.CpuCredits", "left out")
+    for name, data in _machines(layers):
+        # A launch template spells it CpuCredits, a machine CPUCredits.
+        credits_ = next(iter(data.get("CreditSpecification", {}).values()), "left out")
         if _may_be_burstable(layers, name, data) and credits_ != "standard":
             yield f"{name} has CpuCredits {credits_}, not standard"
 
 
 def _metadata_stays_on_the_machine(layers: Layers) -> Iterator[str]:
-    for name, template in properties(layers, TEMPLATE):
-        options = value(template, "LaunchTemplateData.MetadataOptions", {})
+    for name, data in _machines(layers):
+        options = data.get("MetadataOptions", {})
         if options.get("HttpTokens") != "required":
             yield f"{name} has HttpTokens {options.get('HttpTokens', 'left out')}, not required"
         if str(options.get("HttpPutResponseHopLimit")) != "1":
