@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory
 
 def settings(environment: str = "dev", /, **changes: object) -> dict[str, Any]:
     """Return an environment's settings with some of them changed."""
-    return settings_of(next(iter(plan(environment).graph)).config) | changes
+    return as_configured(environment) | changes
+
+
+@cache
+def as_configured(environment: str) -> dict[str, Any]:
+    return settings_of(next(iter(plan(environment).graph)).config)
 
 
 @pytest.fixture
