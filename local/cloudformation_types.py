@@ -205,6 +205,8 @@ class Instance:
         place = {name: template[name] for name in ("LaunchTemplateId", "LaunchTemplateName") if name in template}
         versions = ec2.describe_launch_template_versions(**place, Versions=[str(template["Version"])])
         data: dict[str, Any] = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        # An answer tells whether the options are applied already; a request does not.
+        data.get("MetadataOptions", {}).pop("State", None)
         return data
 
     @staticmethod

@@ -436,13 +436,21 @@ def test_nat_instance(cloud: Cloud) -> None:
             }
         ],
         "UserData": {"Fn::Base64": "#!/bin/bash"},
+        "CreditSpecification": {"CPUCredits": "standard"},
+        "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": "8", "Encrypted": True}}],
     }
     resources: dict[str, Any] = {
         **NETWORK,
         "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "g", "VpcId": ref("Vpc")}},
         "Template": {
             "Type": "AWS::EC2::LaunchTemplate",
-            "Properties": {"LaunchTemplateData": {"ImageId": ref("Image"), "InstanceType": "t4g.nano"}},
+            "Properties": {
+                "LaunchTemplateData": {
+                    "ImageId": ref("Image"),
+                    "InstanceType": "t4g.nano",
+                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+                }
+            },
         },
         "Machine": {
             "Type": "AWS::EC2::Instance",
