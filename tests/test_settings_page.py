@@ -53,7 +53,8 @@ def test_prices_count_what_the_templates_have() -> None:
     assert len(network.properties("load-balancer", "Firewall")["Rules"]) == prices.FIREWALL_RULES
     instance = changed()
     assert len(instance.of_type("vpc", "AWS::CloudWatch::Alarm")) == prices.NAT_INSTANCE_ALARMS
-    assert instance.properties("vpc", "NatInstance")["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
+    (volume,) = instance.properties("vpc", "NatInstance")["BlockDeviceMappings"]
+    assert volume["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
