@@ -238,16 +238,13 @@ def _keeping_ipv6(original: Callable[..., Resource], properties_index: int) -> C
 
     def handler(*arguments: Any) -> Resource:  # noqa: ANN401  # create and update differ
         properties = arguments[properties_index]
-        subnet_id, attributes = original(*arguments)
-        subnet = ec2._subnets[subnet_id]
         block = properties.get("Ipv6CidrBlock")
-        network = ec2._vpcs.get(subnet["VpcId"], {}).get("Ipv6CidrBlock")
+        network = ec2._vpcs.get(properties["VpcId"], {}).get("Ipv6CidrBlock")
         if block and (not network or not IPv6Network(block).subnet_of(IPv6Network(network))):
             raise ValueError(f"The CIDR '{block}' is invalid: the VPC has no IPv6 network that holds it")
-        subnet["Ipv6CidrBlock"] = block
-        subnet["AssignIpv6AddressOnCreation"] = (
-            str(properties.get("AssignIpv6AddressOnCreation", "false")).lower() == "true"
-        )
+        subnet_id, attributes = original(*arguments)
+        assign = str(properties.get("AssignIpv6AddressOnCreation", "false")).lower() == "true"
+        ec2._subnets[subnet_id] |= {"Ipv6CidrBlock": block, "AssignIpv6AddressOnCreation": assign}
         return subnet_id, attributes
 
     return handler

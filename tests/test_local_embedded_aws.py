@@ -419,6 +419,10 @@ def test_ipv6_subnet_needs_the_network_first(cloud: Cloud) -> None:
     resources = changed({name: NETWORK[name] for name in ("Vpc", "SubnetA")}, "SubnetA", Ipv6CidrBlock=block)
     with pytest.raises(AssertionError, match="the VPC has no IPv6 network"):
         cloud.create("early", resources)
+    # Nothing is left of the attempt that would hold the VPC.
+    assert cloud.client("cloudformation").describe_stacks(StackName="early")["Stacks"][0]["StackStatus"] == (
+        "ROLLBACK_COMPLETE"
+    )
     cloud.delete("early")
 
 
