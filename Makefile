@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test unit lint clean
+.PHONY: help up down status test unit lint scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -23,7 +23,7 @@ test: .venv/installed ## Run every test, launch and delete included
 	$(RUN) -m pytest
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
-	$(RUN) -m pytest -m "not e2e"
+	$(RUN) -m pytest -m "not e2e and not matrix"
 
 lint: .venv/installed ## Check templates of every environment, Python, types, Dockerfile
 	$(RUN) -m tests.lint_templates
@@ -32,8 +32,17 @@ lint: .venv/installed ## Check templates of every environment, Python, types, Do
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile
 
+scan: .venv/installed build/scanners/installed ## Scan the templates of every environment: checkov, cfn-guard
+	$(RUN) -m tests.scan_templates
+
 clean: down ## Also remove what make installed here
 	rm -rf .venv .local build
 
 .venv/installed: requirements.txt requirements-dev.txt service/requirements.txt pyproject.toml
 	@PYTHON=$(PYTHON) tools/make_venv.sh
+
+build/scanners/installed: requirements-scan.txt
+	@echo "Installing the pinned scanners into build/scanners (once; about a minute)"
+	@$(PYTHON) -m venv --clear build/scanners
+	@build/scanners/bin/pip install --quiet --disable-pip-version-check --requirement requirements-scan.txt
+	@touch $@

@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
+from hooks import stack_state
+from hooks.stack_state import NEVER_CREATED
+
 CONFIRMATION = "CONFIRM_DELETE"
 
 
@@ -22,7 +25,7 @@ class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no ty
         if not self.stack.stack_group_config["deletion_protection"]:
             return
         environment = self.stack.name.rpartition("/")[0]
-        if os.environ.get(CONFIRMATION) != environment:
+        if os.environ.get(CONFIRMATION) != environment and not self._was_never_created():
             raise SceptreException(
                 f"{environment} is protected: deletion_protection is true in config/{environment}/config.yaml. "
                 f"To delete it with all it holds, run: {CONFIRMATION}={environment} sceptre delete {environment}"
@@ -32,6 +35,10 @@ class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no ty
                 self._unprotect_load_balancer(resource["PhysicalResourceId"])
             if resource["ResourceType"] == "AWS::ECR::Repository":
                 self._empty_repository(resource["PhysicalResourceId"])
+
+    def _was_never_created(self) -> bool:
+        # A launch deletes such a stack to create it anew; nothing in it has ever been in use.
+        return stack_state.describe(self.stack)["StackStatus"] in NEVER_CREATED
 
     def _resources(self) -> list[dict[str, Any]]:
         try:

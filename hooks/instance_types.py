@@ -34,7 +34,12 @@ def architecture(instance_type: str) -> str:
 def memory_mib(instance_type: str) -> int:
     """Return the memory in MiB with which a machine of the type registers with ECS."""
     nominal = LARGE_GIB[instance_type[0]] * _size(instance_type.partition(".")[2]) * 1024
-    return int(nominal * SHARE_AFTER_KERNEL)
+    return after_kernel(nominal)
+
+
+def after_kernel(nominal_mib: float) -> int:
+    """Return what is left of a machine's memory for tasks and agent once the kernel has taken its part."""
+    return int(nominal_mib * SHARE_AFTER_KERNEL)
 
 
 def cpu_units(instance_type: str) -> int:

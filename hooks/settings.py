@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from hooks import instance_types
@@ -28,15 +28,27 @@ TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
 STACK_NAME_PART = r"[a-zA-Z][a-zA-Z0-9-]{0,30}"
 IMAGE_NAME = r"[^\s:/@]+(:\d+)?(/[^\s:/@]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?"
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+DOMAIN_NAME = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
+HOST_PATTERN = re.compile(r"[A-Za-z0-9.*?-]{1,128}")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# A full ARN ends in six random characters; JSON key, version stage and version may follow.
+SECRET_ARN = re.compile(r"(arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6})(:[^:]*:[^:]*:[^:]*)?")
+PARAMETER = re.compile(r"(arn:aws[\w-]*:ssm:[\w-]+:\d{12}:parameter)?(/[\w.-]+)+")
+SHORTEST_SLOW_START = 30  # seconds
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 LOG_RETENTION_DAYS = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 
 
-class Settings(BaseModel):
-    """Everything that holds for all stacks of one environment."""
+class Section(BaseModel):
+    """Settings that belong together; docs/settings.md has a chapter for each."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    # Sceptre's own, https://docs.sceptre-project.org/4.7.0/docs/stack_group_config.html
+
+class SceptreSettings(Section):
+    """Sceptre's own, https://docs.sceptre-project.org/4.7.0/docs/stack_group_config.html."""
+
     project_code: str = Field(pattern=rf"^{STACK_NAME_PART}$", description="first part of every stack's name")
     region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region, such as eu-west-1")
     stack_tags: dict[str, str] = Field(description="tags on every resource; Project and Environment are required")
@@ -55,59 +67,6 @@ class Settings(BaseModel):
     on_failure: Literal["DO_NOTHING", "ROLLBACK"] | None = Field(default=None, description="after a failed creation")
     disable_rollback: bool = Field(default=False, description="whether a failed stack stays as it is")
 
-    # The network.
-    vpc_cidr: str = Field(description="private IPv4 network of the VPC, such as 10.0.0.0/16")
-    subnet_host_bits: int = Field(ge=4, le=13, description="each subnet has 2 to the power of this many addresses")
-    availability_zones: int = Field(ge=2, le=3, description="number of zones")
-    nat_gateways: Literal["none", "one", "per_zone"] = Field(description="way out of the private subnets")
-
-    # The load balancer.
-    deletion_protection: bool = Field(description="whether deleting the environment needs a confirmation")
-    idle_timeout_seconds: int = Field(ge=1, le=4000, description="a connection without traffic is closed after it")
-
-    # The cluster.
-    container_insights: Literal["disabled", "enabled", "enhanced"] = Field(description="metrics per task, billed")
-    kept_images: int = Field(ge=2, le=1000, description="newest images that the repository keeps")
-    empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
-
-    # The machines.
-    cpu_architecture: Literal["x86_64", "arm64"] = Field(description="architecture of the machines and of the image")
-    instance_types: list[str] = Field(min_length=1, max_length=40, description="instance types, on-demand one first")
-    min_machines: int = Field(ge=0, le=1000, description="machines that always run")
-    max_machines: int = Field(ge=1, le=1000, description="machines that may run at once")
-    on_demand_base: int = Field(ge=0, le=1000, description="machines that Spot cannot take away")
-    on_demand_percent_above_base: Share = Field(description="on-demand share of the machines above the base")
-    machine_scaling: Literal["capacity_provider", "cpu"] = Field(description="what adds and removes machines")
-    capacity_target_percent: Percent = Field(description="share of the machines in use, with capacity_provider")
-    machine_cpu_target_percent: Percent = Field(description="average CPU use of the machines, with cpu")
-    machine_warmup_seconds: int = Field(ge=1, le=3600, description="from launch until a machine counts in scaling")
-    root_volume_gib: int = Field(ge=30, le=16384, description="size of the root volume; the machine image needs 30")
-    reserved_memory_mib: int = Field(ge=0, le=4096, description="memory of each machine that tasks may not reserve")
-    detailed_monitoring: bool = Field(description="machine metrics every minute, billed")
-
-    # The service.
-    base_image: str = Field(pattern=f"^{IMAGE_NAME}$", description="Python image that the service image is built on")
-    cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
-    task_cpu_units: int = Field(ge=128, le=10240, description="CPU units of a task; 1024 is one vCPU")
-    task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
-    min_tasks: int = Field(ge=1, le=5000, description="tasks that always run")
-    max_tasks: int = Field(ge=1, le=5000, description="tasks that may run, apart from deployments")
-    task_cpu_target_percent: Percent = Field(description="average CPU use of the tasks that scaling aims at")
-    scale_out_cooldown_seconds: int = Field(ge=0, le=3600, description="after adding tasks")
-    scale_in_cooldown_seconds: int = Field(ge=0, le=3600, description="after removing tasks")
-    min_healthy_percent: Share = Field(description="share of the tasks that keeps running during a deployment")
-    max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
-    path_pattern: str = Field(
-        pattern=r"""^/[\w.\-$/~"'@:+&()!,;=*?]{0,127}$""", description="paths of the service's requests, such as /*"
-    )
-    listener_priority: int = Field(ge=1, le=50000, description="order of the service's rule in the listener")
-    health_check_interval_seconds: int = Field(ge=6, le=300, description="time between two health checks")
-    health_check_grace_seconds: int = Field(ge=0, le=3600, description="failed health checks are ignored this long")
-    deregistration_delay_seconds: int = Field(ge=5, le=3600, description="time for requests in flight")
-    stop_timeout_seconds: int = Field(ge=2, le=120, description="from SIGTERM to SIGKILL")
-    log_retention_days: LOG_RETENTION_DAYS = Field(description="age at which log entries are deleted")
-    service_timeout_minutes: int = Field(ge=5, le=600, description="gives up on a service without healthy tasks")
-
     @field_validator("stack_tags")
     @classmethod
     def _check_tags(cls, tags: dict[str, str]) -> dict[str, str]:
@@ -115,6 +74,29 @@ class Settings(BaseModel):
         _require(not missing, f"must hold the tag {' and '.join(missing)}")
         _require(all(TAG_TEXT.fullmatch(text) for text in (*tags, *tags.values())), "has a character no tag may have")
         return tags
+
+
+class NetworkSettings(Section):
+    """The layer vpc."""
+
+    vpc_cidr: str = Field(description="private IPv4 network of the VPC, such as 10.0.0.0/16")
+    subnet_host_bits: int = Field(ge=4, le=13, description="each subnet has 2 to the power of this many addresses")
+    availability_zones: int = Field(ge=2, le=3, description="number of zones")
+    egress: Literal["nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints"] = Field(
+        description="way out of the private subnets: one small machine that recovers by itself, one NAT gateway, one "
+        "per zone, or none but private endpoints of the AWS services that the machines need"
+    )
+    nat_instance_type: str = Field(
+        default="t4g.nano", description="arm64 type of the machine, with egress nat_instance, such as t4g.nano"
+    )
+    ipv6: bool = Field(
+        default=False,
+        description="IPv6 addresses for load balancer and machines, which leave through an egress-only gateway; "
+        "containers keep to IPv4",
+    )
+    flow_logs: Literal["disabled", "rejected", "all"] = Field(
+        default="disabled", description="which connections in the VPC are logged, kept for log_retention_days"
+    )
 
     @field_validator("vpc_cidr")
     @classmethod
@@ -127,6 +109,131 @@ class Settings(BaseModel):
         _require(any(map(network.subnet_of, PRIVATE_NETWORKS)), "must be in 10/8, 172.16/12 or 192.168/16")
         return cidr
 
+    @field_validator("nat_instance_type")
+    @classmethod
+    def _check_nat_instance_type(cls, name: str) -> str:
+        known = instance_types.is_known(name) and instance_types.architecture(name) == "arm64"
+        _require(known, "must be an arm64 type such as t4g.nano")
+        return name
+
+
+class LoadBalancerSettings(Section):
+    """The layer load-balancer."""
+
+    deletion_protection: bool = Field(description="whether deleting the environment needs a confirmation")
+    idle_timeout_seconds: int = Field(ge=1, le=4000, description="a connection without traffic is closed after it")
+    domain_name: str = Field(
+        default="", pattern=rf"^({DOMAIN_NAME})?$", description="domain of the load balancer, such as app.example.com"
+    )
+    hosted_zone_id: str = Field(
+        default="",
+        pattern=r"^(Z[A-Z0-9]{1,31})?$",
+        description="id of the public Route 53 zone that gets the domain's records, such as Z0123456789ABCDEFGHIJ",
+    )
+    certificate_arn: str = Field(
+        default="",
+        pattern=r"^(arn:aws[\w-]*:acm:[\w-]+:\d{12}:certificate/[\w-]+)?$",
+        description="ARN of a certificate in the same region; without it one is requested for the domain",
+    )
+    tls_policy: str = Field(
+        default="ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+        pattern=r"^ELBSecurityPolicy-TLS13-1-[23][\w-]*$",
+        description="TLS versions and ciphers, an ELBSecurityPolicy-TLS13-1-2-… or -1-3-…",
+    )
+    load_balancer_scheme: Literal["internet-facing", "internal"] = Field(
+        default="internet-facing", description="internal: in the private subnets, reached from the VPC only"
+    )
+    allowed_addresses: list[str] = Field(
+        default=["0.0.0.0/0", "::/0"],
+        min_length=1,
+        max_length=25,
+        description="networks that may send requests, such as [203.0.113.0/24]",
+    )
+    desync_mode: Literal["monitor", "defensive", "strictest"] = Field(
+        default="defensive", description="what happens to requests that could be read in two ways"
+    )
+    access_logs: bool = Field(default=False, description="whether each request is logged to a bucket")
+    access_logs_bucket: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
+        description="bucket for these logs, in the same region and open to Elastic Load Balancing; without it the "
+        "layer makes one, which outlives the environment",
+    )
+    access_logs_days: int = Field(default=90, ge=1, le=3650, description="age at which the layer's bucket deletes them")
+    web_application_firewall: bool = Field(
+        default=False, description="AWS's managed common rules, known bad inputs and a limit per address"
+    )
+    requests_per_address: int = Field(
+        default=2000, ge=10, le=2_000_000_000, description="requests in 5 minutes above which the firewall blocks it"
+    )
+
+    @field_validator("allowed_addresses")
+    @classmethod
+    def _check_allowed_addresses(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            _require(_is_network(network), f"must hold networks such as 203.0.113.0/24, not {network}")
+        return networks
+
+
+class ClusterSettings(Section):
+    """The layer cluster, and what all layers share: alarms and where they go."""
+
+    container_insights: Literal["disabled", "enabled", "enhanced"] = Field(description="metrics per task, billed")
+    kept_images: int = Field(ge=2, le=1000, description="newest images that the repository keeps")
+    empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
+    alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
+    alarm_email: str = Field(
+        default="",
+        pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+)?$",
+        description="address that the alarms are sent to, once it has confirmed AWS's first message",
+    )
+    alarm_p99_seconds: float = Field(
+        default=1.0, gt=0, le=3600, description="response time that 99 % of the requests must stay below"
+    )
+    dashboard: bool = Field(
+        default=False, description="CloudWatch dashboard of a service: traffic, latency, tasks, machines, cost drivers"
+    )
+
+
+class InstanceRequirements(Section):
+    """What an instance type must have to be chosen."""
+
+    min_vcpus: int = Field(ge=1, le=192, description="fewest vCPUs")
+    max_vcpus: int = Field(ge=1, le=192, description="most vCPUs")
+    min_memory_gib: int = Field(ge=1, le=1536, description="least memory")
+    max_memory_gib: int = Field(ge=1, le=1536, description="most memory")
+
+
+class MachineSettings(Section):
+    """The layer machines."""
+
+    cpu_architecture: Literal["x86_64", "arm64"] = Field(description="architecture of the machines and of the image")
+    instance_types: list[str] = Field(
+        max_length=40, description="instance types, on-demand one first; [] with instance_requirements"
+    )
+    instance_requirements: InstanceRequirements | None = Field(
+        default=None,
+        description="instead of a list: min_vcpus, max_vcpus, min_memory_gib, max_memory_gib; every current type of "
+        "the architecture that has them, except burstable ones",
+    )
+    min_machines: int = Field(ge=0, le=1000, description="machines that always run")
+    max_machines: int = Field(ge=1, le=1000, description="machines that may run at once")
+    on_demand_base: int = Field(ge=0, le=1000, description="machines that Spot cannot take away")
+    on_demand_percent_above_base: Share = Field(description="on-demand share of the machines above the base")
+    machine_scaling: Literal["capacity_provider", "cpu"] = Field(description="what adds and removes machines")
+    capacity_target_percent: Percent = Field(description="share of the machines in use, with capacity_provider")
+    machine_cpu_target_percent: Percent = Field(description="average CPU use of the machines, with cpu")
+    machine_warmup_seconds: int = Field(ge=1, le=3600, description="from launch until a machine counts in scaling")
+    max_machine_lifetime_days: int = Field(
+        default=0, ge=0, le=365, description="age at which a machine is replaced by a new one; 0: never"
+    )
+    root_volume_gib: int = Field(ge=30, le=16384, description="size of the root volume; the machine image needs 30")
+    reserved_memory_mib: int = Field(ge=0, le=4096, description="memory of each machine that tasks may not reserve")
+    detailed_monitoring: bool = Field(description="machine metrics every minute, billed")
+    extra_user_data: str = Field(
+        default="", max_length=8192, description="shell commands that a machine runs at its first start, as root"
+    )
+
     @field_validator("instance_types")
     @classmethod
     def _check_instance_types(cls, names: list[str]) -> list[str]:
@@ -134,8 +241,87 @@ class Settings(BaseModel):
             _require(instance_types.is_known(name), f"must hold t3, t3a, t4g, or c, m, r types from 5 on, not {name}")
         _require(len(set(names)) == len(names), "must not name a type twice")
         # Credits are set for all of them or for none.
-        _require(len(set(map(instance_types.is_burstable, names))) == 1, "must not mix t types with others")
+        _require(len(set(map(instance_types.is_burstable, names))) <= 1, "must not mix t types with others")
         return names
+
+
+class ScheduledChange(Section):
+    """Limits of the number of tasks that hold from a time on."""
+
+    schedule: str = Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\))$", description="such as cron(0 20 ? * MON-FRI *)")
+    min_tasks: int = Field(ge=0, le=5000, description="tasks that run at least")
+    max_tasks: int = Field(ge=0, le=5000, description="tasks that run at most")
+
+
+class ServiceSettings(Section):
+    """The layer service; each one can have another value for a further service, under `services`."""
+
+    base_image: str = Field(pattern=f"^{IMAGE_NAME}$", description="Python image that the service image is built on")
+    cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
+    task_cpu_units: int = Field(ge=128, le=10240, description="CPU units of a task; 1024 is one vCPU")
+    task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
+    environment_variables: dict[str, str] = Field(
+        default={}, description="variables of the containers, such as {LOG_LEVEL: info}; nothing secret"
+    )
+    secrets: dict[str, str] = Field(
+        default={},
+        description="variables whose values ECS reads when it starts a task: by name the ARN of a Secrets Manager "
+        "secret, or the name, such as /shop/key, or ARN of an SSM parameter",
+    )
+    secret_key_arns: list[str] = Field(
+        default=[], description="ARNs of the KMS keys that encrypt these secrets, unless it is AWS's own key"
+    )
+    execute_command: bool = Field(
+        default=False, description="ECS Exec, a shell in a running task; its root file system is then writable"
+    )
+    task_policy_arns: list[str] = Field(
+        default=[], max_length=10, description="ARNs of IAM policies: what the service itself may do in AWS"
+    )
+    min_tasks: int = Field(ge=1, le=5000, description="tasks that always run")
+    max_tasks: int = Field(ge=1, le=5000, description="tasks that may run, apart from deployments")
+    task_cpu_target_percent: Percent = Field(description="average CPU use of the tasks that scaling aims at")
+    task_memory_target_percent: Share = Field(
+        default=0, description="average memory use of the tasks that scaling aims at as well; 0: memory does not count"
+    )
+    requests_per_task: int = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="requests per minute and task that scaling aims at as well; 0: requests do not count",
+    )
+    scale_out_cooldown_seconds: int = Field(ge=0, le=3600, description="after adding tasks")
+    scale_in_cooldown_seconds: int = Field(ge=0, le=3600, description="after removing tasks")
+    scheduled_scaling: list[ScheduledChange] = Field(
+        default=[],
+        description="other limits from a time on, each with schedule, min_tasks and max_tasks; a night at zero is "
+        '{schedule: "cron(0 20 ? * MON-FRI *)", min_tasks: 0, max_tasks: 0} and a morning that undoes it',
+    )
+    schedule_time_zone: str = Field(
+        default="UTC",
+        pattern=r"^(UTC|[A-Z]\w+(/[A-Z][\w+-]*)+)$",
+        description="time zone of these times, such as Europe/Dublin",
+    )
+    min_healthy_percent: Share = Field(description="share of the tasks that keeps running during a deployment")
+    max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
+    deployment_alarms: bool = Field(
+        default=False, description="whether alarms of errors or slowness end a deployment and bring the old tasks back"
+    )
+    path_pattern: str = Field(
+        pattern=r"""^/[\w.\-$/~"'@:+&()!,;=*?]{0,127}$""", description="paths of the service's requests, such as /*"
+    )
+    host_names: list[str] = Field(
+        default=[], max_length=4, description="host names of the service's requests, such as api.example.com; []: any"
+    )
+    listener_priority: int = Field(ge=1, le=50000, description="order of the service's rule in the listener")
+    slow_start_seconds: int = Field(
+        default=0, ge=0, le=900, description="a new task gets its full share of requests after it; 0, or 30 to 900"
+    )
+    health_check_interval_seconds: int = Field(ge=6, le=300, description="time between two health checks")
+    health_check_grace_seconds: int = Field(ge=0, le=3600, description="failed health checks are ignored this long")
+    deregistration_delay_seconds: int = Field(ge=5, le=3600, description="time for requests in flight")
+    stop_timeout_seconds: int = Field(ge=2, le=120, description="from SIGTERM to SIGKILL")
+    log_retention_days: LOG_RETENTION_DAYS = Field(description="age at which log entries are deleted")
+    service_timeout_minutes: int = Field(ge=5, le=600, description="gives up on a service without healthy tasks")
 
     @field_validator("cors_origins")
     @classmethod
@@ -144,6 +330,70 @@ class Settings(BaseModel):
         _require(valid, "must be * or origins such as https://example.com, comma-separated")
         return origins
 
+    @field_validator("environment_variables", "secrets")
+    @classmethod
+    def _check_variable_names(cls, variables: dict[str, str]) -> dict[str, str]:
+        for name in variables:
+            _require(VARIABLE_NAME.fullmatch(name) is not None, f"must have names such as LOG_LEVEL, not {name}")
+        return variables
+
+    @field_validator("secrets")
+    @classmethod
+    def _check_secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for value in secrets.values():
+            _require(
+                SECRET_ARN.fullmatch(value) or PARAMETER.fullmatch(value),
+                f"must be full ARNs of secrets, or names or ARNs of SSM parameters, not {value}",
+            )
+        return secrets
+
+    @field_validator("secret_key_arns", "task_policy_arns")
+    @classmethod
+    def _check_arns(cls, arns: list[str], info: ValidationInfo) -> list[str]:
+        service = {"secret_key_arns": "kms", "task_policy_arns": "iam"}[str(info.field_name)]
+        for arn in arns:
+            _require(re.match(rf"arn:aws[\w-]*:{service}:", arn), f"must hold ARNs that begin with arn:aws:{service}:")
+        return arns
+
+    @field_validator("host_names")
+    @classmethod
+    def _check_host_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            _require(HOST_PATTERN.fullmatch(name), f"must hold names such as api.example.com, not {name}")
+        return names
+
+    @field_validator("slow_start_seconds")
+    @classmethod
+    def _check_slow_start(cls, seconds: int) -> int:
+        _require(seconds == 0 or seconds >= SHORTEST_SLOW_START, f"must be 0, or {SHORTEST_SLOW_START} to 900")
+        return seconds
+
+
+class Settings(
+    ServiceSettings, MachineSettings, ClusterSettings, LoadBalancerSettings, NetworkSettings, SceptreSettings
+):
+    """Everything that holds for all stacks of one environment."""
+
+    services: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="further services: by the name of the stack file, the settings of the layer service that differ",
+    )
+
+
+SECTIONS: tuple[type[Section], ...] = (
+    NetworkSettings,
+    LoadBalancerSettings,
+    ClusterSettings,
+    MachineSettings,
+    ServiceSettings,
+)
+
+
+def defaults() -> dict[str, Any]:
+    """Return the value of each of this project's settings that an environment need not give."""
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in SceptreSettings.model_fields}
+    return {name: field.get_default() for name, field in fields.items() if not field.is_required()}
+
 
 def find_problems(config: dict[str, Any]) -> dict[str, str]:
     """Return what is wrong with the settings of an environment: by key, the value and what would be right."""
@@ -151,27 +401,92 @@ def find_problems(config: dict[str, Any]) -> dict[str, str]:
         settings = Settings.model_validate(config)
     except ValidationError as error:
         return {_key(details): _explain(details) for details in error.errors()}
-    return {key: f"is {config[key]!r}: {should}" for key, should in _contradictions(settings)}
+    problems = dict(_problems_of_services(settings))
+    if problems:
+        return problems
+    return {key: f"is {_value(settings, key)!r}: {should}" for key, should in _contradictions(settings)}
 
 
-def tasks_per_machine(settings: Settings) -> int:
-    """Return how many tasks the smallest machine of the fleet holds, by memory and by CPU units."""
-    room = [instance_types.memory_mib(name) - settings.reserved_memory_mib for name in settings.instance_types]
-    units = [instance_types.cpu_units(name) for name in settings.instance_types]
-    return max(0, min(min(room) // settings.task_memory_mib, min(units) // settings.task_cpu_units))
+def service_settings(settings: Settings) -> dict[str, ServiceSettings]:
+    """Return the settings of every service: by its name under `services`, the first one's under the empty name."""
+    shared = {name: getattr(settings, name) for name in ServiceSettings.model_fields}
+    everyones = {"": {}, **settings.services}
+    return {name: ServiceSettings.model_validate(shared | own) for name, own in everyones.items()}
 
 
-def tasks_during_deployment(settings: Settings) -> int:
+def tasks_per_machine(settings: Settings, service: ServiceSettings | None = None) -> int:
+    """Return how many tasks of a service the smallest machine of the fleet holds, by memory and by CPU units."""
+    service = service or settings
+    if wanted := settings.instance_requirements:
+        memory = instance_types.after_kernel(wanted.min_memory_gib * 1024)
+        units = wanted.min_vcpus * instance_types.CPU_UNITS_PER_VCPU
+    else:
+        memory = min(map(instance_types.memory_mib, settings.instance_types))
+        units = min(map(instance_types.cpu_units, settings.instance_types))
+    by_memory = (memory - settings.reserved_memory_mib) // service.task_memory_mib
+    return max(0, min(by_memory, units // service.task_cpu_units))
+
+
+def tasks_during_deployment(service: ServiceSettings) -> int:
     """Return how many tasks run at most: ECS rounds the percentage of the full service down."""
-    return settings.max_tasks * settings.max_percent // 100
+    return service.max_tasks * service.max_percent // 100
+
+
+def _problems_of_services(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the settings that a further service has for itself."""
+    shared = {name: getattr(settings, name) for name in ServiceSettings.model_fields}
+    for service, own in settings.services.items():
+        if not SERVICE_NAME.fullmatch(service) or service in LAYERS:
+            yield f"services.{service}", "is not the name of a further service, such as api"
+        try:
+            ServiceSettings.model_validate(shared | own)
+        except ValidationError as error:
+            for details in error.errors():
+                yield f"services.{service}.{_key(details)}", _explain(details, ServiceSettings)
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each setting that does not go with another one, and what would."""
+    yield from _contradictions_of_the_network(settings)
+    yield from _contradictions_of_the_load_balancer(settings)
+    yield from _contradictions_of_the_machines(settings)
+    services = service_settings(settings)
+    for name, service in services.items():
+        prefix = f"services.{name}." if name else ""
+        own = settings.services[name] if name else {}
+        for key, should in _contradictions_of_a_service(settings, service):
+            # A further service is only to blame for what it says itself.
+            if not name or key in own:
+                yield f"{prefix}{key}", should
+    yield from _contradictions_between_services(settings, services)
+
+
+def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, str]]:
     prefix = IPv4Network(settings.vpc_cidr).prefixlen
     most_bits = 32 - prefix - SUBNET_SLOT_BITS
     if settings.subnet_host_bits > most_bits:
         yield "subnet_host_bits", f"must be at most {most_bits}, so that six subnets fit a /{prefix} network"
+
+
+def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.hosted_zone_id and not settings.domain_name:
+        yield "domain_name", "must be given with hosted_zone_id, which gets its records"
+    if settings.domain_name and not (settings.hosted_zone_id or settings.certificate_arn):
+        yield "domain_name", "needs hosted_zone_id, or certificate_arn where the domain's records are not in Route 53"
+    if settings.certificate_arn and settings.certificate_arn.split(":")[3] != settings.region:
+        yield "certificate_arn", f"must be a certificate in {settings.region}, the load balancer's region"
+    if settings.access_logs_bucket and not settings.access_logs:
+        yield "access_logs_bucket", "is not used while access_logs is false"
+    if settings.alarm_email and not settings.alarms:
+        yield "alarm_email", "is not used while alarms is false"
+
+
+def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, str]]:
+    wanted = settings.instance_requirements
+    if bool(settings.instance_types) == bool(wanted):
+        yield "instance_types", "must name at least one type, or none with instance_requirements"
+    if wanted and (wanted.max_vcpus < wanted.min_vcpus or wanted.max_memory_gib < wanted.min_memory_gib):
+        yield "instance_requirements", "must not have a maximum below its minimum"
 
     foreign = [n for n in settings.instance_types if instance_types.architecture(n) != settings.cpu_architecture]
     if foreign:
@@ -179,45 +494,89 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
     if settings.max_machines <= settings.min_machines:
         yield "max_machines", f"must be more than min_machines ({settings.min_machines}), to replace one by a new one"
-    if settings.max_tasks < settings.min_tasks:
-        yield "max_tasks", f"must be at least min_tasks ({settings.min_tasks})"
+
+
+def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -> Iterator[tuple[str, str]]:
+    if service.max_tasks < service.min_tasks:
+        yield "max_tasks", f"must be at least min_tasks ({service.min_tasks})"
+    if any(change.max_tasks < change.min_tasks for change in service.scheduled_scaling):
+        yield "scheduled_scaling", "must not have max_tasks below min_tasks"
+    if any(change.max_tasks > service.max_tasks for change in service.scheduled_scaling):
+        yield "scheduled_scaling", f"must not have more than max_tasks ({service.max_tasks}), which the machines hold"
+    both = service.environment_variables.keys() & service.secrets.keys() | service.secrets.keys() & {"CORS_ORIGINS"}
+    if both:
+        yield "secrets", f"must not name {', '.join(sorted(both))}, which is a plain variable too"
+    if "CORS_ORIGINS" in service.environment_variables:
+        yield "environment_variables", "must not name CORS_ORIGINS: that is the setting cors_origins"
+    if service.deployment_alarms and not settings.alarms:
+        yield "deployment_alarms", "needs alarms to be true"
 
     # ECS rounds what may run down and what must keep running up: one of them has to leave room to move.
-    may_run = settings.min_tasks * settings.max_percent // 100
-    must_run = -(-settings.min_tasks * settings.min_healthy_percent // 100)
-    if may_run <= settings.min_tasks <= must_run:
-        yield "max_percent", f"must let a deployment start one more task than min_tasks ({settings.min_tasks})"
+    may_run = service.min_tasks * service.max_percent // 100
+    must_run = -(-service.min_tasks * service.min_healthy_percent // 100)
+    if may_run <= service.min_tasks <= must_run:
+        yield "max_percent", f"must let a deployment start one more task than min_tasks ({service.min_tasks})"
 
-    per_machine, most_tasks = tasks_per_machine(settings), tasks_during_deployment(settings)
-    if per_machine == 0:
-        yield "task_memory_mib", f"with task_cpu_units must fit the smallest of {', '.join(settings.instance_types)}"
-    elif settings.max_machines * per_machine < most_tasks:
-        least = -(-most_tasks // per_machine)
-        yield (
-            "max_machines",
-            f"must be at least {least}: {most_tasks} tasks run during a deployment (max_tasks times max_percent) and "
-            f"the smallest machine holds {per_machine}",
-        )
+    if _has_types(settings) and tasks_per_machine(settings, service) == 0:
+        smallest = ", ".join(settings.instance_types) or "machines with instance_requirements"
+        yield "task_memory_mib", f"with task_cpu_units must fit the smallest of {smallest}"
 
-    most_seconds = SPOT_NOTICE_SECONDS - settings.deregistration_delay_seconds
-    if settings.stop_timeout_seconds > most_seconds:
+    most_seconds = SPOT_NOTICE_SECONDS - service.deregistration_delay_seconds
+    if service.stop_timeout_seconds > most_seconds:
         yield (
             "stop_timeout_seconds",
             f"must be at most {SPOT_NOTICE_SECONDS} together with deregistration_delay_seconds "
-            f"({settings.deregistration_delay_seconds}), which it follows after a Spot notice",
+            f"({service.deregistration_delay_seconds}), which it follows after a Spot notice",
         )
+
+
+def _contradictions_between_services(
+    settings: Settings, services: dict[str, ServiceSettings]
+) -> Iterator[tuple[str, str]]:
+    priorities = {service.listener_priority: name for name, service in services.items()}
+    for name, service in services.items():
+        if priorities[service.listener_priority] != name:
+            other = priorities[service.listener_priority]
+            yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"
+
+    holds = (
+        {name: tasks_per_machine(settings, service) for name, service in services.items()}
+        if _has_types(settings)
+        else {}
+    )
+    if not holds or 0 in holds.values():
+        return
+    tasks = {name: tasks_during_deployment(service) for name, service in services.items()}
+    least = sum(-(-tasks[name] // holds[name]) for name in services)
+    if settings.max_machines < least:
+        yield (
+            "max_machines",
+            f"must be at least {least}: {sum(tasks.values())} tasks run during a deployment (max_tasks times "
+            f"max_percent) and the smallest machine holds {min(holds.values())}",
+        )
+
+
+def _has_types(settings: Settings) -> bool:
+    return bool(settings.instance_types or settings.instance_requirements)
+
+
+def _value(settings: Settings, key: str) -> object:
+    value: Any = settings
+    for part in key.split("."):
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    return value
 
 
 def _key(details: ErrorDetails) -> str:
     return ".".join(map(str, details["loc"]))
 
 
-def _explain(details: ErrorDetails) -> str:
+def _explain(details: ErrorDetails, section: type[Section] = Settings) -> str:
     key = str(details["loc"][0])
     if details["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(key, Settings.model_fields, n=1)
+        nearest = difflib.get_close_matches(str(details["loc"][-1]), section.model_fields, n=1)
         return f"is not a setting{f'; the nearest is {nearest[0]}' if nearest else ''}"
-    description = Settings.model_fields[key].description
+    description = section.model_fields[key].description
     if details["type"] == "missing":
         return f"is missing; it is the {description}"
     if details["type"] == "string_pattern_mismatch":
@@ -228,6 +587,14 @@ def _explain(details: ErrorDetails) -> str:
     return f"is {details['input']!r}: {should} ({description})"
 
 
-def _require(condition: bool, otherwise: str) -> None:
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+def _require(condition: object, otherwise: str) -> None:
     if not condition:
         raise ValueError(otherwise)

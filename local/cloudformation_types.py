@@ -161,6 +161,138 @@ class NatGateway:
         _ignore("NotFound", clients("ec2").delete_nat_gateway, NatGatewayId=physical_id)
 
 
+class Instance:
+    """AWS::EC2::Instance, also from a launch template. No signal is waited for: nothing runs in these machines."""
+
+    in_place = ("SourceDestCheck", "Tags")
+    # What RunInstances has no parameter for, or is given in another way.
+    _left_out = ("LaunchTemplate", "SourceDestCheck", "Tags", "TagSpecifications")
+
+    def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
+        """Start the machine."""
+        ec2 = clients("ec2")
+        machine = {**self._launch_template(ec2, properties), **properties}
+        interface = (machine.pop("NetworkInterfaces", None) or [{}])[0]
+        machine.setdefault("SubnetId", interface.get("SubnetId"))
+        machine.setdefault("SecurityGroupIds", interface.get("GroupSet", []))
+        parameters = api_parameters(
+            ec2, "RunInstances", {k: v for k, v in machine.items() if v and k not in self._left_out}
+        )
+        specifications = _tag_specifications("instance", properties)
+        answer = ec2.run_instances(**parameters, MinCount=1, MaxCount=1, TagSpecifications=specifications)
+        instance_id = answer["Instances"][0]["InstanceId"]
+        self._set_source_dest_check(ec2, instance_id, properties)
+        return self._resource(ec2, instance_id)
+
+    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
+        """Change the tags and the source and destination check; anything else needs a new machine."""
+        if any(old.get(name) != new.get(name) for name in {*old, *new}.difference(self.in_place)):
+            return self.create(clients, owner, new)
+        ec2 = clients("ec2")
+        _update_ec2_tags(ec2, physical_id, old, new)
+        self._set_source_dest_check(ec2, physical_id, new)
+        return self._resource(ec2, physical_id)
+
+    def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
+        """Terminate the machine."""
+        _ignore("NotFound", clients("ec2").terminate_instances, InstanceIds=[physical_id])
+
+    @staticmethod
+    def _launch_template(ec2: Client, properties: Properties) -> dict[str, Any]:
+        """Return what the launch template says; the instance's own properties come before it."""
+        if not (template := properties.get("LaunchTemplate")):
+            return {}
+        place = {name: template[name] for name in ("LaunchTemplateId", "LaunchTemplateName") if name in template}
+        versions = ec2.describe_launch_template_versions(**place, Versions=[str(template["Version"])])
+        data: dict[str, Any] = versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        # An answer tells whether the options are applied already; a request does not.
+        data.get("MetadataOptions", {}).pop("State", None)
+        return data
+
+    @staticmethod
+    def _set_source_dest_check(ec2: Client, instance_id: str, properties: Properties) -> None:
+        check = str(properties.get("SourceDestCheck", True)).lower() == "true"
+        ec2.modify_instance_attribute(InstanceId=instance_id, SourceDestCheck={"Value": check})
+
+    @staticmethod
+    def _resource(ec2: Client, instance_id: str) -> Resource:
+        machine = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        names = {
+            "PrivateIp": "PrivateIpAddress",
+            "PublicIp": "PublicIpAddress",
+            "PrivateDnsName": "PrivateDnsName",
+            "PublicDnsName": "PublicDnsName",
+            "VpcId": "VpcId",
+        }
+        attributes = {name: machine.get(member, "") for name, member in names.items()}
+        zone = machine["Placement"]["AvailabilityZone"]
+        return instance_id, {**attributes, "AvailabilityZone": zone, "InstanceId": instance_id}
+
+
+class VpcCidrBlock(Replaced):
+    """AWS::EC2::VPCCidrBlock. Ref is the association's id."""
+
+    def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
+        """Give the VPC another network."""
+        ec2 = clients("ec2")
+        answer = ec2.associate_vpc_cidr_block(**api_parameters(ec2, "AssociateVpcCidrBlock", properties))
+        association = answer["Ipv6CidrBlockAssociation"]
+        block = {"Id": association["AssociationId"], "Ipv6CidrBlock": association["Ipv6CidrBlock"]}
+        return association["AssociationId"], block
+
+    def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
+        """Take it from the VPC."""
+        _ignore("NotFound", clients("ec2").disassociate_vpc_cidr_block, AssociationId=physical_id)
+
+
+class EgressOnlyInternetGateway:
+    """AWS::EC2::EgressOnlyInternetGateway."""
+
+    def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
+        """Make the gateway."""
+        specifications = _tag_specifications("egress-only-internet-gateway", properties)
+        answer = clients("ec2").create_egress_only_internet_gateway(
+            VpcId=properties["VpcId"], TagSpecifications=specifications
+        )
+        gateway = answer["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]
+        return gateway, {"Id": gateway}
+
+    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
+        """Change the tags; another VPC needs a new gateway."""
+        if _without_tags(old) != _without_tags(new):
+            return self.create(clients, owner, new)
+        _update_ec2_tags(clients("ec2"), physical_id, old, new)
+        return physical_id, {"Id": physical_id}
+
+    def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
+        """Delete the gateway."""
+        call = clients("ec2").delete_egress_only_internet_gateway
+        _ignore("NotFound", call, EgressOnlyInternetGatewayId=physical_id)
+
+
+class WebAclAssociation(Replaced):
+    """AWS::WAFv2::WebACLAssociation. A resource has one web ACL at most."""
+
+    def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
+        """Put the web ACL before the resource."""
+        waf = clients("wafv2")
+        place = {name: properties[name] for name in ("ResourceArn", "WebACLArn")}
+        waf.associate_web_acl(**place)
+        return "|".join(place.values()), {}
+
+    def delete(self, clients: Clients, _physical_id: str, properties: Properties) -> None:
+        """Take the web ACL away, unless another one has taken its place."""
+        waf = clients("wafv2")
+        try:
+            acl = waf.get_web_acl_for_resource(ResourceArn=properties["ResourceArn"]).get("WebACL", {})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "WAFNonexistentItemException":
+                raise
+            return
+        if acl.get("ARN") == properties["WebACLArn"]:
+            waf.disassociate_web_acl(ResourceArn=properties["ResourceArn"])
+
+
 class FlowLog:
     """AWS::EC2::FlowLog."""
 
@@ -520,19 +652,25 @@ TYPES: dict[str, ResourceType] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ScalableTarget(),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ScalingPolicy(),
     "AWS::EC2::EIP": ElasticIp(),
+    "AWS::EC2::EgressOnlyInternetGateway": EgressOnlyInternetGateway(),
     "AWS::EC2::FlowLog": FlowLog(),
+    "AWS::EC2::Instance": Instance(),
     "AWS::EC2::NatGateway": NatGateway(),
     "AWS::EC2::SecurityGroupEgress": SecurityGroupRule("egress"),
     "AWS::EC2::SecurityGroupIngress": SecurityGroupRule("ingress"),
+    "AWS::EC2::VPCCidrBlock": VpcCidrBlock(),
     "AWS::ECS::CapacityProvider": CapacityProvider(),
     "AWS::ECS::ClusterCapacityProviderAssociations": ClusterCapacityProviderAssociations(),
     "AWS::ECS::Service": Service(),
     "AWS::ECS::TaskDefinition": TaskDefinition(),
+    "AWS::WAFv2::WebACLAssociation": WebAclAssociation(),
 }
 # Those that the stack's own tags reach.
 TAGGED = (
     "AWS::EC2::EIP",
+    "AWS::EC2::EgressOnlyInternetGateway",
     "AWS::EC2::FlowLog",
+    "AWS::EC2::Instance",
     "AWS::EC2::NatGateway",
     "AWS::ECS::CapacityProvider",
     "AWS::ECS::Service",

@@ -10,6 +10,7 @@ from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer"}, {"machines"}, {"service"}]
 HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
+HOOKS_BEFORE_DELETE = ["NoDependants", "DeletionProtection"]
 
 
 def order(environment: str, command: str, *, reverse: bool = False) -> list[set[str]]:
@@ -78,8 +79,8 @@ def test_stacks_carry_the_tags_that_bills_are_split_by(environment: str) -> None
 def test_every_stack_has_hooks_of_its_own(environment: str) -> None:
     # Hooks inherited from a config.yaml are shared objects in Sceptre 4.7 and act for the wrong stack.
     for stack in plan(environment).graph:
-        for hook in (*stack.hooks["before_launch"], *stack.hooks["before_delete"]):
-            assert hook.stack is stack
+        for hooks in stack.hooks.values():
+            assert all(hook.stack is stack for hook in hooks)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -87,7 +88,9 @@ def test_every_stack_is_checked_before_a_launch_and_protected_from_deletion(envi
     for stack in plan(environment).graph:
         image_hook = ["DockerImage"] if stack.name.endswith("/service") else []
         assert [type(hook).__name__ for hook in stack.hooks["before_launch"]] == HOOKS_BEFORE_LAUNCH + image_hook
-        assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == ["DeletionProtection"]
+        assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == HOOKS_BEFORE_DELETE
+        for event in ("after_launch", "after_delete"):
+            assert [type(hook).__name__ for hook in stack.hooks[event]] == ["FailureReason"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -101,4 +104,11 @@ def test_production_is_protected_and_survives_the_loss_of_a_zone() -> None:
     settings = next(iter(plan("prod").graph)).stack_group_config
     assert settings["deletion_protection"] is True
     assert settings["empty_repository_on_delete"] is False
-    assert (settings["availability_zones"], settings["nat_gateways"]) == (3, "per_zone")
+    assert (settings["availability_zones"], settings["egress"]) == (3, "nat_gateway_per_zone")
+
+
+def test_production_is_watched_and_asks_only_for_a_domain_to_have_https() -> None:
+    settings = next(iter(plan("prod").graph)).stack_group_config
+    assert settings["alarms"] is settings["dashboard"] is settings["deployment_alarms"] is True
+    assert settings["access_logs"] is settings["web_application_firewall"] is True
+    assert (settings["domain_name"], settings["hosted_zone_id"]) == ("", "")

@@ -1,5 +1,6 @@
 """The hook that lets a protected environment go only when a person names it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from tests.stacks import Aws, client_error, make_stack
 
 def resources(*types: str) -> dict[str, Any]:
     return {"StackResources": [{"ResourceType": name, "PhysicalResourceId": f"id of {name}"} for name in types]}
+
+
+def stack_in(status: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda _: {"Stacks": [{"StackStatus": status}]}
 
 
 def delete(aws: Aws, protected: bool) -> None:
@@ -28,10 +33,18 @@ def test_a_protected_environment_stays_and_the_message_says_how_to_delete_it(
     monkeypatch: pytest.MonkeyPatch, confirmation: str
 ) -> None:
     monkeypatch.setenv("CONFIRM_DELETE", confirmation)
-    aws = Aws({})
+    aws = Aws({"cloudformation.describe_stacks": stack_in("UPDATE_COMPLETE")})
     with pytest.raises(SceptreException, match=r"prod is protected: .*CONFIRM_DELETE=prod sceptre delete prod$"):
         delete(aws, protected=True)
-    assert aws.calls == []
+    assert [name for name, _ in aws.calls] == ["cloudformation.describe_stacks"]
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "REVIEW_IN_PROGRESS"])
+def test_a_launch_may_delete_a_stack_whose_creation_failed(status: str) -> None:
+    # Sceptre deletes it to create it anew: a first launch that failed must be repeatable without a confirmation.
+    answers = {"cloudformation.describe_stacks": stack_in(status)}
+    aws = Aws(answers | {"cloudformation.describe_stack_resources": lambda _: resources()})
+    delete(aws, protected=True)
 
 
 def test_a_confirmed_deletion_lifts_the_load_balancers_protection(monkeypatch: pytest.MonkeyPatch) -> None:

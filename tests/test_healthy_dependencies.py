@@ -5,11 +5,24 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import healthy_dependencies
+from hooks import stack_state
 from hooks.healthy_dependencies import HealthyDependencies
 from tests.stacks import Aws, client_error, make_stack
 
 Description = dict[str, Any]
+
+
+EVENTS = [
+    {
+        "StackId": "arn",
+        "PhysicalResourceId": "i-1",
+        "LogicalResourceId": "Machine",
+        "ResourceType": "AWS::EC2::Instance",
+        "ResourceStatus": "DELETE_FAILED",
+        "ResourceStatusReason": "it may\n not be terminated",
+    }
+]
+REASON = "Machine (AWS::EC2::Instance) DELETE_FAILED: it may not be terminated"
 
 
 class CloudFormation:
@@ -17,7 +30,12 @@ class CloudFormation:
 
     def __init__(self, **descriptions: list[Description | None]) -> None:
         self.descriptions = descriptions
-        self.aws = Aws({"cloudformation.describe_stacks": self.describe})
+        self.aws = Aws(
+            {
+                "cloudformation.describe_stacks": self.describe,
+                "cloudformation.describe_stack_events": lambda _: {"StackEvents": EVENTS},
+            }
+        )
 
     def describe(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         layer = kwargs["StackName"].rpartition("-")[2]
@@ -34,8 +52,8 @@ def status(name: str, updated: int = 0) -> Description:
 
 @pytest.fixture(autouse=True)
 def fresh_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HealthyDependencies, "_updated_before_launch", {})
-    monkeypatch.setattr(healthy_dependencies, "POLL_SECONDS", 0)
+    monkeypatch.setattr(stack_state, "_updated_before", {})
+    monkeypatch.setattr(stack_state, "POLL_SECONDS", 0)
 
 
 def run_for_service(cloudformation: CloudFormation) -> None:
@@ -52,11 +70,65 @@ def test_passes_when_all_it_builds_on_is_good(good: str) -> None:
     run_for_service(CloudFormation(machines=[status(good)], service=[None]))
 
 
-@pytest.mark.parametrize("bad", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED"])
-def test_refuses_to_build_on_a_failed_stack_and_names_it(bad: str) -> None:
-    message = f"dev/service was not touched: it builds on dev/machines, which is {bad}"
-    with pytest.raises(SceptreException, match=message):
-        run_for_service(CloudFormation(machines=[status(bad)], service=[None]))
+CONTINUE = "aws cloudformation continue-update-rollback --stack-name spotfleet-dev-machines --region eu-west-1"
+ROLL_BACK = "aws cloudformation rollback-stack --stack-name spotfleet-dev-machines --region eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("bad", "way_out"),
+    [
+        ("ROLLBACK_COMPLETE", "mend the cause, then launch again"),
+        ("CREATE_FAILED", "mend the cause, then launch again"),
+        ("UPDATE_ROLLBACK_FAILED", f"run `{CONTINUE}`, then launch again"),
+        ("UPDATE_FAILED", f"run `{ROLL_BACK}`, then launch again"),
+        ("DELETE_FAILED", "run `sceptre delete dev/machines.yaml`"),
+        ("ROLLBACK_FAILED", "run `sceptre delete dev/machines.yaml`"),
+    ],
+)
+def test_refuses_to_build_on_a_failed_stack_and_says_how_to_go_on(bad: str, way_out: str) -> None:
+    cloudformation = CloudFormation(machines=[status(bad)], service=[None])
+    machines, service = make_stack("dev/machines", cloudformation.aws), make_stack("dev/service", cloudformation.aws)
+    service.dependencies = [machines]
+    with pytest.raises(SceptreException) as caught:
+        HealthyDependencies(stack=service).run()
+    assert str(caught.value).startswith(f"dev/service was not touched: it builds on dev/machines, which is {bad}. ")
+    assert str(caught.value).endswith(f"{way_out}.")
+
+
+@pytest.mark.parametrize("stuck", ["UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED"])
+def test_a_launch_of_a_stuck_stack_says_its_state_the_reason_and_the_command(stuck: str) -> None:
+    stack = make_stack("dev/machines", CloudFormation(machines=[status(stuck)]).aws)
+    with pytest.raises(SceptreException) as caught:
+        HealthyDependencies(stack=stack).run()
+    text = str(caught.value)
+    assert text.startswith(f"dev/machines was not touched: it is {stuck}, because {REASON}. To go on, ")
+    assert any(command in text for command in (CONTINUE, ROLL_BACK, "sceptre delete dev/machines.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("ROLLBACK_COMPLETE", "dev/machines - Stack is ROLLBACK_COMPLETE: it is deleted and created anew"),
+        ("UPDATE_ROLLBACK_COMPLETE", f"dev/machines - The last update was rolled back, because {REASON}"),
+    ],
+)
+def test_a_launch_after_a_failure_that_it_can_mend_itself_says_so(
+    found: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        HealthyDependencies(stack=make_stack("dev/machines", CloudFormation(machines=[status(found)]).aws)).run()
+    assert said in caplog.messages
+
+
+def test_a_change_that_does_not_end_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_state, "PATIENCE_SECONDS", 0)
+    cloudformation = CloudFormation(machines=[status("UPDATE_IN_PROGRESS")], service=[None])
+    machines, service = make_stack("dev/machines", cloudformation.aws), make_stack("dev/service", cloudformation.aws)
+    service.dependencies = [machines]
+    with pytest.raises(SceptreException, match="builds on dev/machines, which is UPDATE_IN_PROGRESS"):
+        HealthyDependencies(stack=service).run()
+    with pytest.raises(SceptreException, match="dev/machines was not touched: it is UPDATE_IN_PROGRESS"):
+        HealthyDependencies(stack=machines).run()
 
 
 def test_refuses_to_build_on_an_absent_stack() -> None:

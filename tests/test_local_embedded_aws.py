@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,28 @@ class Cloud:
             self._clients[service, region] = made
         return self._clients[service, region]
 
-    def create(self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, str]:
+    def create(
+        self,
+        name: str,
+        resources: dict[str, Any],
+        outputs: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> dict[str, str]:
         """Create a stack and return its outputs."""
-        self.client("cloudformation").create_stack(StackName=name, TemplateBody=template(resources, outputs))
+        body = template(resources, outputs, parameters)
+        self.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
         return self._finished(name, "stack_create_complete")
 
-    def update(self, name: str, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> dict[str, str]:
+    def update(
+        self,
+        name: str,
+        resources: dict[str, Any],
+        outputs: dict[str, Any] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> dict[str, str]:
         """Update a stack and return its outputs."""
-        self.client("cloudformation").update_stack(StackName=name, TemplateBody=template(resources, outputs))
+        body = template(resources, outputs, parameters)
+        self.client("cloudformation").update_stack(StackName=name, TemplateBody=body)
         return self._finished(name, "stack_update_complete")
 
     def delete(self, name: str) -> None:
@@ -76,10 +91,13 @@ class Cloud:
         return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("_FAILED")]
 
 
-def template(resources: dict[str, Any], outputs: dict[str, Any] | None) -> str:
+def template(
+    resources: dict[str, Any], outputs: dict[str, Any] | None, parameters: dict[str, Any] | None = None
+) -> str:
     """Return a template; `outputs` maps names to values."""
     values = {name: {"Value": value} for name, value in (outputs or {}).items()}
-    return json.dumps({"Resources": resources, "Outputs": values} if values else {"Resources": resources})
+    sections = {"Parameters": parameters, "Resources": resources, "Outputs": values}
+    return json.dumps({name: section for name, section in sections.items() if section})
 
 
 def get(logical_id: str, attribute: str) -> dict[str, Any]:
@@ -333,6 +351,312 @@ def test_flow_log(cloud: Cloud) -> None:
     assert [item["FlowLogId"] for item in ec2.describe_flow_logs()["FlowLogs"]] == [changed["Log"]]
     cloud.delete("flow")
     assert ec2.describe_flow_logs()["FlowLogs"] == []
+
+
+def test_ipv6_network_with_its_subnets_and_way_out(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    blocks = {"Fn::Cidr": [{"Fn::Select": [0, get("Vpc", "Ipv6CidrBlocks")]}, 6, 64]}
+    resources: dict[str, Any] = {
+        "Vpc": NETWORK["Vpc"],
+        "Ipv6": {
+            "Type": "AWS::EC2::VPCCidrBlock",
+            "Properties": {"VpcId": ref("Vpc"), "AmazonProvidedIpv6CidrBlock": True},
+        },
+        "Subnet": {
+            "Type": "AWS::EC2::Subnet",
+            "DependsOn": "Ipv6",
+            "Properties": {
+                "VpcId": ref("Vpc"),
+                "CidrBlock": "10.0.0.0/24",
+                "Ipv6CidrBlock": {"Fn::Select": [1, blocks]},
+                "AssignIpv6AddressOnCreation": True,
+            },
+        },
+        "Gateway": {"Type": "AWS::EC2::EgressOnlyInternetGateway", "Properties": {"VpcId": ref("Vpc")}},
+        "Table": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}},
+        "Route": {
+            "Type": "AWS::EC2::Route",
+            "Properties": {
+                "RouteTableId": ref("Table"),
+                "DestinationIpv6CidrBlock": "::/0",
+                "EgressOnlyInternetGatewayId": ref("Gateway"),
+            },
+        },
+    }
+    outputs = {name: ref(name) for name in ("Vpc", "Subnet", "Gateway", "Table", "Ipv6")}
+    made = cloud.create("ipv6", resources, outputs)
+
+    def network() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = ec2.describe_vpcs(VpcIds=[made["Vpc"]])["Vpcs"][0].get(
+            "Ipv6CidrBlockAssociationSet", []
+        )
+        return found
+
+    assert [item["AssociationId"] for item in network()] == [made["Ipv6"]]
+    subnet = ec2.describe_subnets(SubnetIds=[made["Subnet"]])["Subnets"][0]
+    block = subnet["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"]
+    assert block.endswith("/64")
+    assert IPv6Network(block).subnet_of(IPv6Network(network()[0]["Ipv6CidrBlock"]))
+    assert subnet["AssignIpv6AddressOnCreation"] is True
+    routes = ec2.describe_route_tables(RouteTableIds=[made["Table"]])["RouteTables"][0]["Routes"]
+    assert made["Gateway"] in [route.get("EgressOnlyInternetGatewayId") for route in routes]
+
+    resources["Gateway"]["Properties"]["Tags"] = [{"Key": "Name", "Value": "out"}]
+    assert cloud.update("ipv6", resources, outputs) == made
+    gateways = ec2.describe_egress_only_internet_gateways(EgressOnlyInternetGatewayIds=[made["Gateway"]])
+    assert {"Key": "Name", "Value": "out"} in gateways["EgressOnlyInternetGateways"][0]["Tags"]
+
+    for name in ("Route", "Subnet", "Ipv6", "Gateway"):
+        del resources[name]
+    cloud.update("ipv6", resources, {"Vpc": ref("Vpc")})
+    assert network() == []
+    assert ec2.describe_egress_only_internet_gateways()["EgressOnlyInternetGateways"] == []
+    cloud.delete("ipv6")
+
+
+def test_ipv6_subnet_needs_the_network_first(cloud: Cloud) -> None:
+    block = {"Fn::Select": [0, {"Fn::Cidr": [{"Fn::Select": [0, get("Vpc", "Ipv6CidrBlocks")]}, 6, 64]}]}
+    resources = changed({name: NETWORK[name] for name in ("Vpc", "SubnetA")}, "SubnetA", Ipv6CidrBlock=block)
+    with pytest.raises(AssertionError, match="the VPC has no IPv6 network"):
+        cloud.create("early", resources)
+    # Nothing is left of the attempt that would hold the VPC.
+    assert cloud.client("cloudformation").describe_stacks(StackName="early")["Stacks"][0]["StackStatus"] == (
+        "ROLLBACK_COMPLETE"
+    )
+    cloud.delete("early")
+
+
+def test_nat_instance(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    properties: dict[str, Any] = {
+        "LaunchTemplate": {"LaunchTemplateId": ref("Template"), "Version": get("Template", "LatestVersionNumber")},
+        "SourceDestCheck": False,
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": "0",
+                "AssociatePublicIpAddress": True,
+                "SubnetId": ref("SubnetA"),
+                "GroupSet": [get("Group", "GroupId")],
+            }
+        ],
+        "UserData": {"Fn::Base64": "#!/bin/bash"},
+        "CreditSpecification": {"CPUCredits": "standard"},
+        "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": "8", "Encrypted": True}}],
+    }
+    resources: dict[str, Any] = {
+        **NETWORK,
+        "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "g", "VpcId": ref("Vpc")}},
+        "Template": {
+            "Type": "AWS::EC2::LaunchTemplate",
+            "Properties": {
+                "LaunchTemplateData": {
+                    "ImageId": ref("Image"),
+                    "InstanceType": "t4g.nano",
+                    "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+                }
+            },
+        },
+        "Machine": {
+            "Type": "AWS::EC2::Instance",
+            # Nobody sends the signal here, and the stack does not wait for it.
+            "CreationPolicy": {"ResourceSignal": {"Timeout": "PT10M"}},
+            "Properties": properties,
+        },
+        "Table": {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}},
+        "Route": {
+            "Type": "AWS::EC2::Route",
+            "Properties": {
+                "RouteTableId": ref("Table"),
+                "DestinationCidrBlock": "0.0.0.0/0",
+                "InstanceId": ref("Machine"),
+            },
+        },
+    }
+    image = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+    parameter = {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>", "Default": image}
+    outputs = {
+        "Machine": ref("Machine"),
+        "Ip": get("Machine", "PrivateIp"),
+        "Group": get("Group", "GroupId"),
+        "Table": ref("Table"),
+    }
+
+    made = cloud.create("nat-instance", resources, outputs, {"Image": parameter})
+
+    def machine(instance_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        return found
+
+    found = machine(made["Machine"])
+    assert (found["InstanceType"], found["SourceDestCheck"]) == ("t4g.nano", False)
+    assert found["PrivateIpAddress"] == made["Ip"]
+    assert [group["GroupId"] for group in found["SecurityGroups"]] == [made["Group"]]
+    expected = cloud.client("ssm").get_parameter(Name=image)["Parameter"]["Value"]
+    assert found["ImageId"] == expected
+    assert "arm64" in ec2.describe_images(ImageIds=[expected])["Images"][0]["Name"]
+    routes = ec2.describe_route_tables(RouteTableIds=[made["Table"]])["RouteTables"][0]["Routes"]
+    assert made["Machine"] in [route.get("InstanceId") for route in routes]
+
+    properties["Tags"] = [{"Key": "Name", "Value": "nat"}]
+    properties["SourceDestCheck"] = True
+    assert cloud.update("nat-instance", resources, outputs, {"Image": parameter}) == made
+    assert machine(made["Machine"])["SourceDestCheck"] is True
+    assert {"Key": "Name", "Value": "nat"} in machine(made["Machine"])["Tags"]
+
+    properties["UserData"] = {"Fn::Base64": "#!/bin/sh"}
+    replaced = cloud.update("nat-instance", resources, outputs, {"Image": parameter})
+    assert machine(made["Machine"])["State"]["Name"] == "terminated"
+    cloud.delete("nat-instance")
+    assert machine(replaced["Machine"])["State"]["Name"] == "terminated"
+
+
+def web_acl(name: str) -> dict[str, Any]:
+    """Return a web ACL that lets everything in."""
+    metrics = {"CloudWatchMetricsEnabled": True, "SampledRequestsEnabled": False, "MetricName": name}
+    return {
+        "Type": "AWS::WAFv2::WebACL",
+        "Properties": {"Scope": "REGIONAL", "DefaultAction": {"Allow": {}}, "VisibilityConfig": metrics},
+    }
+
+
+def test_web_acl_of_a_load_balancer(cloud: Cloud) -> None:
+    waf = cloud.client("wafv2")
+    resources: dict[str, Any] = {
+        **NETWORK,
+        "Balancer": {
+            "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "Properties": {"Subnets": [ref("SubnetA"), ref("SubnetB")]},
+        },
+        "First": web_acl("First"),
+        "Second": web_acl("Second"),
+        "Association": {
+            "Type": "AWS::WAFv2::WebACLAssociation",
+            "Properties": {"ResourceArn": ref("Balancer"), "WebACLArn": get("First", "Arn")},
+        },
+    }
+    outputs = {"Balancer": ref("Balancer"), "First": get("First", "Arn"), "Second": get("Second", "Arn")}
+    made = cloud.create("waf", resources, outputs)
+
+    def before_the_balancer() -> str:
+        arn: str = waf.get_web_acl_for_resource(ResourceArn=made["Balancer"])["WebACL"]["ARN"]
+        return arn
+
+    assert before_the_balancer() == made["First"]
+    resources["Association"]["Properties"]["WebACLArn"] = get("Second", "Arn")
+    cloud.update("waf", resources, outputs)
+    assert before_the_balancer() == made["Second"]
+    del resources["Association"]
+    cloud.update("waf", resources, outputs)
+    with pytest.raises(ClientError, match="WAFNonexistentItemException"):
+        before_the_balancer()
+    cloud.delete("waf")
+
+
+def test_operations(cloud: Cloud) -> None:
+    """What MiniStack has itself: the resources of certificate, logs, alarms and dashboard, in the templates' form."""
+    rule = {"EventPattern": {"source": ["aws.ecs"]}, "Targets": [{"Id": "topic", "Arn": ref("Topic")}]}
+    statement: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+    }
+    statement |= {"Action": "s3:PutObject", "Resource": {"Fn::Sub": "${Bucket.Arn}/*"}}
+    publish: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+    }
+    alarm: dict[str, Any] = {
+        "Namespace": "AWS/ECS",
+        "MetricName": "CPUUtilization",
+        "Statistic": "Average",
+        "Period": 60,
+        "EvaluationPeriods": 2,
+        "Threshold": 80,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "AlarmActions": [ref("Topic")],
+    }
+    resources: dict[str, Any] = {
+        "Zone": {"Type": "AWS::Route53::HostedZone", "Properties": {"Name": "example.test"}},
+        "Certificate": {
+            "Type": "AWS::CertificateManager::Certificate",
+            "Properties": {
+                "DomainName": "www.example.test",
+                "ValidationMethod": "DNS",
+                "DomainValidationOptions": [{"DomainName": "www.example.test", "HostedZoneId": ref("Zone")}],
+            },
+        },
+        "Alias": {
+            "Type": "AWS::Route53::RecordSet",
+            "Properties": {
+                "HostedZoneId": ref("Zone"),
+                "Name": "www.example.test",
+                "Type": "AAAA",
+                "AliasTarget": {"DNSName": "balancer.test", "HostedZoneId": "Z32O12XQLNTSW2"},
+            },
+        },
+        "Bucket": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {"LifecycleConfiguration": {"Rules": [{"Status": "Enabled", "ExpirationInDays": 30}]}},
+        },
+        "BucketPolicy": {
+            "Type": "AWS::S3::BucketPolicy",
+            "Properties": {
+                "Bucket": ref("Bucket"),
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+            },
+        },
+        "Topic": {
+            "Type": "AWS::SNS::Topic",
+            "Properties": {"Subscription": [{"Protocol": "email", "Endpoint": "ops@example.test"}]},
+        },
+        "TopicPolicy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {
+                "Topics": [ref("Topic")],
+                "PolicyDocument": {"Version": "2012-10-17", "Statement": [{**publish, "Resource": ref("Topic")}]},
+            },
+        },
+        "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm},
+        "Dashboard": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardBody": '{"widgets": []}'}},
+        "Rule": {"Type": "AWS::Events::Rule", "Properties": rule},
+    }
+    outputs = {name: ref(name) for name in ("Zone", "Certificate", "Bucket", "Topic", "Alarm", "Dashboard", "Rule")}
+    made = cloud.create("operations", resources, outputs)
+    certificate = cloud.client("acm").describe_certificate(CertificateArn=made["Certificate"])["Certificate"]
+    assert certificate["Status"] == "ISSUED"
+    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=made["Zone"])["ResourceRecordSets"]
+    alias = next(record for record in records if record["Type"] == "AAAA")
+    assert alias["AliasTarget"]["DNSName"].startswith("balancer.test")
+    s3 = cloud.client("s3")
+    policy = json.loads(s3.get_bucket_policy(Bucket=made["Bucket"])["Policy"])
+    assert policy["Statement"][0]["Principal"] == statement["Principal"]
+    subscriptions = cloud.client("sns").list_subscriptions_by_topic(TopicArn=made["Topic"])["Subscriptions"]
+    assert [item["Endpoint"] for item in subscriptions] == ["ops@example.test"]
+    cloudwatch, events = cloud.client("cloudwatch"), cloud.client("events")
+
+    def threshold() -> float:
+        found: float = cloudwatch.describe_alarms(AlarmNames=[made["Alarm"]])["MetricAlarms"][0]["Threshold"]
+        return found
+
+    assert threshold() == 80
+    assert json.loads(cloudwatch.get_dashboard(DashboardName=made["Dashboard"])["DashboardBody"]) == {"widgets": []}
+    assert [item["Arn"] for item in events.list_targets_by_rule(Rule=made["Rule"])["Targets"]] == [made["Topic"]]
+
+    alarm["Threshold"] = 90
+    widget = {"type": "text", "x": 0, "y": 0, "width": 6, "height": 2, "properties": {"markdown": "traffic"}}
+    resources["Dashboard"]["Properties"]["DashboardBody"] = json.dumps({"widgets": [widget]})
+    assert cloud.update("operations", resources, outputs) == made
+    assert threshold() == 90
+    assert "traffic" in cloudwatch.get_dashboard(DashboardName=made["Dashboard"])["DashboardBody"]
+
+    cloud.delete("operations")
+    assert cloudwatch.describe_alarms()["MetricAlarms"] == []
+    assert cloudwatch.list_dashboards()["DashboardEntries"] == []
+    assert cloud.client("sns").list_topics()["Topics"] == []
+    assert events.list_rules()["Rules"] == []
+    assert made["Bucket"] not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    assert cloud.client("acm").list_certificates()["CertificateSummaryList"] == []
+    assert cloud.client("route53").list_hosted_zones()["HostedZones"] == []
 
 
 GROUP: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,21 @@ from sceptre.plan.plan import SceptrePlan
 from hooks import instance_types
 from hooks.settings import Settings, find_problems, tasks_during_deployment, tasks_per_machine
 from hooks.valid_settings import ValidSettings, settings_of
+from tests.changed import copy_service
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+
+CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
+REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 
 
 def settings(environment: str = "dev", /, **changes: object) -> dict[str, Any]:
     """Return an environment's settings with some of them changed."""
-    return settings_of(next(iter(plan(environment).graph)).config) | changes
+    return as_configured(environment) | changes
+
+
+@cache
+def as_configured(environment: str) -> dict[str, Any]:
+    return settings_of(next(iter(plan(environment).graph)).config)
 
 
 @pytest.fixture
@@ -74,12 +84,31 @@ def test_every_setting_says_what_it_is() -> None:
         ("subnet_host_bits", 14, "must be less than or equal to 13"),
         ("availability_zones", 4, "must be less than or equal to 3"),
         ("availability_zones", "2", "must be a valid integer"),
-        ("nat_gateways", "two", "must be 'none', 'one' or 'per_zone'"),
+        ("egress", "two", "must be 'nat_instance', 'nat_gateway', 'nat_gateway_per_zone' or 'endpoints'"),
+        ("nat_instance_type", "t3.nano", "must be an arm64 type such as t4g.nano"),
+        ("domain_name", "https://example.com", "must be the domain of the load balancer"),
+        ("hosted_zone_id", "example.com", "must be the id of the public Route 53 zone"),
+        ("certificate_arn", "arn:aws:iam::123456789012:server-certificate/x", "must be the ARN of a certificate"),
+        ("tls_policy", "ELBSecurityPolicy-2016-08", "must be the TLS versions and ciphers"),
+        ("allowed_addresses", ["203.0.113.7"], "must hold networks such as 203.0.113.0/24, not 203.0.113.7"),
+        ("access_logs_bucket", "My_Bucket", "must be the bucket for these logs"),
+        ("alarm_email", "nobody", "must be the address that the alarms are sent to"),
+        ("requests_per_address", 9, "must be greater than or equal to 10"),
+        ("environment_variables", {"LOG LEVEL": "info"}, "must have names such as LOG_LEVEL, not LOG LEVEL"),
+        (
+            "secrets",
+            {"KEY": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key"},
+            "must be full ARNs of secrets",
+        ),
+        ("secrets", {"KEY": "key"}, "must be full ARNs of secrets, or names or ARNs of SSM parameters, not key"),
+        ("task_policy_arns", ["ReadOnlyAccess"], "must hold ARNs that begin with arn:aws:iam:"),
+        ("host_names", ["https://a"], "must hold names such as api.example.com, not https://a"),
+        ("slow_start_seconds", 10, "must be 0, or 30 to 900"),
+        ("schedule_time_zone", "dublin", "must be the time zone of these times"),
         ("deletion_protection", "true", "must be true or false, without quotes"),
         ("container_insights", True, "must be 'disabled', 'enabled' or 'enhanced'"),
         ("cpu_architecture", "amd64", "must be 'x86_64' or 'arm64'"),
         ("instance_types", "t3.micro", "must be a valid list"),
-        ("instance_types", [], "at least 1 item"),
         ("instance_types", ["t2.micro"], "not t2.micro"),
         ("instance_types", ["t3.micro", "t3.micro"], "must not name a type twice"),
         ("instance_types", ["t3.micro", "m5.large"], "must not mix t types with others"),
@@ -109,6 +138,45 @@ def test_wrong_value_is_named_with_what_would_be_right(key: str, value: object, 
     ("changes", "key", "should"),
     [
         ({"vpc_cidr": "10.0.0.0/20"}, "subnet_host_bits", "must be at most 9, so that six subnets fit a /20 network"),
+        ({"hosted_zone_id": "Z0123456789"}, "domain_name", "must be given with hosted_zone_id"),
+        ({"domain_name": "example.com"}, "domain_name", "needs hosted_zone_id, or certificate_arn"),
+        ({"certificate_arn": CERTIFICATE}, "certificate_arn", "must be a certificate in eu-west-1"),
+        ({"access_logs_bucket": "logs"}, "access_logs_bucket", "is not used while access_logs is false"),
+        ({"alarm_email": "me@example.com"}, "alarm_email", "is not used while alarms is false"),
+        ({"deployment_alarms": True}, "deployment_alarms", "needs alarms to be true"),
+        ({"instance_types": []}, "instance_types", "must name at least one type, or none with instance_requirements"),
+        ({"instance_requirements": REQUIREMENTS}, "instance_types", "or none with instance_requirements"),
+        (
+            {"instance_types": [], "instance_requirements": REQUIREMENTS | {"max_vcpus": 1}},
+            "instance_requirements",
+            "must not have a maximum below its minimum",
+        ),
+        (
+            {"scheduled_scaling": [{"schedule": "rate(1 day)", "min_tasks": 2, "max_tasks": 1}]},
+            "scheduled_scaling",
+            "must not have max_tasks below min_tasks",
+        ),
+        ({"environment_variables": {"CORS_ORIGINS": "*"}}, "environment_variables", "that is the setting cors_origins"),
+        (
+            {"environment_variables": {"KEY": "1"}, "secrets": {"KEY": "/key"}},
+            "secrets",
+            "must not name KEY, which is a plain variable too",
+        ),
+        (
+            {"services": {"api": {}}, "max_machines": 9},
+            "services.api",
+            "must have a listener_priority of its own, not 100",
+        ),
+        (
+            {"services": {"api": {"listener_priority": 90, "max_tasks": 30}}},
+            "max_machines",
+            "must be at least 23: 68 tasks run during a deployment",
+        ),
+        (
+            {"services": {"api": {"listener_priority": 90, "max_tasks": 1}}, "max_machines": 9},
+            "services.api.max_tasks",
+            "must be at least min_tasks (2)",
+        ),
         ({"cpu_architecture": "arm64"}, "instance_types", "must be of cpu_architecture arm64, not t3.micro"),
         ({"instance_types": ["t4g.micro"]}, "instance_types", "must be of cpu_architecture x86_64, not t4g.micro"),
         ({"min_machines": 4}, "max_machines", "must be more than min_machines (4)"),
@@ -130,7 +198,7 @@ def test_a_deployment_may_stop_a_task_first_where_it_may_not_start_one() -> None
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
-    assert list(find_problems(settings(min_tasks=0, nat_gateways="two"))) == ["nat_gateways", "min_tasks"]
+    assert list(find_problems(settings(min_tasks=0, egress="two"))) == ["egress", "min_tasks"]
 
 
 def test_missing_setting_is_named_with_its_meaning() -> None:
@@ -141,7 +209,7 @@ def test_missing_setting_is_named_with_its_meaning() -> None:
 
 @pytest.mark.parametrize(
     ("unknown", "nearest"),
-    [("max_task", "max_tasks"), ("protected", "protect"), ("nat_gateway", "nat_gateways")],
+    [("max_task", "max_tasks"), ("protected", "protect"), ("nat_instance", "nat_instance_type")],
 )
 def test_unknown_setting_is_named_with_the_nearest_known_one(unknown: str, nearest: str) -> None:
     assert find_problems(settings(**{unknown: True})) == {unknown: f"is not a setting; the nearest is {nearest}"}
@@ -149,6 +217,51 @@ def test_unknown_setting_is_named_with_the_nearest_known_one(unknown: str, neare
 
 def test_unknown_setting_that_is_like_no_other_is_named() -> None:
     assert find_problems(settings(xyzzy=1)) == {"xyzzy": "is not a setting"}
+
+
+@pytest.mark.parametrize(
+    ("own", "key", "problem"),
+    [
+        ({"max_task": 3}, "services.api.max_task", "is not a setting; the nearest is max_tasks"),
+        ({"vpc_cidr": "10.0.0.0/16"}, "services.api.vpc_cidr", "is not a setting"),
+        ({"max_tasks": 0}, "services.api.max_tasks", "is 0: must be greater than or equal to 1"),
+    ],
+)
+def test_wrong_setting_of_a_further_service_is_named(own: dict[str, object], key: str, problem: str) -> None:
+    problems = find_problems(settings(services={"api": {"listener_priority": 90, **own}}))
+    assert list(problems) == [key]
+    assert problems[key].startswith(problem)
+
+
+@pytest.mark.parametrize("name", ["vpc", "service", "My_Service"])
+def test_a_further_service_has_a_name_of_its_own(name: str) -> None:
+    assert "is not the name of a further service" in find_problems(settings(services={name: {}}))[f"services.{name}"]
+
+
+def test_machines_chosen_by_what_they_have_are_counted_by_the_smallest() -> None:
+    chosen = settings(instance_types=[], instance_requirements=REQUIREMENTS)
+    assert find_problems(chosen) == {}
+    assert tasks_per_machine(Settings.model_validate(chosen)) == 8
+
+
+def test_hook_names_a_service_whose_file_or_settings_are_missing(project: Path) -> None:
+    edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\n")
+    edit(project, r"^max_machines: 4", "max_machines: 5")
+    with pytest.raises(SceptreException, match=r"services\.api has no config/dev/api\.yaml: copy service\.yaml"):
+        run_hook(project)
+    copy_service(project / "config/dev", "api")
+    run_hook(project)
+    copy_service(project / "config/dev", "shop")
+    with pytest.raises(SceptreException, match=r"services has no shop, which config/dev/shop\.yaml needs"):
+        run_hook(project)
+
+
+def test_hook_names_a_copy_of_a_service_that_kept_the_others_name(project: Path) -> None:
+    edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\nmax_machines: 5\n")
+    edit(project, r"^max_machines: 4.*\n", "")
+    shutil.copy(project / "config/dev/service.yaml", project / "config/dev/api.yaml")
+    with pytest.raises(SceptreException, match=r'config/dev/api\.yaml must begin with .*settings_of_service\("api"\)'):
+        run_hook(project)
 
 
 def test_hook_names_file_key_value_and_what_would_be_right(project: Path) -> None:

@@ -1,0 +1,27 @@
+"""The hook !failure_reason: a launch or a deletion that failed ends with the reason, and with exit code 1.
+
+After a stack has failed Sceptre would go on with the next ones and end with a state such as ROLLBACK_COMPLETE. Sceptre
+runs the hooks after_launch and after_delete on failed stacks as well, and prints what one raises as its last line.
+"""
+
+from sceptre.exceptions import SceptreException
+from sceptre.hooks import Hook
+
+from hooks import stack_state
+from hooks.stack_state import ABSENT
+
+
+class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+    """Checks that the stack is as its configuration says, or gone."""
+
+    def run(self) -> None:
+        """Raise SceptreException with the stack, the first resource that failed and that resource's own reason."""
+        description = stack_state.settled(self.stack, self.logger)
+        status = description["StackStatus"]
+        if status == ABSENT or stack_state.is_healthy(self.stack, description):
+            return
+        reason = stack_state.first_failure(self.stack)
+        # Of several stacks that fail at the same time Sceptre prints only one exception.
+        self.logger.error("Failed: %s", reason)
+        way_out = stack_state.way_out(self.stack, status)
+        raise SceptreException(f"{self.stack.name} is {status}: {reason}. To go on, {way_out}.")

@@ -1,0 +1,37 @@
+"""The hook !no_dependants: a stack stays while another one that builds on it is still there.
+
+Sceptre goes on deleting after a deletion has failed, and with --ignore-dependencies it deletes in any order. Without
+this a network would be taken away from under machines that still run.
+"""
+
+from sceptre.context import SceptreContext
+from sceptre.exceptions import SceptreException
+from sceptre.hooks import Hook
+from sceptre.plan.plan import SceptrePlan
+from sceptre.stack import Stack
+
+from hooks import stack_state
+from hooks.stack_state import ABSENT, NEVER_CREATED
+
+
+class NoDependants(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+    """Waits for deletions under way, then checks that no stack which builds on this one exists."""
+
+    def run(self) -> None:
+        """Raise SceptreException that names the dependant and its state."""
+        # A launch deletes such a stack to create it anew.
+        if stack_state.describe(self.stack)["StackStatus"] in {ABSENT, *NEVER_CREATED}:
+            return
+        for dependant in self._dependants():
+            status = stack_state.settled(dependant, self.logger)["StackStatus"]
+            if status != ABSENT:
+                raise SceptreException(
+                    f"{self.stack.name} was not deleted: {dependant.name}, which builds on it, still exists and is "
+                    f"{status}. To go on, run `sceptre delete {dependant.name}.yaml` first."
+                )
+
+    def _dependants(self) -> list[Stack]:
+        # Read anew, because Sceptre forgets all dependencies when it is told to ignore them.
+        context = SceptreContext(self.stack.stack_group_config["project_path"], "", full_scan=True)
+        stacks = SceptrePlan(context).graph
+        return sorted((s for s in stacks if self.stack.name in map(str, s.dependencies)), key=str)

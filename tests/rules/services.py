@@ -1,0 +1,226 @@
+"""Rules 14 to 29: ECS services and their tasks."""
+
+import math
+from collections.abc import Iterator
+
+from hooks import instance_types
+from tests.rendered import Json, Layers
+from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
+
+SERVICE = "AWS::ECS::Service"
+TASK = "AWS::ECS::TaskDefinition"
+GROUP = "AWS::AutoScaling::AutoScalingGroup"
+RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
+TARGET_GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
+HOST_PORTS = (32768, 65535)
+# A Spot machine is gone this long after its notice; what is under way must end before.
+SPOT_NOTICE_SECONDS = 120
+DELAYS = range(20, 61)
+SLOW_STARTS = range(30, 901)
+LEAST_TASKS_PER_MACHINE = 2
+
+
+def _network_mode_fits_small_machines(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        mode = task.get("NetworkMode")
+        if mode != "bridge":
+            yield f"{name} has NetworkMode {mode}: each task would take one of a small machine's two interfaces"
+        for container in task["ContainerDefinitions"]:
+            for port in container.get("PortMappings", []):
+                if port.get("HostPort") != 0:
+                    yield f"{name} has HostPort {port.get('HostPort')}, not 0: a machine would hold one task only"
+    for name, group in properties(layers, TARGET_GROUP):
+        if group.get("TargetType") != "instance":
+            yield f"{name} has TargetType {group.get('TargetType')}, not instance"
+
+
+def _load_balancer_reaches_every_host_port(layers: Layers) -> Iterator[str]:
+    for name, group in properties(layers, GROUP):
+        layer = name.partition(".")[0]
+        for logical_id, rules in properties({layer: layers[layer]}, "AWS::EC2::SecurityGroup"):
+            for rule in rules.get("SecurityGroupIngress", []):
+                ports = (rule.get("FromPort"), rule.get("ToPort"))
+                if ports != HOST_PORTS:
+                    yield f"{logical_id} lets ports {ports[0]} to {ports[1]} in, not {HOST_PORTS[0]} to {HOST_PORTS[1]}"
+                if not str(value(rule, "SourceSecurityGroupId.Output", "")).startswith("load-balancer."):
+                    yield f"{logical_id} lets others than the load balancer in"
+        del group
+
+
+def _memory_of_the_smallest_machine(layers: Layers) -> int:
+    """Return the MiB that tasks can reserve on the smallest machine that the group may launch."""
+    ((_, group),) = properties(layers, GROUP)
+    overrides = value(group, "MixedInstancesPolicy.LaunchTemplate.Overrides", [])
+    sizes = [instance_types.memory_mib(item["InstanceType"]) for item in overrides if "InstanceType" in item]
+    wanted = [value(item, "InstanceRequirements.MemoryMiB.Min") for item in overrides]
+    sizes += [instance_types.after_kernel(int(size)) for size in wanted if size]
+    reserved = [
+        int(line.partition("=")[2])
+        for text in texts(layers["machines"])
+        for line in text.splitlines()
+        if line.startswith("ECS_RESERVED_MEMORY=")
+    ]
+    return min(sizes) - sum(reserved)
+
+
+def _tasks_per_machine(layers: Layers, task: Json) -> int:
+    return _memory_of_the_smallest_machine(layers) // int(task["Memory"])
+
+
+def _two_tasks_share_the_smallest_machine(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        held = _tasks_per_machine(layers, task)
+        if held < LEAST_TASKS_PER_MACHINE:
+            memory = _memory_of_the_smallest_machine(layers)
+            yield f"{name} takes {task['Memory']} MiB of {memory}, so the smallest machine holds {held} of its tasks"
+
+
+def _fleet_holds_a_deployment(layers: Layers) -> Iterator[str]:
+    ((_, group),) = properties(layers, GROUP)
+    machines_needed = 0
+    for name, service in properties(layers, SERVICE):
+        layer = {name.partition(".")[0]: layers[name.partition(".")[0]]}
+        ((_, target),) = properties(layer, "AWS::ApplicationAutoScaling::ScalableTarget")
+        ((_, task),) = properties(layer, TASK)
+        percent = int(value(service, "DeploymentConfiguration.MaximumPercent"))
+        most = int(target["MaxCapacity"]) * percent // 100
+        machines_needed += math.ceil(most / max(1, _tasks_per_machine(layers, task)))
+    if machines_needed > int(group["MaxSize"]):
+        least = f"a deployment at full size needs {machines_needed}"
+        yield f"machines.AutoScalingGroup has MaxSize {group['MaxSize']}; {least}"
+
+
+def _scaling_decides_how_many_tasks(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        if "DesiredCount" in service:
+            yield f"{name} has DesiredCount {service['DesiredCount']}"
+
+
+def _scaling_uses_its_own_role(layers: Layers) -> Iterator[str]:
+    for name, target in properties(layers, "AWS::ApplicationAutoScaling::ScalableTarget"):
+        if "RoleARN" in target:
+            yield f"{name} has a RoleARN"
+
+
+def _no_launch_type_beside_a_strategy(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        if "LaunchType" in service and "CapacityProviderStrategy" in service:
+            yield f"{name} has LaunchType {service['LaunchType']} beside CapacityProviderStrategy"
+
+
+def _failed_deployments_go_back(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        breaker = value(service, "DeploymentConfiguration.DeploymentCircuitBreaker", {})
+        for key in ("Enable", "Rollback"):
+            if not is_true(breaker.get(key)):
+                yield f"{name} has a circuit breaker without {key}"
+
+
+def _launch_without_room_ends(layers: Layers) -> Iterator[str]:
+    for name, _ in resources(layers, SERVICE):
+        if not layers[name.partition(".")[0]]["Sceptre"]["stack_timeout"]:
+            yield f"{name} is in a stack without stack_timeout"
+
+
+def _grace_covers_the_start(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        if int(service.get("HealthCheckGracePeriodSeconds", 0)) < 1:
+            yield f"{name} has no HealthCheckGracePeriodSeconds"
+
+
+def _zones_come_before_packing(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        if service.get("AvailabilityZoneRebalancing") not in {"ENABLED", "DISABLED"}:
+            yield f"{name} leaves AvailabilityZoneRebalancing to the default"
+        strategies = service.get("PlacementStrategies", [])
+        if strategies and value(strategies, "0.Field") != "attribute:ecs.availability-zone":
+            yield f"{name} does not spread its tasks over zones first"
+
+
+def _tags_are_propagated(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        if is_true(service.get("EnableECSManagedTags")) and not service.get("PropagateTags"):
+            yield f"{name} has EnableECSManagedTags without PropagateTags"
+
+
+def _service_waits_for_its_rule(layers: Layers) -> Iterator[str]:
+    for name, service in resources(layers, SERVICE):
+        layer = name.partition(".")[0]
+        rules = {found.partition(".")[2] for found, _ in resources({layer: layers[layer]}, RULE)}
+        if service["Properties"].get("LoadBalancers") and not rules & depends_on(service):
+            yield f"{name} has no DependsOn on the rule of its target group"
+
+
+def _requests_end_before_a_spot_machine_does(layers: Layers) -> Iterator[str]:
+    for name, group in properties(layers, TARGET_GROUP):
+        found = attributes(group, "TargetGroupAttributes")
+        delay = int(found.get("deregistration_delay.timeout_seconds", 300))
+        slow_start = int(found.get("slow_start.duration_seconds", 0))
+        if delay not in DELAYS:
+            yield f"{name} has a deregistration delay of {delay} s, not of {DELAYS[0]} to {DELAYS[-1]} s"
+        if slow_start and slow_start not in SLOW_STARTS:
+            yield f"{name} has a slow start of {slow_start} s, not of {SLOW_STARTS[0]} to {SLOW_STARTS[-1]} s"
+        layer = name.partition(".")[0]
+        for task, definition in properties({layer: layers[layer]}, TASK):
+            stop = max(int(container.get("StopTimeout", 30)) for container in definition["ContainerDefinitions"])
+            if delay + stop >= SPOT_NOTICE_SECONDS:
+                yield f"{task} stops {delay + stop} s after a Spot notice of {SPOT_NOTICE_SECONDS} s"
+
+
+def _deployment_alarms_need_the_ecs_controller(layers: Layers) -> Iterator[str]:
+    for name, service in properties(layers, SERVICE):
+        controller = value(service, "DeploymentController.Type", "ECS")
+        if value(service, "DeploymentConfiguration.Alarms") and controller != "ECS":
+            yield f"{name} has deployment alarms with the controller {controller}"
+
+
+def _nothing_has_a_fixed_name(layers: Layers) -> Iterator[str]:
+    fixed = {
+        TARGET_GROUP: "Name",
+        "AWS::Logs::LogGroup": "LogGroupName",
+        "AWS::IAM::Role": "RoleName",
+        "AWS::IAM::InstanceProfile": "InstanceProfileName",
+    }
+    for kind, key in fixed.items():
+        for name, item in properties(layers, kind):
+            if key in item:
+                yield f"{name} has the fixed {key} {item[key]}"
+
+
+RULES = [
+    Rule(
+        14,
+        "the small machines have two network interfaces, and in bridge mode a target is a machine and a free port",
+        _network_mode_fits_small_machines,
+    ),
+    Rule(15, "Docker takes host ports from 32768 to 65535", _load_balancer_reaches_every_host_port),
+    Rule(
+        16,
+        "a rolling deployment needs room for a second task on the smallest machine, which has less than its nominal "
+        "memory",
+        _two_tasks_share_the_smallest_machine,
+    ),
+    Rule(17, "old and new tasks run side by side during a deployment, and ECS rounds down", _fleet_holds_a_deployment),
+    Rule(18, "each change of the service resets it to its desired count", _scaling_decides_how_many_tasks),
+    Rule(19, "Application Auto Scaling has a service-linked role of its own", _scaling_uses_its_own_role),
+    Rule(20, "launch type and capacity provider strategy exclude each other", _no_launch_type_beside_a_strategy),
+    Rule(21, "without the circuit breaker a deployment that cannot work runs for hours", _failed_deployments_go_back),
+    Rule(22, "tasks that wait for a machine never trip the circuit breaker", _launch_without_room_ends),
+    Rule(23, "without a grace period a task that is still starting is stopped as unhealthy", _grace_covers_the_start),
+    Rule(24, "strategies are applied in their order", _zones_come_before_packing),
+    Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
+    Rule(
+        26,
+        "ECS refuses a service whose target group has no load balancer yet, and only the rule connects them",
+        _service_waits_for_its_rule,
+    ),
+    Rule(
+        27,
+        "what is under way must end within the two minutes that a Spot machine has left, and not be cut at once",
+        _requests_end_before_a_spot_machine_does,
+    ),
+    Rule(28, "only ECS's own deployments know alarms", _deployment_alarms_need_the_ecs_controller),
+    Rule(
+        29, "fixed names collide between environments, and a change of them is a replacement", _nothing_has_a_fixed_name
+    ),
+]

@@ -1,0 +1,12 @@
+"""The whole table of rules."""
+
+from tests.rendered import Layers
+from tests.rules import capacity, images_and_network, machines, services
+from tests.rules.rule import Rule
+
+TABLE: list[Rule] = [*capacity.RULES, *services.RULES, *machines.RULES, *images_and_network.RULES]
+
+
+def findings(layers: Layers) -> list[str]:
+    """Return what goes against any rule in an environment's templates."""
+    return [text for rule in TABLE for text in rule.findings(layers)]

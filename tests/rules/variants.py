@@ -1,0 +1,33 @@
+"""Settings that neither shipped environment has, so that every rule and scanner has something to look at."""
+
+from typing import Any
+
+from tests.changed import changed
+from tests.lint_templates import ENVIRONMENTS, plan
+from tests.rendered import Layers, layers
+
+FULL: dict[str, Any] = {
+    **{"availability_zones": 3, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
+    **{"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABCDEFGHIJ"},
+    **{"access_logs": True, "web_application_firewall": True},
+    **{"alarms": True, "alarm_email": "ops@example.com", "dashboard": True, "deployment_alarms": True},
+    **{"cpu_architecture": "arm64", "instance_types": [], "machine_scaling": "cpu", "max_machine_lifetime_days": 7},
+    "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 16},
+    **{"secrets": {"KEY": "/shop/key"}, "execute_command": True, "slow_start_seconds": 30},
+    **{"task_memory_target_percent": 75, "requests_per_task": 600},
+    "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
+}
+SIMPLE: dict[str, Any] = {
+    **{"egress": "nat_gateway", "load_balancer_scheme": "internal"},
+    "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
+    **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "min_machines": 0},
+}
+VARIANTS = {"full": FULL, "simple": SIMPLE}
+EVERYWHERE = [*ENVIRONMENTS, *VARIANTS]
+
+
+def rendered(name: str) -> Layers:
+    """Return the templates of an environment or a variant, with the configured values filled in."""
+    if name in VARIANTS:
+        return layers(changed(**VARIANTS[name]).stacks.values())
+    return layers(plan(name).graph)

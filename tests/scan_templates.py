@@ -1,0 +1,87 @@
+"""Scans every template of every environment, with the configured values filled in, for what attackers would like.
+
+Run as `python -m tests.scan_templates`, which `make scan` does: one line per finding, exit code 1 when there is any.
+The scanners have a Python environment of their own, build/scanners.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.lint_templates import PROJECT
+from tests.rules.variants import EVERYWHERE, rendered
+
+SCANNERS = PROJECT / "build" / "scanners" / "bin"
+FOLDER = PROJECT / "build" / "scan"
+
+
+def write() -> int:
+    """Write the templates to build/scan; return how many resources they have."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    count = 0
+    for name in EVERYWHERE:
+        (FOLDER / name).mkdir(parents=True)
+        for layer, template in rendered(name).items():
+            resources = template["Resources"]
+            count += len(resources)
+            (FOLDER / name / f"{layer}.json").write_text(json.dumps({"Resources": resources}, indent=2))
+    return count
+
+
+def checkov() -> dict[str, Any]:
+    """Return checkov's report."""
+    # It exits with 0 when it cannot read a template, and without --skip-download it asks a server for more.
+    command: list[str | Path] = [
+        SCANNERS / "checkov",
+        "--directory",
+        FOLDER,
+        "--framework",
+        "cloudformation",
+        "--skip-download",
+    ]
+    command += ["--output", "json", "--compact", "--quiet", "--soft-fail"]
+    scanned = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        report: dict[str, Any] = json.loads(scanned.stdout)
+    except ValueError:
+        raise SystemExit(f"checkov gave no report: {scanned.stdout}{scanned.stderr}") from None
+    return report
+
+
+def problems(report: dict[str, Any], resources: int) -> list[str]:
+    """Return what is wrong: findings, and signs that not everything was scanned."""
+    summary = report["summary"]
+    found = [
+        f"build/scan{check['file_path']}: {check['check_id']} {check['resource'].rpartition('.')[2]}: "
+        f"{check['check_name']}"
+        for check in report["results"]["failed_checks"]
+    ]
+    found += [
+        f"build/scan{check['file_path']}: {check['check_id']} is skipped without a reason"
+        for check in report["results"].get("skipped_checks", [])
+        if not check["check_result"].get("suppress_comment")
+    ]
+    if summary["parsing_errors"]:
+        found.append(f"checkov could not read {summary['parsing_errors']} of the templates")
+    if summary["resource_count"] != resources:
+        found.append(f"checkov saw {summary['resource_count']} resources of {resources}")
+    return found
+
+
+def main() -> int:
+    """Write the templates and run both scanners on them; return the exit code."""
+    resources = write()
+    report = checkov()
+    found = problems(report, resources)
+    for problem in found:
+        print(problem)
+    print(f"checkov: {resources} resources, {report['summary']['passed']} checks passed, {len(found)} findings")
+    guard = subprocess.run([SCANNERS / "python", "tests/guard_templates.py", FOLDER], cwd=PROJECT, check=False)
+    return 1 if found or guard.returncode else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

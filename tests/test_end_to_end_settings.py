@@ -1,0 +1,292 @@
+"""Environments with every setting that there is, launched on the embedded AWS with real containers."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.config import Config
+
+from hooks.settings import SECTIONS
+from local import docker_engine
+from tests.changed import copy_service
+from tests.projects import ROOT, Project
+
+pytestmark = pytest.mark.e2e
+
+ACCOUNT = "000000000000"
+ZONE_NAME = "example.test"
+LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
+
+# Each one is an environment of its own. What stands in {} is made by the test first.
+FULL: dict[str, Any] = {
+    **{"vpc_cidr": "10.8.0.0/16", "subnet_host_bits": 11, "availability_zones": 3},
+    **{"egress": "endpoints", "ipv6": True, "flow_logs": "all"},
+    **{"idle_timeout_seconds": 30, "desync_mode": "strictest", "allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]},
+    **{
+        "domain_name": f"app.{ZONE_NAME}",
+        "hosted_zone_id": "{zone}",
+        "tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+    },
+    **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
+    **{"container_insights": "enhanced", "kept_images": 5},
+    **{"alarms": True, "alarm_email": "ops@example.test", "alarm_p99_seconds": 0.5, "dashboard": True},
+    **{"instance_types": ["m5.large", "m6i.large"], "min_machines": 2, "max_machines": 8},
+    **{"on_demand_base": 2, "on_demand_percent_above_base": 50, "machine_scaling": "cpu"},
+    **{"machine_cpu_target_percent": 60, "machine_warmup_seconds": 60, "max_machine_lifetime_days": 7},
+    **{"root_volume_gib": 40, "reserved_memory_mib": 128, "detailed_monitoring": True, "extra_user_data": "date"},
+    **{"cors_origins": "https://example.test", "environment_variables": {"LOG_LEVEL": "info"}},
+    **{
+        "secrets": {"KEY": "/shop/key", "WORD": "{secret}"},
+        "secret_key_arns": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"],
+    },
+    **{"task_cpu_units": 128, "task_memory_mib": 128, "min_tasks": 1, "max_tasks": 3},
+    **{"task_cpu_target_percent": 50, "task_memory_target_percent": 75, "requests_per_task": 600},
+    **{"scale_out_cooldown_seconds": 15, "scale_in_cooldown_seconds": 60},
+    "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
+    **{"schedule_time_zone": "Europe/Dublin", "min_healthy_percent": 50, "max_percent": 250},
+    **{"deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
+    **{"health_check_interval_seconds": 15, "health_check_grace_seconds": 60},
+    **{"deregistration_delay_seconds": 20, "stop_timeout_seconds": 10, "log_retention_days": 14},
+    **{"service_timeout_minutes": 10, "task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},
+    "services": {"api": {"path_pattern": "/api/*", "listener_priority": 90, "min_tasks": 1, "max_tasks": 1}},
+}
+OTHER: dict[str, Any] = {
+    **{"vpc_cidr": "10.9.0.0/16", "egress": "nat_gateway_per_zone", "flow_logs": "rejected"},
+    **{"load_balancer_scheme": "internal", "certificate_arn": "{certificate}", "deletion_protection": True},
+    **{"access_logs": True, "access_logs_bucket": "{bucket}", "empty_repository_on_delete": False},
+    **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90},
+    "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 8},
+    **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
+    **{"min_tasks": 1, "max_tasks": 2},
+}
+# Without the service: its image would need a machine of the other architecture.
+ARM: dict[str, Any] = {
+    **{"vpc_cidr": "10.10.0.0/16", "egress": "nat_instance", "nat_instance_type": "t4g.micro", "on_demand_base": 0},
+    **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "ipv6": True},
+}
+GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway"}
+
+# The one that no launch changes: every launch without a registry has another one than the configured already.
+SAME_EVERYWHERE = {"base_image"}
+
+
+class Cloud:
+    """A project with its embedded AWS, in which environments are added and launched."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+        """Return a client of the embedded AWS."""
+        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
+        url = f"http://127.0.0.1:{self.project.port}"
+        return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
+
+    def add(self, name: str, settings: dict[str, Any], *further_services: str, **made: str) -> None:
+        """Add an environment as the documentation says: a copy of dev's folder with other settings."""
+        folder = self.project.folder / "config" / name
+        shutil.copytree(self.project.folder / "config/dev", folder)
+        lines = (folder / "config.yaml").read_text().splitlines()
+        kept = [line for line in lines if line.partition(":")[0] not in settings]
+        text = yaml.safe_dump(settings, width=1000)
+        for placeholder, value in made.items():
+            text = text.replace(f"'{{{placeholder}}}'", value)
+        (folder / "config.yaml").write_text("\n".join([*kept, text]))
+        for service in further_services:
+            copy_service(folder, service)
+
+    def launch(self, path: str) -> None:
+        """Launch an environment or a stack with plain Sceptre."""
+        launched = self.project.sceptre("launch", "-y", path)
+        assert launched.returncode == 0, launched.stdout
+
+    def delete(self, path: str, **variables: str) -> None:
+        """Delete an environment or a stack with plain Sceptre."""
+        deleted = self.project.sceptre("delete", "-y", path, **variables)
+        assert deleted.returncode == 0, deleted.stdout
+
+    def stacks(self, environment: str) -> dict[str, str]:
+        """Return the state of each stack of an environment."""
+        found = self.client("cloudformation").describe_stacks()["Stacks"]
+        prefix = f"spotfleet-{environment}-"
+        named = [stack for stack in found if stack["StackName"].startswith(prefix)]
+        return {stack["StackName"].removeprefix(prefix): stack["StackStatus"] for stack in named}
+
+    def resources(self, environment: str, layer: str, kind: str) -> list[str]:
+        """Return the physical ids of the resources of a type."""
+        name = f"spotfleet-{environment}-{layer}"
+        found = self.client("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
+        return [item["PhysicalResourceId"] for item in found if item["ResourceType"] == kind]
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return what Docker says about the containers of all tasks."""
+        ids = self.project.run("docker", "ps", "-q", "--filter", self.project.container_label).stdout.split()
+        inspected: list[dict[str, Any]] = json.loads(self.project.run("docker", "inspect", *ids).stdout) if ids else []
+        return inspected
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A project with an embedded AWS in which the environment dev is up."""
+    docker_engine.ensure()
+    project = Project(tmp_path_factory.mktemp("settings"))
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    yield Cloud(project)
+    for file in sorted((project.folder / "config").glob("*/config.yaml")):
+        deleted = project.local("down", file.parent.name)
+        assert deleted.returncode == 0, deleted.stdout
+    assert project.leftovers() == []
+    docker_engine.stop_if_ours()
+
+
+def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None:
+    settings = {name for section in SECTIONS for name in section.model_fields} | {"services"}
+    launched = {*FULL, *OTHER, *ARM, *GATEWAY}
+    assert settings - launched == SAME_EVERYWHERE
+    dev = yaml.safe_load((ROOT / "config/dev/config.yaml").read_text())
+    for name in launched & dev.keys():
+        values = [environment[name] for environment in (FULL, OTHER, ARM, GATEWAY) if name in environment]
+        assert any(value != dev[name] for value in values), name
+
+
+def test_everything_at_once(cloud: Cloud) -> None:
+    zone = cloud.client("route53").create_hosted_zone(Name=ZONE_NAME, CallerReference="1")["HostedZone"]["Id"]
+    secret = cloud.client("secretsmanager").create_secret(Name="word", SecretString="horse")["ARN"]
+    cloud.client("ssm").put_parameter(Name="/shop/key", Value="42", Type="String")
+    cloud.add("full", FULL, "api", zone=zone.rpartition("/")[2], secret=secret)
+    cloud.launch("full")
+    assert cloud.stacks("full") == dict.fromkeys((*LAYERS, "api"), "CREATE_COMPLETE")
+
+    given = {"KEY=42", "WORD=horse", "LOG_LEVEL=info", "CORS_ORIGINS=https://example.test"}
+    inside = [set(container["Config"]["Env"]) for container in cloud.containers()]
+    assert [given <= variables for variables in inside].count(True) == 2  # one task of each service
+    check_network(cloud)
+    check_load_balancer(cloud, zone)
+    check_operations(cloud)
+    cloud.delete("full")
+    assert cloud.stacks("full") == {}
+
+
+def check_network(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    (vpc,) = cloud.resources("full", "vpc", "AWS::EC2::VPC")
+    of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
+    endpoints = ec2.describe_vpc_endpoints(Filters=of_vpc)["VpcEndpoints"]
+    services = {endpoint["ServiceName"].removeprefix("com.amazonaws.eu-west-1.") for endpoint in endpoints}
+    assert {"s3", "ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs"} <= services
+    subnets = ec2.describe_subnets(Filters=of_vpc)["Subnets"]
+    assert len(subnets) == 6
+    assert all(subnet["Ipv6CidrBlockAssociationSet"] for subnet in subnets)
+    logs = ec2.describe_flow_logs()["FlowLogs"]
+    assert [log["TrafficType"] for log in logs if log["ResourceId"] == vpc] == ["ALL"]
+
+
+def check_load_balancer(cloud: Cloud, zone: str) -> None:
+    (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    listeners = cloud.client("elbv2").describe_listeners(LoadBalancerArn=balancer)["Listeners"]
+    assert {listener["Port"]: listener["DefaultActions"][0]["Type"] for listener in listeners} == {
+        80: "redirect",
+        443: "fixed-response",
+    }
+    assert cloud.client("wafv2").get_web_acl_for_resource(ResourceArn=balancer)["WebACL"]["Rules"]
+    (certificate,) = cloud.resources("full", "load-balancer", "AWS::CertificateManager::Certificate")
+    described = cloud.client("acm").describe_certificate(CertificateArn=certificate)["Certificate"]
+    assert described["DomainName"] == FULL["domain_name"]
+    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    aliases = {record["Type"] for record in records if "AliasTarget" in record}
+    assert aliases == {"A", "AAAA"}
+
+
+def check_operations(cloud: Cloud) -> None:
+    (topic,) = cloud.resources("full", "cluster", "AWS::SNS::Topic")
+    subscriptions = cloud.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [item["Endpoint"] for item in subscriptions] == [FULL["alarm_email"]]
+    alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    heard = [alarm["AlarmName"] for alarm in alarms if topic in alarm["AlarmActions"]]
+    assert len(heard) >= 10
+    assert cloud.resources("full", "service", "AWS::CloudWatch::Dashboard")
+    scaling = cloud.client("application-autoscaling")
+    actions = scaling.describe_scheduled_actions(ServiceNamespace="ecs")["ScheduledActions"]
+    assert {action["Timezone"] for action in actions} == {"Europe/Dublin"}
+    policies = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    full = [policy["PolicyName"] for policy in policies if "spotfleet-full-cluster" in policy["ResourceId"]]
+    assert sorted(set(full)) == ["cpu", "memory", "requests"]
+
+
+def test_the_other_choices(cloud: Cloud) -> None:
+    cloud.client("s3").create_bucket(Bucket="our-logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    certificate = cloud.client("acm").request_certificate(DomainName="other.example.test", ValidationMethod="DNS")
+    cloud.add("other", OTHER, bucket="our-logs", certificate=certificate["CertificateArn"])
+    cloud.launch("other")
+    assert cloud.stacks("other") == dict.fromkeys(LAYERS, "CREATE_COMPLETE")
+    refused = cloud.project.sceptre("delete", "-y", "other")
+    assert refused.returncode == 1
+    assert "other is protected" in last_line(refused.stdout)
+    assert cloud.stacks("other") == dict.fromkeys(LAYERS, "CREATE_COMPLETE")
+
+    cloud.delete("other", CONFIRM_DELETE="other")
+    assert cloud.stacks("other") == {}
+
+
+def test_arm64_machines_behind_a_nat_instance(cloud: Cloud) -> None:
+    cloud.add("arm", ARM)
+    cloud.launch("arm/machines.yaml")
+    ec2 = cloud.client("ec2")
+    (nat,) = cloud.resources("arm", "vpc", "AWS::EC2::Instance")
+    machine = ec2.describe_instances(InstanceIds=[nat])["Reservations"][0]["Instances"][0]
+    assert (machine["InstanceType"], machine["SourceDestCheck"]) == ("t4g.micro", False)
+    routes = [route for table in ec2.describe_route_tables()["RouteTables"] for route in table["Routes"]]
+    assert [route.get("InstanceId") for route in routes].count(nat) == 2  # one private subnet in each zone
+    cloud.delete("arm")
+    assert cloud.stacks("arm") == {}
+
+
+def test_one_nat_gateway_and_what_sceptre_says_when_a_launch_fails(cloud: Cloud) -> None:
+    cloud.add("gateway", GATEWAY)
+    cloud.launch("gateway/vpc.yaml")
+    assert len(cloud.resources("gateway", "vpc", "AWS::EC2::NatGateway")) == 1
+
+    wrong = """Resources:
+  Wrong:
+    Type: AWS::EC2::Subnet
+    Properties:
+      VpcId: !Ref Vpc
+      Ipv6CidrBlock: 2001:db8::/64
+"""
+    cloud.project.replace("templates/vpc.yaml.j2", "Resources:\n", wrong)
+    failed = cloud.project.sceptre("launch", "-y", "gateway/load-balancer.yaml")
+    assert failed.returncode == 1
+    # AWS says CREATE_FAILED of a resource that is new in an update, the embedded AWS UPDATE_FAILED.
+    reason = r"Wrong \(AWS::EC2::Subnet\) (CREATE|UPDATE)_FAILED: The CIDR .* the VPC has no IPv6 network that holds it"
+    assert re.match(rf"gateway/vpc is UPDATE_ROLLBACK_COMPLETE: {reason}\. To go on, ", last_line(failed.stdout))
+    # Nothing was built on the stack that had failed.
+    assert cloud.stacks("gateway") == {"vpc": "UPDATE_ROLLBACK_COMPLETE"}
+
+    # The next launch says what was wrong, and mends it.
+    cloud.project.replace("templates/vpc.yaml.j2", wrong, "Resources:\n")
+    mended = cloud.project.sceptre("launch", "-y", "gateway/vpc.yaml")
+    assert mended.returncode == 0, mended.stdout
+    assert re.search(rf"The last update was rolled back, because {reason}", mended.stdout)
+    cloud.delete("gateway")
+    assert cloud.stacks("gateway") == {}
+
+
+def test_a_stack_stays_while_another_one_builds_on_it(cloud: Cloud) -> None:
+    before = cloud.stacks("dev")
+    refused = cloud.project.sceptre("--ignore-dependencies", "delete", "-y", "dev/vpc.yaml")
+    assert refused.returncode == 1
+    assert last_line(refused.stdout).startswith(
+        "dev/vpc was not deleted: dev/load-balancer, which builds on it, still exists and is CREATE_COMPLETE."
+    )
+    assert cloud.stacks("dev") == before
+
+
+def last_line(output: str) -> str:
+    """Return the last line of what a command has printed; Sceptre puts quotes around it."""
+    return output.strip().splitlines()[-1].strip('"')

@@ -1,0 +1,197 @@
+"""The table of rules holds for every environment, and each rule finds what goes against it."""
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.rendered import Json, Layers
+from tests.rules import variants
+from tests.rules.rule import Rule
+from tests.rules.table import TABLE, findings
+
+RULES = {rule.number: rule for rule in TABLE}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Callable[[str], Layers]:
+    """Return the templates of an environment or a variant."""
+    return cache(variants.rendered)
+
+
+def test_the_table_has_every_rule_once() -> None:
+    assert [rule.number for rule in TABLE] == list(range(1, 55))
+    assert {rule.number for rule in TABLE if rule.check is None} == {53}
+
+
+@pytest.mark.parametrize("rule", TABLE, ids=lambda rule: f"rule {rule.number}")
+def test_a_rule_is_checked_or_says_why_it_cannot_be(rule: Rule) -> None:
+    assert (rule.check is None) == bool(rule.unchecked)
+    assert len(rule.fact) > 10
+
+
+@pytest.mark.parametrize("name", variants.EVERYWHERE)
+def test_every_environment_keeps_every_rule(name: str, rendered: Callable[[str], Layers]) -> None:
+    assert findings(rendered(name)) == []
+
+
+DELETED = object()
+PROVIDER = "machines.Resources.CapacityProvider.Properties.AutoScalingGroupProvider"
+GROUP = "machines.Resources.AutoScalingGroup"
+POLICY = f"{GROUP}.Properties.MixedInstancesPolicy"
+MACHINE = "machines.Resources.LaunchTemplate.Properties.LaunchTemplateData"
+NAT = "vpc.Resources.NatInstance.Properties"
+SERVICE = "service.Resources.Service"
+TASK = "service.Resources.TaskDefinition.Properties"
+TARGETS = "service.Resources.TargetGroup.Properties"
+BALANCER = "load-balancer.Resources.LoadBalancer"
+REPOSITORY = "cluster.Resources.Repository.Properties"
+FULL, SIMPLE = variants.VARIANTS
+CPU_POLICY = {"Type": "AWS::AutoScaling::ScalingPolicy", "Properties": {}}
+LINKED_ROLE = {"Type": "AWS::IAM::ServiceLinkedRole", "Properties": {"AWSServiceName": "ecs.amazonaws.com"}}
+OTHER_RULE = {
+    "Type": "AWS::ElasticLoadBalancingV2::ListenerRule",
+    "Properties": {"ListenerArn": {"Output": "load-balancer.ListenerArn"}, "Priority": "100"},
+}
+HOOKS = "service.Sceptre.hooks.before_launch"
+
+# Rule, environment, what is broken, with what, and what the finding must say.
+BREAKAGES: list[tuple[int, str, str, Any, str]] = [
+    (1, "dev", "cluster.Resources.Cluster.Properties.CapacityProviders", ["FARGATE"], "sets CapacityProviders"),
+    (1, "dev", "machines.Resources.CapacityProviderAssociation.Properties.CapacityProviders", [], "in no association"),
+    (2, "dev", f"{SERVICE}.Properties.CapacityProviderStrategy.0.CapacityProvider", "mine", "uses mine"),
+    (3, "dev", f"{PROVIDER}.ManagedTerminationProtection", "ENABLED", "ManagedTerminationProtection ENABLED, not DIS"),
+    (3, "prod", f"{PROVIDER}.ManagedTerminationProtection", DELETED, "ManagedTerminationProtection left out"),
+    (3, "dev", f"{GROUP}.Properties.NewInstancesProtectedFromScaleIn", True, "ProtectedFromScaleIn True, not false"),
+    (3, "prod", f"{GROUP}.Properties.NewInstancesProtectedFromScaleIn", DELETED, "left out, not false"),
+    (5, "dev", f"{PROVIDER}.ManagedDraining", DELETED, "ManagedDraining left out"),
+    (6, "dev", "machines.Resources.Policy", CPU_POLICY, "scales already"),
+    (7, "dev", f"{GROUP}.Properties.Tags", [], "no tag AmazonECSManaged"),
+    (8, "dev", f"{GROUP}.Properties.DesiredCapacity", "1", "DesiredCapacity 1"),
+    (9, "dev", f"{GROUP}.Properties.MaxSize", "0", "MaxSize 0"),
+    (9, "dev", f"{POLICY}.LaunchTemplate.Overrides.0.WeightedCapacity", "1", "WeightedCapacity"),
+    (10, "dev", f"{PROVIDER}.ManagedScaling.TargetCapacity", "101", "TargetCapacity 101"),
+    (11, "dev", "machines.Resources.CapacityProvider.Properties.Name", "mine", "fixed Name mine"),
+    (11, "dev", f"{GROUP}.UpdatePolicy.AutoScalingReplacingUpdate", {"WillReplace": True}, "ReplacingUpdate"),
+    (12, "dev", "machines.Resources.CapacityProviderAssociation.Properties.Cluster", {"Ref": "Cluster"}, "builds on"),
+    (13, "dev", "cluster.Resources.Role", LINKED_ROLE, "belongs to the account"),
+    (14, "dev", f"{TASK}.NetworkMode", "awsvpc", "NetworkMode awsvpc"),
+    (14, "dev", f"{TASK}.ContainerDefinitions.0.PortMappings.0.HostPort", 5000, "HostPort 5000"),
+    (14, "dev", f"{TARGETS}.TargetType", "ip", "TargetType ip"),
+    (15, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupIngress.0.FromPort", 32678, "ports 32678"),
+    (16, "dev", f"{TASK}.Memory", "512", "takes 512 MiB of 837, so the smallest machine holds 1 of its tasks"),
+    (16, FULL, f"{TASK}.Memory", "1024", "holds 1 of its tasks"),
+    (17, "dev", f"{GROUP}.Properties.MaxSize", "2", "a deployment at full size needs 3"),
+    (18, "dev", f"{SERVICE}.Properties.DesiredCount", 2, "DesiredCount 2"),
+    (18, "prod", f"{SERVICE}.Properties.DesiredCount", {"Ref": "Tasks"}, "DesiredCount"),
+    (19, "dev", "service.Resources.ScalableTarget.Properties.RoleARN", "arn:aws:iam::1:role/mine", "RoleARN"),
+    (20, "dev", f"{SERVICE}.Properties.LaunchType", "EC2", "LaunchType EC2 beside"),
+    (21, "dev", f"{SERVICE}.Properties.DeploymentConfiguration.DeploymentCircuitBreaker.Rollback", False, "Rollback"),
+    (22, "dev", "service.Sceptre.stack_timeout", 0, "without stack_timeout"),
+    (23, "dev", f"{SERVICE}.Properties.HealthCheckGracePeriodSeconds", DELETED, "HealthCheckGracePeriodSeconds"),
+    (24, "dev", f"{SERVICE}.Properties.PlacementStrategies.0.Field", "instanceId", "over zones first"),
+    (24, "dev", f"{SERVICE}.Properties.AvailabilityZoneRebalancing", DELETED, "leaves AvailabilityZoneRebalancing"),
+    (25, "dev", f"{SERVICE}.Properties.PropagateTags", DELETED, "without PropagateTags"),
+    (26, "dev", f"{SERVICE}.DependsOn", DELETED, "no DependsOn on the rule"),
+    (26, "prod", f"{SERVICE}.DependsOn", ["LogGroup"], "no DependsOn on the rule"),
+    (27, "dev", f"{TARGETS}.TargetGroupAttributes.0.Value", "300", "delay of 300 s"),
+    (27, "dev", f"{TARGETS}.TargetGroupAttributes.0.Value", "2", "delay of 2 s"),
+    (27, "dev", f"{TASK}.ContainerDefinitions.0.StopTimeout", "90", "stops 120 s after a Spot notice"),
+    (28, "prod", f"{SERVICE}.Properties.DeploymentController", {"Type": "CODE_DEPLOY"}, "controller CODE_DEPLOY"),
+    (29, "dev", "service.Resources.LogGroup.Properties.LogGroupName", "web", "LogGroupName web"),
+    (30, "dev", f"{MACHINE}.ImageId", "ami-0ec5a12023aaa8664", "has the image ami-0ec5a12023aaa8664"),
+    (30, "dev", f"{POLICY}.LaunchTemplate.Overrides.0.InstanceType", "t4g.micro", "for x86_64 and types t4g.micro"),
+    (30, SIMPLE, f"{TASK}.RuntimePlatform.CpuArchitecture", "X86_64", "for X86_64, the machines are arm64"),
+    (31, "dev", f"{MACHINE}.ImageId", "ami-0ec5a12023aaa8664", "no configuration can change"),
+    (31, "dev", "machines.Parameters.ImageId.Type", "AWS::EC2::Image::Id", "type AWS::EC2::Image::Id"),
+    (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "cfn-init -v"}, "calls cfn-init"),
+    (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "/opt/aws/bin/cfn-signal -e 0"}, "without installing"),
+    (33, "dev", f"{MACHINE}.KernelId", "${AWS::StackId}", "${AWS::StackId} outside Fn::Sub"),
+    (34, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "signals that no machine sends"),
+    (34, "dev", f"{GROUP}.Properties.MinSize", "0", "MinSize is 0"),
+    (35, "dev", f"{GROUP}.UpdatePolicy", DELETED, "no AutoScalingRollingUpdate"),
+    (35, "dev", f"{GROUP}.UpdatePolicy.AutoScalingRollingUpdate.MinInstancesInService", "4", "as many as MaxSize"),
+    (35, "dev", f"{POLICY}.LaunchTemplate.LaunchTemplateSpecification.Version", "1", "latest version"),
+    (36, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
+    (37, "dev", f"{PROVIDER}.ManagedDraining", "DISABLED", "CapacityRebalance without managed draining"),
+    (38, "dev", f"{POLICY}.InstancesDistribution.SpotAllocationStrategy", "lowest-price", "lowest-price"),
+    (38, "dev", f"{POLICY}.InstancesDistribution.OnDemandPercentageAboveBaseCapacity", DELETED, "no Spot machines"),
+    (38, "dev", f"{POLICY}.InstancesDistribution.SpotMaxPrice", "0.01", "SpotMaxPrice"),
+    (39, "dev", f"{MACHINE}.CreditSpecification.CpuCredits", "unlimited", "CpuCredits unlimited, not standard"),
+    (39, "prod", f"{MACHINE}.CreditSpecification", DELETED, "CpuCredits left out, not standard"),
+    (40, "dev", f"{MACHINE}.MetadataOptions.HttpTokens", "optional", "HttpTokens optional, not required"),
+    (40, "prod", f"{MACHINE}.MetadataOptions.HttpPutResponseHopLimit", 2, "HttpPutResponseHopLimit 2, not 1"),
+    (40, "dev", f"{MACHINE}.MetadataOptions", DELETED, "HttpTokens left out"),
+    (39, "dev", f"{NAT}.CreditSpecification", {"CPUCredits": "unlimited"}, "NatInstance has CpuCredits unlimited"),
+    (40, "dev", f"{NAT}.MetadataOptions.HttpTokens", "optional", "NatInstance has HttpTokens optional"),
+    (30, "dev", f"{NAT}.ImageId", "ami-0ec5a12023aaa8664", "NatInstance has the image ami-"),
+    (41, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "systemctl start ecs"}, "which ecs waits for"),
+    (42, "dev", f"{REPOSITORY}.EmptyOnDelete", DELETED, "not emptied"),
+    (42, "prod", "cluster.Sceptre.hooks.before_delete", [], "not emptied"),
+    (43, "dev", f"{REPOSITORY}.ImageTagMutability", "MUTABLE", "MUTABLE"),
+    (43, "dev", f"{TASK}.ContainerDefinitions.0.Image", "web:latest", "runs web:latest"),
+    (44, "dev", HOOKS, ["ValidSettings"], "without the hook that pushes"),
+    (45, "dev", f"{REPOSITORY}.LifecyclePolicy", DELETED, "any number of tagged images"),
+    (46, FULL, "load-balancer.Resources.HttpsListener.Properties.SslPolicy", DELETED, "SslPolicy left out"),
+    (46, SIMPLE, "load-balancer.Resources.HttpsListener.Properties.SslPolicy", "ELBSecurityPolicy-2016-08", "2016"),
+    (47, "dev", f"{BALANCER}.Properties.LoadBalancerAttributes", [], "invalid header fields"),
+    (47, "prod", f"{BALANCER}.Properties.LoadBalancerAttributes", [], "not True"),
+    (48, "prod", f"{BALANCER}.DependsOn", DELETED, "does not wait for a policy"),
+    (48, FULL, "load-balancer.Resources.AccessLogsBucket.DeletionPolicy", "Delete", "fails while it holds logs"),
+    (49, FULL, "load-balancer.Resources.Certificate.Properties.ValidationMethod", "EMAIL", "waits for a person"),
+    (49, FULL, "load-balancer.Resources.DomainRecordA.Properties.AliasTarget.HostedZoneId", "Z1", "no alias of"),
+    (50, "dev", "service.Resources.OtherRule", OTHER_RULE, "Priority 100, as service.ListenerRule has"),
+    (50, "dev", "load-balancer.Resources.HttpListener.Properties.DefaultActions.0.Type", "forward", "by default"),
+    (51, "dev", "vpc.Resources.PublicDefaultRoute.DependsOn", DELETED, "attachment of the internet gateway"),
+    (51, "prod", "vpc.Resources.NatAddress1.DependsOn", DELETED, "attachment of the internet gateway"),
+    (51, "prod", "vpc.Resources.NatGateway1.DependsOn", DELETED, "way to the internet"),
+    (52, FULL, "vpc.Resources.EcsTelemetryEndpoint", DELETED, "no endpoint for ecs-telemetry"),
+    (52, FULL, "vpc.Resources.S3Endpoint", DELETED, "no endpoint for s3"),
+    (52, FULL, "vpc.Resources.EndpointSecurityGroup.Properties.SecurityGroupIngress.0.ToPort", 442, "no HTTPS in"),
+    (54, FULL, "vpc.Resources.PrivateDefaultRouteIpv61.Properties.EgressOnlyInternetGatewayId", DELETED, "internet in"),
+    (54, "prod", "vpc.Resources.FlowLog.Properties.DeliverLogsPermissionArn", DELETED, "no role"),
+    (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
+]
+
+
+def broken(found: Layers, path: str, replacement: object) -> Layers:
+    """Return the templates with something else, or nothing, in one place."""
+    result = copy.deepcopy(found)
+    *parents, last = path.split(".")
+    node: Any = result
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    if replacement is DELETED:
+        del node[last]
+    else:
+        node[last] = replacement
+    return result
+
+
+@pytest.mark.parametrize(("number", "name", "path", "replacement", "said"), BREAKAGES)
+def test_a_broken_template_fails_with_number_and_reason(
+    number: int, name: str, path: str, replacement: object, said: str, rendered: Callable[[str], Layers]
+) -> None:
+    found = RULES[number].findings(broken(rendered(name), path, replacement))
+    assert any(said in text for text in found)
+    for text in found:
+        assert text.startswith(f"rule {number}: ")
+        assert text.endswith(f"(because: {RULES[number].fact})")
+
+
+def test_protection_without_managed_scaling_is_found(rendered: Callable[[str], Layers]) -> None:
+    protecting = broken(rendered("dev"), f"{PROVIDER}.ManagedTerminationProtection", "ENABLED")
+    both = broken(protecting, f"{PROVIDER}.ManagedScaling.Status", "DISABLED")
+    assert "without managed scaling" in RULES[4].findings(both)[0]
+
+
+def test_every_checked_rule_is_broken_by_a_test() -> None:
+    assert {number for number, *_ in BREAKAGES} | {4} == {rule.number for rule in TABLE if rule.check}
+
+
+def test_the_original_templates_stay_as_they_are(rendered: Callable[[str], Layers]) -> None:
+    before: Json = copy.deepcopy(rendered("dev"))
+    broken(rendered("dev"), f"{MACHINE}.ImageId", "other")
+    assert rendered("dev") == before

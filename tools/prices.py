@@ -1,0 +1,116 @@
+"""List prices of eu-west-1 in US dollars, and what an environment costs each month when nothing happens in it.
+
+Without tax, free tier, traffic and everything else that is paid by use.
+"""
+
+from dataclasses import dataclass
+
+from hooks.settings import Settings
+
+DATE = "2026-11-23"
+SOURCE = "https://aws.amazon.com/pricing/"
+HOURS = 730  # of a month
+
+# Per hour.
+MACHINE = {
+    "t3.micro": 0.0114,
+    "t3a.micro": 0.0102,
+    "t3.small": 0.0228,
+    "t4g.nano": 0.0046,
+    "t4g.micro": 0.0092,
+}
+SPOT_DISCOUNT = 0.55  # of all these types, as the Spot Instance Advisor had it
+LOAD_BALANCER = 0.0252
+NAT_GATEWAY = 0.048
+INTERFACE_ENDPOINT = 0.011  # in each zone
+PUBLIC_ADDRESS = 0.005
+# Per month.
+VOLUME_GIB = 0.088
+ALARM = 0.10
+DASHBOARD = 3.00
+FIREWALL = 5.00
+FIREWALL_RULE = 1.00
+METRIC = 0.30
+SECRET = 0.40
+# By use.
+NAT_GATEWAY_GB = 0.048
+ENDPOINT_GB = 0.01
+LOG_GB = 0.57
+BUCKET_GB = 0.023
+CAPACITY_UNIT_HOUR = 0.008
+FIREWALL_MILLION = 0.60
+
+# How many of each the templates have; a test counts them.
+ENDPOINTS = 11
+FIREWALL_RULES = 3
+ALARMS = 11
+NAT_INSTANCE_ALARMS = 2
+NAT_INSTANCE_GIB = 8
+DETAILED_METRICS = 7  # of a machine
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a monthly bill, in US dollars."""
+
+    what: str
+    dollars: float
+
+
+def egress(way: str, zones: int, nat_instance_type: str = "t4g.nano") -> list[Line]:
+    """Return what a way out of the private subnets costs without traffic."""
+    if way == "nat_instance":
+        return [
+            Line(f"NAT instance, {nat_instance_type}", MACHINE[nat_instance_type] * HOURS),
+            Line("its public address", PUBLIC_ADDRESS * HOURS),
+            Line(f"its volume, {NAT_INSTANCE_GIB} GiB", NAT_INSTANCE_GIB * VOLUME_GIB),
+            Line(f"its {NAT_INSTANCE_ALARMS} alarms", NAT_INSTANCE_ALARMS * ALARM),
+        ]
+    if way == "endpoints":
+        return [Line(f"{ENDPOINTS} endpoints in {zones} zones", ENDPOINTS * zones * INTERFACE_ENDPOINT * HOURS)]
+    gateways = zones if way == "nat_gateway_per_zone" else 1
+    return [
+        Line(f"NAT gateways: {gateways}", gateways * NAT_GATEWAY * HOURS),
+        Line("their public addresses", gateways * PUBLIC_ADDRESS * HOURS),
+    ]
+
+
+def floor(settings: Settings) -> list[Line]:
+    """Return what an environment costs when nobody uses it: its fewest machines, and all that is paid by the hour."""
+    machines = settings.min_machines
+    on_demand = min(machines, settings.on_demand_base)
+    first = settings.instance_types[0]
+    lines = [
+        Line("load balancer", LOAD_BALANCER * HOURS),
+        *egress(settings.egress, settings.availability_zones, settings.nat_instance_type),
+        Line(f"on-demand machines: {on_demand} {first}", on_demand * MACHINE[first] * HOURS),
+        Line(f"Spot machines: {machines - on_demand} {first}", (machines - on_demand) * spot(first)),
+        Line(f"volumes of the machines, {settings.root_volume_gib} GiB each", machines * volume(settings)),
+    ]
+    if settings.load_balancer_scheme == "internet-facing":
+        zones = settings.availability_zones
+        lines.insert(1, Line(f"its {zones} public addresses", zones * PUBLIC_ADDRESS * HOURS))
+    if settings.detailed_monitoring:
+        lines.append(Line("detailed monitoring of the machines", machines * DETAILED_METRICS * METRIC))
+    if settings.web_application_firewall:
+        lines.append(Line(f"firewall with {FIREWALL_RULES} rules", FIREWALL + FIREWALL_RULES * FIREWALL_RULE))
+    if settings.alarms:
+        lines.append(Line(f"{ALARMS} alarms", ALARMS * ALARM))
+    if settings.dashboard:
+        lines.append(Line("dashboard", DASHBOARD))
+    return [line for line in lines if line.dollars]
+
+
+def spot(instance_type: str) -> float:
+    """Return what a Spot machine costs per month."""
+    return MACHINE[instance_type] * (1 - SPOT_DISCOUNT) * HOURS
+
+
+def volume(settings: Settings) -> float:
+    """Return what a machine's root volume costs per month."""
+    return settings.root_volume_gib * VOLUME_GIB
+
+
+def total(lines: list[Line]) -> float:
+    """Return the sum of a bill."""
+    return sum(line.dollars for line in lines)

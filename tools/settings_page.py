@@ -1,0 +1,155 @@
+"""Writes docs/settings.md from the schema of the settings and the prices: `python -m tools.settings_page`."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from hooks.settings import SECTIONS, SceptreSettings, Section, Settings
+from tools import prices
+from tools.prices import Line, egress, floor, spot, total, volume
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "settings.md"
+ZONES = (2, 3)
+
+
+def costs() -> dict[str, str]:
+    """Return what each setting that costs something costs per month."""
+    ways = ("nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints")
+    return {
+        "availability_zones": f"a public address of the load balancer: {dollars(prices.PUBLIC_ADDRESS * prices.HOURS)}",
+        "egress": "; ".join(
+            f"{way} {' / '.join(dollars(total(egress(way, zones))) for zones in ZONES)}" for way in ways
+        )
+        + f" in 2 / 3 zones; a GB through a NAT gateway {dollars(prices.NAT_GATEWAY_GB, 3)}, through endpoints "
+        f"{dollars(prices.ENDPOINT_GB)}",
+        "flow_logs": f"{dollars(prices.LOG_GB)} per GB",
+        "certificate_arn": "nothing",
+        "access_logs": f"{dollars(prices.BUCKET_GB, 3)} per GB kept",
+        "web_application_firewall": f"{dollars(prices.FIREWALL + prices.FIREWALL_RULES * prices.FIREWALL_RULE)}, and "
+        f"{dollars(prices.FIREWALL_MILLION)} per million requests",
+        "container_insights": f"{dollars(prices.METRIC)} per metric, dozens of them",
+        "alarms": f"{dollars(prices.ALARMS * prices.ALARM)} with one service",
+        "dashboard": f"{dollars(prices.DASHBOARD)} per service",
+        "instance_types": "on-demand: "
+        + ", ".join(f"{name} {dollars(hourly * prices.HOURS)}" for name, hourly in prices.MACHINE.items())
+        + f"; Spot about {prices.SPOT_DISCOUNT:.0%} less",
+        "root_volume_gib": f"{dollars(prices.VOLUME_GIB, 3)} per GiB and machine",
+        "detailed_monitoring": f"{dollars(prices.DETAILED_METRICS * prices.METRIC)} per machine",
+        "secrets": f"{dollars(prices.SECRET)} per secret of Secrets Manager; standard SSM parameters nothing",
+        "log_retention_days": f"{dollars(prices.LOG_GB)} per GB written",
+    }
+
+
+def page() -> str:
+    """Return the text of docs/settings.md."""
+    chapters = [INTRODUCTION, *(_chapter(section) for section in SECTIONS)]
+    chapters += [_services(), _requirements(), *map(_bill, ("dev", "prod")), _chapter(SceptreSettings)]
+    return "\n\n".join(chapters) + "\n"
+
+
+INTRODUCTION = f"""# Settings
+
+Every setting of `config/<environment>/config.yaml`. This page is written by `python -m tools.settings_page` from
+`hooks/settings.py`, which also checks each launch. A setting without a default has to be there; what each of the two
+shipped environments says is in its file.
+
+Prices are list prices of eu-west-1 in US dollars per month of {prices.HOURS} hours, as of {prices.DATE}, without tax
+and free tier; look them up at {prices.SOURCE} before you rely on them. A setting without a price costs
+nothing by itself."""
+
+
+def dollars(amount: float, digits: int = 2) -> str:
+    """Write an amount of money."""
+    return f"{amount:.{digits}f} $"
+
+
+def settings_of(environment: str) -> Settings:
+    """Return the settings of a shipped environment, without Sceptre."""
+    values: dict[str, Any] = {}
+    for file in (ROOT / "config/config.yaml", ROOT / "config" / environment / "config.yaml"):
+        text = jinja2.Template(file.read_text()).render(environment_variable={}, stack_group_path=environment)
+        values |= yaml.safe_load(text)
+    return Settings.model_validate(values)
+
+
+def _chapter(section: type[Section]) -> str:
+    title = (section.__doc__ or "").partition("\n")[0].rstrip(".")
+    lines = [f"## {title}", "", "| setting | value | default | costs per month | what it is |", "|---|---|---|---|---|"]
+    schema = section.model_json_schema()
+    cost = costs()
+    for name, field in section.model_fields.items():
+        default = "" if field.is_required() else _yaml(field.get_default())
+        value = _value(schema["properties"][name])
+        lines.append(f"| `{name}` | {value} | {default} | {cost.get(name, '')} | {field.description} |")
+    return "\n".join(lines)
+
+
+def _value(schema: dict[str, Any]) -> str:
+    """Say in words what a value may be."""
+    schema = next((choice for choice in schema.get("anyOf", []) if choice.get("type") != "null"), schema)
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kind = {"boolean": "`true`, `false`", "string": "text", "array": "list", "object": "map", "number": "number"}
+    if schema.get("type") != "integer":
+        return kind.get(schema.get("type", "object"), "map")
+    if "minimum" in schema:
+        return f"{schema['minimum']} to {schema['maximum']}"
+    return "number"
+
+
+def _yaml(value: object) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n")
+    return f"`{text.strip()}`"
+
+
+def _services() -> str:
+    return f"""## Further services
+
+`services`: {Settings.model_fields["services"].description}. Each needs a `listener_priority` of its own:
+
+```yaml
+services:
+  api:
+    path_pattern: /api/*
+    listener_priority: 90
+    max_tasks: 3
+max_machines: 6
+```
+
+`config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `settings_of_service("api")`."""
+
+
+def _requirements() -> str:
+    return """## Instance types by attributes
+
+```yaml
+instance_types: []
+instance_requirements: {min_vcpus: 2, max_vcpus: 4, min_memory_gib: 4, max_memory_gib: 8}
+```"""
+
+
+def _bill(environment: str) -> str:
+    settings = settings_of(environment)
+    lines = floor(settings)
+    rows = [f"| {line.what} | {line.dollars:.2f} |" for line in [*lines, Line("**together**", total(lines))]]
+    first = settings.instance_types[0]
+    more = dollars(spot(first) + volume(settings))
+    return "\n".join(
+        [
+            f"## What `{environment}` costs when nobody uses it",
+            "",
+            "| | $ per month |",
+            "|---|---:|",
+            *rows,
+            "",
+            f"Each further Spot machine, {first} with its volume: {more}. Traffic, logs, custom metrics and the load "
+            f"balancer's capacity units ({dollars(prices.CAPACITY_UNIT_HOUR, 3)} per hour) come on top.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
