@@ -184,7 +184,7 @@ def test_machines_follow_the_distribution(
         spot = ministack._next_is_spot(group)
         assert ("spot" if spot else "od") == kind
         machines[str(number)] = {"InstanceLifecycle": "spot"} if spot else {}
-        group["Instances"].append({"InstanceId": str(number)})
+        group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
 
 
 def test_only_this_module_imports_ministack() -> None:
