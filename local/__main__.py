@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from local import base_image, console, docker_engine, environment, server, status
+from local import balancer_process, base_image, console, docker_engine, environment, fleet_commands, server, status
 from local.console import Failure, say
 
 INTERRUPTED = 130
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "status":
             sub.add_argument("--json", action="store_true", help="print one JSON object")
+    fleet_commands.add_parsers(commands)
     serve = commands.add_parser("serve", help="run the embedded AWS in the foreground")
     serve.set_defaults(command=run_server)
     env = commands.add_parser("env", help='print variables for plain sceptre commands: eval "$(python -m local env)"')
@@ -58,6 +59,7 @@ def up(arguments: argparse.Namespace) -> int:
     name = arguments.environment
     with console.only_one(environment.STATE / "lock"):
         docker_engine.ensure()
+        balancer_process.ensure_installed()
         server.start()
         _settle(name)
         variables = environment.subprocess_environment()
@@ -154,6 +156,7 @@ def _other_stacks(name: str) -> list[str]:
 
 
 def _remove_leftovers() -> None:
+    balancer_process.Process().stop()
     if not docker_engine.answers():
         return
     containers, images = docker_engine.remove_leftovers(environment.port())

@@ -333,13 +333,6 @@ def test_generated_names_fit_and_differ() -> None:
     assert owner.generated_name() != owner.generated_name()
 
 
-@pytest.mark.parametrize(
-    ("matcher", "code", "healthy"), [("200", 200, True), ("200-299", 204, True), ("200,202", 404, False)]
-)
-def test_matcher_of_a_health_check(matcher: str, code: int, healthy: bool) -> None:
-    assert status.matches(matcher, code) is healthy
-
-
 def complete_status() -> status.Status:
     """Return the status of an environment in which all is well."""
     current = status.Status("dev", url="http://127.0.0.1:4566/_alb/lb/", image="web:1", desired_tasks=1)
