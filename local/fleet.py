@@ -169,9 +169,9 @@ class Fleet(controllers.Controller):
     """Keeps the machines of every region."""
 
     name = "fleet"
-    interval = 0.5
 
     def __init__(self) -> None:
+        self.interval = controllers.pace()
         self._published: dict[tuple[str, str], int] = {}
 
     def step(self) -> None:

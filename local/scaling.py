@@ -26,7 +26,9 @@ class Alarms(controllers.Controller):
     """Gives every metric alarm the state that its metric calls for."""
 
     name = "alarms"
-    interval = 0.5
+
+    def __init__(self) -> None:
+        self.interval = controllers.pace()
 
     def step(self) -> None:
         """Judge all alarms by the AWS minutes that have ended."""
@@ -62,9 +64,9 @@ class Scaling(controllers.Controller):
     """Sets the desired count of services by target tracking and by schedule."""
 
     name = "scaling"
-    interval = 0.5
 
     def __init__(self) -> None:
+        self.interval = controllers.pace()
         self._looked = datetime.now(UTC) - SCHEDULE_LOOKBACK
 
     def step(self) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from local import fleet
+from local import fleet, fleet_commands
+from local.console import Failure
 from local.fleet import Machine
 
 LAUNCHED = 1_000_000.0
@@ -197,3 +198,51 @@ def test_a_task_is_healthy_when_its_target_is() -> None:
     assert fleet.is_healthy(task, {32768})
     assert not fleet.is_healthy(task, {32769})
     assert fleet.is_healthy(task, None)
+
+
+SPOT = [machine("few", ecs=registered(tasks=1)), machine("most", ecs=registered(tasks=3)), machine("none")]
+FLEET = [machine("base", spot=False, ecs=registered(tasks=3)), *SPOT]
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "take_all", "chosen"),
+    [
+        (None, None, False, ["most"]),
+        ("few", None, False, ["few"]),
+        (None, 0.5, False, ["most", "few"]),
+        (None, 0.01, False, ["most"]),
+        (None, None, True, ["most", "few", "none"]),
+    ],
+)
+def test_an_interruption_takes_spot_machines(
+    name: str | None, share: float | None, take_all: bool, chosen: list[str]
+) -> None:
+    assert [item.id for item in fleet_commands.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
+
+
+@pytest.mark.parametrize(
+    ("machines", "name", "words"),
+    [
+        (FLEET, "base", "base is on-demand: EC2 takes back Spot machines only"),
+        (FLEET, "i-nowhere", "There is no machine 'i-nowhere' that runs. Machines: base, few, most, none."),
+        (FLEET[:1], None, "There is no Spot machine to interrupt"),
+        ([machine("noticed", notice=1.0)], None, "There is no Spot machine to interrupt"),
+    ],
+)
+def test_an_interruption_that_cannot_be_says_why(machines: list[Machine], name: str | None, words: str) -> None:
+    with pytest.raises(Failure) as failure:
+        fleet_commands.choose_spot(machines, name, None, take_all=False)
+    assert words in str(failure.value)
+
+
+def test_a_day_follows_the_published_frequencies() -> None:
+    forecast = fleet_commands.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
+    assert [(row["type"], row["machines"], row["published"]) for row in forecast["types"]] == [
+        ("t3.micro", 100, True),
+        ("t3.small", 100, True),
+        ("x9.huge", 1, False),
+    ]
+    # A tenth and a twentieth of 100 machines in 30 days, a little more than a thirtieth of that in one.
+    assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
+    assert forecast["bad_day"] == 3
+    assert fleet_commands.day([]) == {"types": [], "expected": 0, "bad_day": 0}

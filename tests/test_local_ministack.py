@@ -128,6 +128,7 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
     assert arguments["user"] == "10001"
     assert arguments["mem_limit"] == 256 * 1024 * 1024
     assert arguments["cpu_shares"] == 256
+    assert arguments["nano_cpus"] == 250_000_000
     assert arguments["entrypoint"] == ["/bin/app"]
     assert arguments["init"] is True
     assert arguments["cap_drop"] == ["ALL"]
