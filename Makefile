@@ -1,10 +1,12 @@
 # Thin: each target is one command that you can run yourself. `make help` lists them.
 ENV ?= dev
 PYTHON ?= python3
+RPS ?= 50
+SECONDS ?= 30
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test unit lint clean
+.PHONY: help up down status load test unit lint clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -18,6 +20,9 @@ down: .venv/installed ## Delete the environment, stop the embedded AWS, leave no
 
 status: .venv/installed ## Show stacks, image, machines, tasks and URL
 	@$(RUN) -m local status $(ENV)
+
+load: .venv/installed ## Send requests to the service: RPS per second for SECONDS seconds
+	@$(RUN) -m local load $(ENV) --rps $(RPS) --seconds $(SECONDS)
 
 test: .venv/installed ## Run every test, launch and delete included
 	$(RUN) -m pytest

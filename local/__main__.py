@@ -7,7 +7,18 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from local import balancer_process, base_image, console, docker_engine, environment, fleet_commands, server, status
+from local import (
+    balancer_process,
+    base_image,
+    clock,
+    console,
+    docker_engine,
+    environment,
+    fleet_commands,
+    load,
+    server,
+    status,
+)
 from local.console import Failure, say
 
 INTERRUPTED = 130
@@ -46,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "status":
             sub.add_argument("--json", action="store_true", help="print one JSON object")
     fleet_commands.add_parsers(commands)
+    sending = commands.add_parser("load", help="send requests to the service, and print what happened")
+    sending.add_argument("environment", nargs="?", default="dev", help="folder below config/ (default: dev)")
+    sending.add_argument("--rps", type=int, default=50, help="requests per second (default: 50)")
+    sending.add_argument("--seconds", type=int, default=30, help="real seconds (default: 30)")
+    sending.set_defaults(command=send_load)
     serve = commands.add_parser("serve", help="run the embedded AWS in the foreground")
     serve.set_defaults(command=run_server)
     env = commands.add_parser("env", help='print variables for plain sceptre commands: eval "$(python -m local env)"')
@@ -174,6 +190,16 @@ def show(arguments: argparse.Namespace) -> int:
         )
     say(json.dumps(current.as_json(), indent=2) if arguments.json else current.as_text())
     return 0 if current.complete else 1
+
+
+def send_load(arguments: argparse.Namespace) -> int:
+    """Send requests to the environment's service and print what happened."""
+    current = status.of(arguments.environment)
+    if current is None or current.url is None:
+        raise Failure(f"Nothing answers yet: launch with python -m local up {arguments.environment}")
+    exit_code = load.send(current.url, arguments.rps, arguments.seconds)
+    say(f"({clock.label(current.speed)}; requests and latencies are real)")
+    return exit_code
 
 
 def run_server(_arguments: argparse.Namespace) -> int:

@@ -24,6 +24,9 @@ FULL_WEIGHT = 100
 CONNECT_SECONDS = 10
 # How long requests of before a change of the rules may take.
 OLD_REQUESTS_SECONDS = 60
+# Where HAProxy keeps its last requests: a running number, the target group, the target's time in milliseconds.
+RING = "requests"
+RING_BYTES = 65536
 ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn"}
 REDIRECT_CODES = {"HTTP_301": 301, "HTTP_302": 302}
 
@@ -68,7 +71,13 @@ def _global(socket: Path, text: str) -> Iterator[str]:
 
 
 def _defaults() -> Iterator[str]:
+    yield f"ring {RING}"
+    yield "  format raw"
+    yield "  maxlen 200"
+    yield f"  size {RING_BYTES}"
     yield "defaults"
+    yield f"  log ring@{RING} format raw local0"
+    yield '  log-format "%rt %b %Tr"'
     yield "  mode http"
     yield f"  timeout connect {CONNECT_SECONDS}s"
     yield "  timeout client 60s"

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from local import server
+from local import clock, server
 
 logger = logging.getLogger("spotfleet.controllers")
 
@@ -55,11 +55,18 @@ class Controller:
 def classes() -> list[Callable[[], Controller]]:
     """Return the controllers that run beside the embedded AWS."""
     from local.balancer import Balancer  # noqa: PLC0415  # they import this module
+    from local.balancer_metrics import BalancerMetrics  # noqa: PLC0415
     from local.fleet import Fleet  # noqa: PLC0415
     from local.metrics import Metrics  # noqa: PLC0415
     from local.scaling import Alarms, Scaling  # noqa: PLC0415
+    from local.task_health import TaskHealth  # noqa: PLC0415
 
-    return [Balancer, Fleet, Metrics, Alarms, Scaling]
+    return [Balancer, BalancerMetrics, TaskHealth, Fleet, Metrics, Alarms, Scaling]
+
+
+def pace() -> float:
+    """Return an interval for a controller that asks AWS much: five of AWS's seconds, from half a real one to two."""
+    return min(max(clock.seconds(5), 0.5), 2.0)
 
 
 def regions() -> list[str]:
