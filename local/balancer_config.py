@@ -67,6 +67,8 @@ def _global(socket: Path, text: str) -> Iterator[str]:
     yield "global"
     yield f"  description {text}"
     yield f"  stats socket {_quoted(str(socket))} mode 600 level admin expose-fd listeners"
+    # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
+    yield "  nbthread 1"
     yield f"  hard-stop-after {OLD_REQUESTS_SECONDS}s"
 
 
@@ -269,6 +271,8 @@ def _backend(group: Group) -> Iterator[str]:
 def server_settings(group: Group) -> str:
     """Return how a target of a group is checked, for a `server` line or the command `add server`."""
     settings = f"check inter {_milliseconds(group.interval)} rise {group.healthy_count} fall {group.unhealthy_count}"
+    # What a server of a configuration has by default, and one that is added does not: its connections are used again.
+    settings += " pool-max-conn -1 pool-purge-delay 5s"
     if group.slow_start:
         settings += f" slowstart {_milliseconds(group.slow_start)}"
     return settings

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from local import console, environment
@@ -72,15 +71,12 @@ class Process:
             raise Refused(f"HAProxy did not take its configuration: {console.last_lines(self.log)}")
 
     def _start(self) -> None:
+        """Start the master, which goes into the background once its first worker listens."""
+        command = [_haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(  # the command is ours
-                [_haproxy(), "-W", "-f", str(self.configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            subprocess.run(  # the command is ours
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
             )
-        self._pid_file.write_text(str(process.pid))
 
     def stop(self) -> bool:
         """End HAProxy at once; return whether it ran."""
@@ -151,14 +147,13 @@ def _haproxy() -> str:
 
 def _is_haproxy(pid: int) -> bool:
     """Tell whether the process still is ours: numbers of ended processes are used again."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
     # Empty for a moment while the master starts itself again for a new configuration.
-    return b"haproxy" in command or not command
+    return state != "Z" and (b"haproxy" in command or not command)
 
 
 def gets_requests(line: Mapping[str, str]) -> bool:

@@ -17,6 +17,7 @@ from local.targets import Health, Target
 from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, forward
 
 BACKEND = "targetgroup.blue.3333"
+POOL = "pool-max-conn -1 pool-purge-delay 5s"
 FIRST = ("i-1", 32768)
 SECOND = ("i-1", 32769)
 
@@ -67,7 +68,9 @@ def test_a_new_target_gets_requests_only_after_a_health_check_that_it_passes(ben
     bench.elbv2.targets[FIRST] = "initial"
     bench.steps()
     added = next(command for command in bench.process.commands if command.startswith("add server"))
-    assert added == (f"add server {BACKEND}/i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 weight 0")
+    assert added == (
+        f"add server {BACKEND}/i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 {POOL} weight 0"
+    )
     assert bench.health() == targets.INITIAL
     bench.steps()
     assert (bench.server()["uweight"], bench.health().reason) == ("0", "Elb.InitialHealthChecking")
@@ -175,7 +178,7 @@ def test_a_changed_rule_is_a_new_configuration_that_keeps_the_targets(bench: Ben
     bench.elbv2.add_rule(10, answer("404", "no"), {"Field": "path-pattern", "Values": ["/old"]})
     bench.steps()
     assert len(bench.process.configurations) == 2
-    assert "server i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 weight 100" in bench.text
+    assert f"server i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 {POOL} weight 100" in bench.text
     assert "server i-1:32769" not in bench.text, "it has not passed a check yet"
 
 
