@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from hooks import instance_types
-from local import aws, clock, controllers, metrics_store, placement
+from local import aws, clock, controllers, fleet_roll, metrics_store, placement
 from local.aws import pages
 
 logger = logging.getLogger("spotfleet.fleet")
@@ -181,6 +181,7 @@ class Fleet(controllers.Controller):
             for machine in machines:
                 self._keep(region, machine)
             _move_tasks(region, machines)
+            _roll(region, machines)
             self._scale(region, machines)
 
     def _keep(self, region: str, machine: Machine) -> None:
@@ -224,6 +225,13 @@ class Fleet(controllers.Controller):
                 if self._published.get(place) != minute and _is_managed(provider):
                     self._published[place] = minute
                     _scale_provider(region, cluster["clusterName"], provider, machines, minute)
+
+
+def _roll(region: str, machines: Sequence[Machine]) -> None:
+    """Replace the machines that their group would launch differently today."""
+    launched = {machine.id: machine.launched for machine in machines}
+    for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+        fleet_roll.step(region, group, launched)
 
 
 def _is_managed(provider: Record) -> bool:

@@ -85,7 +85,7 @@ class Metrics(controllers.Controller):
     interval = 0.25
 
     def __init__(self, engine: DockerClient | None = None) -> None:
-        self._engine = engine or docker.from_env()
+        self._engine = engine
         self._minute = metrics_store.minute(time.time())
         # By container: what it had used at the end of the minute before.
         self._before: dict[str, Use] = {}
@@ -105,7 +105,8 @@ class Metrics(controllers.Controller):
 
     def close(self) -> None:
         """Close the connection to Docker."""
-        self._engine.close()
+        if self._engine:
+            self._engine.close()
 
     def _publish(self, region: str, cluster: str, minute: int) -> dict[str, Use]:
         ecs, cloudwatch = aws.client("ecs", region), aws.client("cloudwatch", region)
@@ -135,16 +136,20 @@ class Metrics(controllers.Controller):
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
         """Return the use of each container that Docker still has."""
+        if not containers:
+            return {}
+        engine = self._engine = self._engine or docker.from_env()
         with ThreadPoolExecutor(READERS) as pool:
-            found = dict(zip(containers, pool.map(self._use, containers), strict=True))
+            found = dict(zip(containers, pool.map(lambda name: _use(engine, name), containers), strict=True))
         return {name: use for name, use in found.items() if use}
 
-    def _use(self, container: str) -> Use | None:
-        try:
-            stats = self._engine.api.stats(container, stream=False, one_shot=True)
-        except docker.errors.NotFound:
-            return None
-        return use_of(stats, time.time())
+
+def _use(engine: DockerClient, container: str) -> Use | None:
+    try:
+        stats = engine.api.stats(container, stream=False, one_shot=True)
+    except docker.errors.NotFound:
+        return None
+    return use_of(stats, time.time())
 
 
 def _definition(ecs: aws.Client, arn: str) -> Need:

@@ -37,7 +37,7 @@ from ministack.services import alb, autoscaling, cloudwatch, ec2, ecr, ecs, ssm
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws, clock, placement, targets
+from local import aws, clock, fleet, fleet_roll, placement, targets
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
 
 Record = dict[str, Any]
@@ -67,6 +67,10 @@ DEFAULT_STOP_TIMEOUT = 30
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
 STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
 MEBIBYTE = 1024 * 1024
+CPU_UNITS = 1024
+NANO = 10**9
+# Docker refuses a limit above what the computer has.
+CPUS = os.cpu_count() or 1
 # What DescribeScalingActivities of a group goes back to.
 KEPT_ACTIVITIES = 100
 # A waiting task looks for a machine this often, besides whenever one registers.
@@ -124,7 +128,7 @@ def _add_resource_types() -> None:
     def on_own_thread(original: Callable[[str], bool]) -> Callable[[str], bool]:
         # Our types call the embedded AWS back, which on the event loop's thread would wait for itself.
         # The end of a service waits until its tasks have left the load balancer.
-        own = {*TYPES, "AWS::ECS::Service"}
+        own = {*TYPES, "AWS::ECS::Service", fleet_roll.GROUP_TYPE}
         return lambda resource_type: resource_type in own or original(resource_type)
 
     _replace(stacks, "_runs_on_worker_thread", on_own_thread)
@@ -301,6 +305,7 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
         _reach_desired_capacity(group)
+        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name)
         return name, attributes
 
     return update
@@ -446,12 +451,18 @@ def _terminate_in_group(parameters: Record) -> Response:
             text = "Currently, desiredSize equals minSize. Terminating instance without replacement will violate "
             return _autoscaling_error(f"{text}group's min size constraint.")
         group["DesiredCapacity"] -= 1
-    dead = ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running"
-    cause = "an instance was taken out of service in response to "
-    _take_out(group, instance, cause + ("an EC2 health check." if dead else "a user request."))
+    _take_out(group, instance, f"an instance was taken out of service in response to {_reason(instance)}.")
     _reach_desired_capacity(group)
     activity = autoscaling._member_xml(group["_activities"][0])
     return _autoscaling_answer("TerminateInstanceInAutoScalingGroup", f"<Activity>{activity}</Activity>")
+
+
+def _reason(instance: Record) -> str:
+    """Return why an instance leaves its group."""
+    if ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running":
+        return "an EC2 health check: it has been terminated"
+    noticed = any(tag["Key"] == fleet.NOTICE_TAG for tag in ec2._tags.get(instance["InstanceId"], []))
+    return "an EC2 Spot interruption notice" if noticed else "a user request"
 
 
 def _complete_lifecycle_action(parameters: Record) -> Response:
@@ -943,6 +954,8 @@ def _container_settings(container: Record, task: Record) -> Record:
     cpu = container.get("cpu") or task.get("cpu")
     settings = {
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
+        # The task's own CPU size is a hard limit, a container's only its share: as ECS does on Linux.
+        "nano_cpus": min(int(task["cpu"]), CPUS * CPU_UNITS) * NANO // CPU_UNITS if task.get("cpu") else None,
         "cpu_shares": int(cpu) if cpu else None,
         "entrypoint": container.get("entryPoint"),
         "init": linux.get("initProcessEnabled"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local import fleet, fleet_commands
+from local import fleet, fleet_commands, fleet_roll
 from local.console import Failure
 from local.fleet import Machine
 
@@ -246,3 +246,53 @@ def test_a_day_follows_the_published_frequencies() -> None:
     assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
     assert forecast["bad_day"] == 3
     assert fleet_commands.day([]) == {"types": [], "expected": 0, "bad_day": 0}
+
+
+POLICY = fleet_roll.Policy(keep=2, batch=1, pause=120)
+
+
+@pytest.mark.parametrize(
+    ("ages", "desired", "most", "step"),
+    [
+        # Age of each machine in seconds; an outdated one's is negative.
+        ([-900, -800], 2, 2, fleet_roll.Step(replace=("0",))),
+        ([-800, -900], 2, 4, fleet_roll.Step(capacity=3)),
+        ([-800, -900, 119], 3, 4, fleet_roll.Step()),
+        ([-800, -900, 120], 3, 4, fleet_roll.Step(replace=("1",))),
+        ([-800, 500], 3, 4, fleet_roll.Step()),
+        ([-800, 500, 400], 3, 4, fleet_roll.Step(replace=("0",))),
+        ([500, 400, 300], 3, 4, fleet_roll.Step()),
+    ],
+)
+def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: fleet_roll.Step) -> None:
+    members = [fleet_roll.Member(str(n), LAUNCHED - abs(age), current=age > 0) for n, age in enumerate(ages)]
+    assert fleet_roll.next_step(members, POLICY, desired, most, LAUNCHED) == step
+
+
+TEMPLATE = """
+Resources:
+  Group:
+    UpdatePolicy:
+      AutoScalingRollingUpdate:
+        MinInstancesInService: !Ref Minimum
+        MaxBatchSize: 2
+        PauseTime: !Sub PT${Warmup}S
+    Properties:
+      Subnets: !Split [",", !Ref Subnets]
+  Other: {}
+"""
+
+
+def test_the_template_tells_how_to_roll() -> None:
+    policy = fleet_roll.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
+    assert policy == fleet_roll.Policy(keep=3, batch=2, pause=90)
+    assert fleet_roll.policy_in(TEMPLATE, "Other", {}) is None
+
+
+@pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])
+def test_a_machine_of_an_older_version_is_outdated(version: object, current: bool) -> None:
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "7"}}
+    group = {"MixedInstancesPolicy": {"LaunchTemplate": template}}
+    instance = {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+    assert fleet_roll.is_current(instance, group) is current
+    assert fleet_roll.is_current(instance, {"LaunchTemplate": instance["LaunchTemplate"]})
