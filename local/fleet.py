@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from hooks import instance_types
 from local import aws, clock, controllers, fleet_roll, metrics_store, placement
 from local.aws import pages
@@ -179,39 +181,14 @@ class Fleet(controllers.Controller):
         for region in controllers.regions():
             machines = read_machines(region)
             for machine in machines:
-                self._keep(region, machine)
+                try:
+                    _keep(region, machine)
+                except ClientError as error:
+                    # It went, or its cluster is not there yet: the next step looks again.
+                    logger.info("%s: %s", machine.id, error)
             _move_tasks(region, machines)
             _roll(region, machines)
             self._scale(region, machines)
-
-    def _keep(self, region: str, machine: Machine) -> None:
-        """Take one machine one step further."""
-        now = time.time()
-        ecs, autoscaling = aws.client("ecs", region), aws.client("autoscaling", region)
-        if has_booted(machine, now):
-            _register(ecs, machine)
-        if is_due(machine, now):
-            logger.info("EC2 takes the Spot machine %s back.", machine.id)
-            aws.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
-        elif is_lost(machine) or (machine.notice is not None and machine.running and not machine.leaving):
-            # A group with capacity rebalancing replaces a machine at its notice already.
-            autoscaling.terminate_instance_in_auto_scaling_group(
-                InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
-            )
-        if must_drain(machine):
-            logger.info("The machine %s drains.", machine.id)
-            ecs.update_container_instances_state(
-                cluster=_cluster(machine.ecs),
-                containerInstances=[machine.ecs["containerInstanceArn"]],  # type: ignore[index]  # must_drain saw it
-                status="DRAINING",
-            )
-        elif is_drained(machine) or (machine.leaving and not machine.running):
-            autoscaling.complete_lifecycle_action(
-                AutoScalingGroupName=machine.group,
-                InstanceId=machine.id,
-                LifecycleHookName="ecs-managed-draining-termination-hook",
-                LifecycleActionResult="CONTINUE",
-            )
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
         """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
@@ -225,6 +202,36 @@ class Fleet(controllers.Controller):
                 if self._published.get(place) != minute and _is_managed(provider):
                     self._published[place] = minute
                     _scale_provider(region, cluster["clusterName"], provider, machines, minute)
+
+
+def _keep(region: str, machine: Machine) -> None:
+    """Take one machine one step further."""
+    now = time.time()
+    ecs, autoscaling = aws.client("ecs", region), aws.client("autoscaling", region)
+    if has_booted(machine, now):
+        _register(ecs, machine)
+    if is_due(machine, now):
+        logger.info("EC2 takes the Spot machine %s back.", machine.id)
+        aws.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
+    elif is_lost(machine) or (machine.notice is not None and machine.running and not machine.leaving):
+        # A group with capacity rebalancing replaces a machine at its notice already.
+        autoscaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
+        )
+    if must_drain(machine):
+        logger.info("The machine %s drains.", machine.id)
+        ecs.update_container_instances_state(
+            cluster=_cluster(machine.ecs),
+            containerInstances=[machine.ecs["containerInstanceArn"]],  # type: ignore[index]  # must_drain saw it
+            status="DRAINING",
+        )
+    elif is_drained(machine) or (machine.leaving and not machine.running):
+        autoscaling.complete_lifecycle_action(
+            AutoScalingGroupName=machine.group,
+            InstanceId=machine.id,
+            LifecycleHookName="ecs-managed-draining-termination-hook",
+            LifecycleActionResult="CONTINUE",
+        )
 
 
 def _roll(region: str, machines: Sequence[Machine]) -> None:
