@@ -100,6 +100,8 @@ class Now:
     errors_per_second: float
 
 
+NOTHING = Now(0.0, None, None, 0.0)
+
 _now: dict[str, Now] = {}
 _lock = threading.Lock()
 

@@ -58,10 +58,11 @@ def classes() -> list[Callable[[], Controller]]:
     from local.balancer_metrics import BalancerMetrics  # noqa: PLC0415
     from local.fleet import Fleet  # noqa: PLC0415
     from local.metrics import Metrics  # noqa: PLC0415
+    from local.page import Page  # noqa: PLC0415
     from local.scaling import Alarms, Scaling  # noqa: PLC0415
     from local.task_health import TaskHealth  # noqa: PLC0415
 
-    return [Balancer, BalancerMetrics, TaskHealth, Fleet, Metrics, Alarms, Scaling]
+    return [Balancer, BalancerMetrics, TaskHealth, Fleet, Metrics, Alarms, Scaling, Page]
 
 
 def pace() -> float:

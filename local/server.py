@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # controllers imports this module
 
 # Where the server says who it is.
 IDENTITY_PATH = "/_spotfleet"
+# The live page, and with .json behind it what it shows.
+PAGE_PATH = "/_spotfleet/page"
 START_SECONDS = 30
 STOP_SECONDS = 90
 # Account, date, region and service in the signature of a request to AWS.
@@ -105,7 +107,7 @@ def _set_ministack_variables() -> None:
 
 def application(supervisor: "controllers.Supervisor") -> Callable[[Message, Receive, Send], Awaitable[None]]:
     """Return the ASGI application: MiniStack, Application Auto Scaling, and the answer to "who are you"."""
-    from local import ministack  # noqa: PLC0415  # reads the variables that serve() sets
+    from local import ministack, page  # noqa: PLC0415  # reads the variables that serve() sets
     from local.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling  # noqa: PLC0415
 
     inner = ministack.application()
@@ -118,6 +120,10 @@ def application(supervisor: "controllers.Supervisor") -> Callable[[Message, Rece
         if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
             live = {"stacks": ministack.live_stacks(), "controllers": supervisor.report()}
             await _send_json(send, 200, json.dumps(_identity() | live).encode())
+        elif scope["type"] == "http" and scope["path"] == PAGE_PATH:
+            await _send(send, 200, b"text/html; charset=utf-8", page.FILE.read_bytes())
+        elif scope["type"] == "http" and scope["path"] == f"{PAGE_PATH}.json":
+            await _send(send, 200, b"application/json", json.dumps(page.snapshot()).encode())
         elif scope["type"] == "http" and target.startswith(prefix):
             operation = target.removeprefix(prefix).decode()
             account, region = _account_and_region(headers.get(b"authorization", b""))
@@ -153,7 +159,11 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/x-amz-json-1.1"), (b"content-length", str(len(body)).encode())]
+    await _send(send, status, b"application/x-amz-json-1.1", body)
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

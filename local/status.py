@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from local import aws, balancer_model, balancer_ports, balancer_process, clock, environment, server
+from local import aws, balancer_model, balancer_ports, balancer_process, clock, environment, fleet, server
 from local.aws import pages
 
 # Tasks that ECS describes in one call.
@@ -19,6 +19,7 @@ class Task:
     health: str
     address: str | None
     image: str
+    machine: str | None = None
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Status:
     # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
     speed: float = 1
     troubles: list[str] = field(default_factory=list)
+    # Region and ARN of each service.
+    services: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -68,8 +71,13 @@ class Status:
         lines += ["", "Image", f"  {self.image or 'none'}", "", "Machines"]
         lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in self.machines] or ["  none"]
         lines += ["", f"Tasks ({len(self.tasks)} of {self.desired_tasks})"]
-        lines += [f"  {t.id:<34} {t.state:<10} {t.health:<16} {t.address or ''}" for t in self.tasks] or ["  none"]
+        lines += [_task_line(task) for task in self.tasks] or ["  none"]
         return "\n".join(lines)
+
+
+def _task_line(task: Task) -> str:
+    where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
+    return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
 
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
@@ -93,6 +101,7 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.machines += _machines(region, group)
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
+        status.services.append((region, arn))
     return status
 
 
@@ -140,7 +149,8 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     described = ecs.describe_tasks(cluster=cluster, tasks=arns[:DESCRIBED_TASKS])["tasks"] if arns else []
     groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
     health = _health_by_port(region, groups)
-    tasks = [_task(task, health if groups else None) for task in described]
+    on_machines = {item["containerInstanceArn"]: id_ for id_, item in fleet.container_instances(ecs, [cluster]).items()}
+    tasks = [_task(task, health if groups else None, on_machines) for task in described]
     status.tasks += tasks
     addresses = {task.address for task in tasks}
     status.leaving += len([address for address in _addresses_with_requests(groups) if address not in addresses])
@@ -163,8 +173,11 @@ def _addresses_with_requests(groups: list[str]) -> list[str]:
     return [line["addr"] for line in lines if line["pxname"] in backends and balancer_process.gets_requests(line)]
 
 
-def _task(task: dict[str, Any], health: dict[int, str] | None) -> Task:
-    """Return a task; `health` is by port, or None for a service without load balancer, whose tasks need only run."""
+def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:
+    """Return a task; `health` is by port, or None for a service without load balancer, whose tasks need only run.
+
+    `on_machines` names the machine of each container instance.
+    """
     ports = [item["hostPort"] for container in task["containers"] for item in container.get("networkBindings", [])]
     if health is None:
         state = "healthy" if task["lastStatus"] == "RUNNING" else "unknown"
@@ -176,6 +189,7 @@ def _task(task: dict[str, Any], health: dict[int, str] | None) -> Task:
         health=state,
         address=f"127.0.0.1:{ports[0]}" if ports else None,
         image=task["containers"][0]["image"],
+        machine=on_machines.get(task.get("containerInstanceArn", "")),
     )
 
 

@@ -1,8 +1,10 @@
 """The load balancer on a real HAProxy: rules, health and draining; then its speed and a deployment under load."""
 
 import contextlib
+import html
 import http.client
 import re
+import shutil
 import ssl
 import statistics
 import subprocess
@@ -247,12 +249,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def test_it_carries_seven_tenths_of_what_a_task_answers_directly(project: Project) -> None:
     status = project.status()
     direct = f"http://{status['tasks'][0]['address']}/"
-    rates: dict[str, list[int]] = {direct: [], status["url"]: []}
-    for _ in range(5):
-        for url, found in rates.items():
-            found.append(only_answered_with_200(project.run("hey", "-z", "3s", "-c", "16", url).stdout))
-    share = statistics.median(rates[status["url"]]) / statistics.median(rates[direct])
-    assert share >= 0.7, rates
+    # Asked in turn, and compared turn by turn: other work on this machine slows both.
+    turns = [[_answered(project, url) for url in (direct, status["url"])] for _ in range(9)]
+    assert statistics.median(balanced / alone for alone, balanced in turns) >= 0.7, turns
+
+
+def _answered(project: Project, url: str) -> int:
+    return only_answered_with_200(project.run("hey", "-z", "2s", "-c", "16", url).stdout)
 
 
 def test_a_deployment_under_load_fails_no_request(project: Project) -> None:
@@ -280,3 +283,29 @@ def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
         time.sleep(1)
     assert project.run(sys.executable, "-m", "local", "status").returncode == 0
     assert get(project.status()["url"])[0] == 200
+
+
+def test_the_live_page_shows_the_environment_in_a_browser(project: Project, tmp_path: Path) -> None:
+    if not shutil.which("chromium"):
+        docker_engine.install_package("chromium", "a browser")
+    status = project.status()
+    page = f"http://127.0.0.1:{project.port}/_spotfleet/page"
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    with subprocess.Popen(["hey", "-z", "8s", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL):
+        time.sleep(4)
+        shown = subprocess.run(
+            [*command, "--virtual-time-budget=5000", "--dump-dom", page],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+    text = html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<main")[2]))
+    for machine in status["machines"]:
+        assert machine["id"] in text
+        assert machine["zone"] in text
+    for task in status["tasks"]:
+        assert task["id"][:8] in text
+        assert task["address"] in text
+    for words in (*status["stacks"], status["url"], "healthy", "/ 70 %"):
+        assert words in text
+    assert float(re.findall(r'data-figure="requests per second"><b>([\d.]+)', shown)[0]) > 10
+    assert re.findall(r'data-figure="p99"><b>(\d+) ms', shown)
+    assert "LOCAL_SPEED=10" in shown
