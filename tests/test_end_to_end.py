@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local import docker_engine
-from tests.projects import COMMAND_SECONDS, ROOT, Project, free_port, get
+from tests.projects import COMMAND_SECONDS, ROOT, Project, free_port, get, local_variables
 
 pytestmark = pytest.mark.e2e
 
@@ -241,6 +241,16 @@ def test_a_port_in_use_is_named(fresh: Project) -> None:
     assert "LOCAL_AWS_PORT" in line
 
 
+def test_a_port_of_the_load_balancer_in_use_is_named(fresh: Project) -> None:
+    port = int(fresh.variables["LOCAL_HTTP_PORT"])
+    with socket.create_server(("127.0.0.1", port)):
+        launched = fresh.local("up")
+    assert launched.returncode == 1
+    line = launched.stdout.splitlines()[-1]
+    assert line.startswith(f"Port {port}, where the load balancer would answer, is not free")
+    assert "LOCAL_HTTP_PORT" in line
+
+
 def test_no_docker_engine_is_named(fresh: Project) -> None:
     nowhere = "unix:///nonexistent/docker.sock"
     launched = fresh.local("up", DOCKER_HOST=nowhere)
@@ -274,7 +284,7 @@ def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
     commands = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
     assert "make up" in commands
     assert "make down" in commands
-    variables = os.environ | {"LOCAL_AWS_PORT": str(free_port())}
+    variables = os.environ | local_variables(free_port())
     printed = {}
     for command in commands:
         started = time.monotonic()
