@@ -268,11 +268,16 @@ def _scale_provider(region: str, cluster: str, provider: Record, machines: Seque
     elif wanted < group["DesiredCapacity"]:
         policy = group.get("MixedInstancesPolicy", {}).get("InstancesDistribution", {})
         base = int(policy.get("OnDemandBaseCapacity", 0))
-        for machine in surplus(staying, group["DesiredCapacity"] - wanted, base):
+        count = group["DesiredCapacity"] - wanted
+        going = surplus(staying, count, base)
+        for machine in going:
             logger.info("%s: the empty machine %s goes.", name, machine.id)
             autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=machine.id, ShouldDecrementDesiredCapacity=True
             )
+        if len(going) < count:
+            # The empty ones are of the on-demand base: the group drains a Spot machine onto them.
+            autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=wanted)
 
 
 def _smallest(group: Record, machines: Sequence[Machine]) -> placement.Machine:
