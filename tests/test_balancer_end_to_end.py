@@ -255,7 +255,7 @@ def test_it_carries_seven_tenths_of_what_a_task_answers_directly(project: Projec
 
 
 def _answered(project: Project, url: str) -> int:
-    return only_answered_with_200(project.run("hey", "-z", "2s", "-c", "16", url).stdout)
+    return only_answered_with_200(project.run("hey", "-z", "2s", "-c", "64", url).stdout)
 
 
 def test_a_deployment_under_load_fails_no_request(project: Project) -> None:
