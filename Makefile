@@ -1,10 +1,12 @@
 # Thin: each target is one command that you can run yourself. `make help` lists them.
 ENV ?= dev
 PYTHON ?= python3
+RPS ?= 50
+SECONDS ?= 30
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status test unit lint scan clean
+.PHONY: help up down status load test unit lint scan bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -18,6 +20,9 @@ down: .venv/installed ## Delete the environment, stop the embedded AWS, leave no
 
 status: .venv/installed ## Show stacks, image, machines, tasks and URL
 	@$(RUN) -m local status $(ENV)
+
+load: .venv/installed ## Send requests to the service: RPS per second for SECONDS seconds
+	@$(RUN) -m local load $(ENV) --rps $(RPS) --seconds $(SECONDS)
 
 test: .venv/installed ## Run every test, launch and delete included
 	$(RUN) -m pytest
@@ -34,6 +39,9 @@ lint: .venv/installed ## Check templates of every environment, Python, types, Do
 
 scan: .venv/installed build/scanners/installed ## Scan the templates of every environment: checkov, cfn-guard
 	$(RUN) -m tests.scan_templates
+
+bench: .venv/installed ## Measure the service beside the article's application and other frameworks
+	@$(RUN) -m bench
 
 clean: down ## Also remove what make installed here
 	rm -rf .venv .local build

@@ -7,7 +7,18 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from local import base_image, console, docker_engine, environment, server, status
+from local import (
+    balancer_process,
+    base_image,
+    clock,
+    console,
+    docker_engine,
+    environment,
+    fleet_commands,
+    load,
+    server,
+    status,
+)
 from local.console import Failure, say
 
 INTERRUPTED = 130
@@ -45,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "status":
             sub.add_argument("--json", action="store_true", help="print one JSON object")
+    fleet_commands.add_parsers(commands)
+    sending = commands.add_parser("load", help="send requests to the service, and print what happened")
+    sending.add_argument("environment", nargs="?", default="dev", help="folder below config/ (default: dev)")
+    sending.add_argument("--rps", type=int, default=50, help="requests per second (default: 50)")
+    sending.add_argument("--seconds", type=int, default=30, help="real seconds (default: 30)")
+    sending.set_defaults(command=send_load)
     serve = commands.add_parser("serve", help="run the embedded AWS in the foreground")
     serve.set_defaults(command=run_server)
     env = commands.add_parser("env", help='print variables for plain sceptre commands: eval "$(python -m local env)"')
@@ -58,6 +75,7 @@ def up(arguments: argparse.Namespace) -> int:
     name = arguments.environment
     with console.only_one(environment.STATE / "lock"):
         docker_engine.ensure()
+        balancer_process.ensure_installed()
         server.start()
         _settle(name)
         variables = environment.subprocess_environment()
@@ -154,6 +172,7 @@ def _other_stacks(name: str) -> list[str]:
 
 
 def _remove_leftovers() -> None:
+    balancer_process.Process().stop()
     if not docker_engine.answers():
         return
     containers, images = docker_engine.remove_leftovers(environment.port())
@@ -171,6 +190,16 @@ def show(arguments: argparse.Namespace) -> int:
         )
     say(json.dumps(current.as_json(), indent=2) if arguments.json else current.as_text())
     return 0 if current.complete else 1
+
+
+def send_load(arguments: argparse.Namespace) -> int:
+    """Send requests to the environment's service and print what happened."""
+    current = status.of(arguments.environment)
+    if current is None or current.url is None:
+        raise Failure(f"Nothing answers yet: launch with python -m local up {arguments.environment}")
+    exit_code = load.send(current.url, arguments.rps, arguments.seconds)
+    say(f"({clock.label(current.speed)}; requests and latencies are real)")
+    return exit_code
 
 
 def run_server(_arguments: argparse.Namespace) -> int:

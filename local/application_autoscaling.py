@@ -1,11 +1,12 @@
 """The Application Auto Scaling API, which MiniStack lacks, for the number of tasks of ECS services.
 
-It keeps what it is told and holds a service within its bounds; nothing scales by a policy yet.
+It keeps what it is told and holds a service within its bounds; local.scaling acts on the policies and schedules.
 https://docs.aws.amazon.com/autoscaling/application/APIReference/Welcome.html
 """
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ TARGET_PREFIX = "AnyScaleFrontendService."
 SCALE_OUT_PERIODS = 3
 SCALE_IN_PERIODS = 15
 SCALE_IN_SHARE = 0.9
+# What DescribeScalingActivities of a region goes back to.
+KEPT_ACTIVITIES = 1000
+DEFAULT_ACCOUNT = "000000000000"
 PREDEFINED_ECS_METRICS = {
     "ECSServiceAverageCPUUtilization": "CPUUtilization",
     "ECSServiceAverageMemoryUtilization": "MemoryUtilization",
@@ -62,6 +66,52 @@ class Scope:
     def arn(self, kind: str) -> str:
         """Return a new ARN."""
         return f"arn:aws:application-autoscaling:{self.region}:{self.account}:{kind}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a target's capacity, at a moment in seconds since 1970."""
+
+    moment: float
+    before: int
+    after: int
+
+
+# Activities by account and region, newest first. AWS has no API to add one: its own scaling does, here record_activity.
+_activities: dict[tuple[str, str], list[tuple[Parameters, Change]]] = {}
+_recording = threading.Lock()
+
+
+def record_activity(
+    region: str, place: Parameters, description: str, cause: str, capacity: tuple[int, int], account: str = ""
+) -> None:
+    """Keep what scaling did to a target (namespace, resource, dimension) for DescribeScalingActivities.
+
+    `capacity` is the number of tasks before and after.
+    """
+    now = time.time()
+    outcome = description.replace("Setting", "Successfully set", 1).rstrip(".")
+    activity = {
+        "ActivityId": str(uuid4()),
+        **place,
+        "Description": description,
+        "Cause": cause,
+        "StartTime": now,
+        "EndTime": now,
+        "StatusCode": "Successful",
+        "StatusMessage": f"{outcome}. Change successfully fulfilled by ecs.",
+    }
+    with _recording:
+        kept = _activities.setdefault((account or DEFAULT_ACCOUNT, region), [])
+        kept.insert(0, (activity, Change(now, *capacity)))
+        del kept[KEPT_ACTIVITIES:]
+
+
+def changes(region: str, place: Parameters, account: str = "") -> list[Change]:
+    """Return the changes of a target's capacity, newest first."""
+    with _recording:
+        kept = list(_activities.get((account or DEFAULT_ACCOUNT, region), []))
+    return [change for activity, change in kept if all(activity[name] == value for name, value in place.items())]
 
 
 class ApplicationAutoScaling:
@@ -290,7 +340,17 @@ def _tracked_metric(key: Key, tracking: Parameters) -> Parameters | None:
     custom = tracking.get("CustomizedMetricSpecification")
     if custom and "MetricName" in custom:
         return {name: custom[name] for name in ("MetricName", "Namespace", "Dimensions", "Statistic") if name in custom}
-    predefined = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    specification = tracking.get("PredefinedMetricSpecification", {})
+    predefined = specification.get("PredefinedMetricType")
+    if predefined == "ALBRequestCountPerTarget":
+        # app/<balancer>/<id>/targetgroup/<group>/<id>
+        group = "/".join(specification.get("ResourceLabel", "").split("/")[3:])
+        return {
+            "Namespace": "AWS/ApplicationELB",
+            "MetricName": "RequestCountPerTarget",
+            "Dimensions": [{"Name": "TargetGroup", "Value": group}],
+            "Statistic": "Sum",
+        }
     if predefined not in PREDEFINED_ECS_METRICS:
         return None
     name = _ecs_service(key)
@@ -350,9 +410,10 @@ def _delete_scheduled_action(scope: Scope, parameters: Parameters) -> Parameters
     return {}
 
 
-def _describe_scaling_activities(_scope: Scope, _parameters: Parameters) -> Parameters:
-    # Nothing scales by itself yet, so nothing has happened.
-    return {"ScalingActivities": []}
+def _describe_scaling_activities(scope: Scope, parameters: Parameters) -> Parameters:
+    with _recording:
+        kept = [activity for activity, _change in _activities.get((scope.account, scope.region), [])]
+    return {"ScalingActivities": _matching(kept, parameters, "ActivityId", "")}
 
 
 def _tagged(scope: Scope, parameters: Parameters) -> dict[str, str]:

@@ -6,29 +6,39 @@ MiniStack reads its settings from environment variables when it is imported: loc
 
 import functools
 import json
+import math
 import os
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import IPv6Network
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import docker.errors
 from docker import DockerClient
 from docker.models.containers import Container
 from ministack import app
+from ministack.core.concurrency import resource_lock, spawn_background
 from ministack.core.responses import (
+    AccountRegionScopedDict,
     error_response_json,
     get_account_id,
     get_region,
+    json_response,
+    now_iso,
+    request_scope,
     set_request_account_id,
     set_request_region,
 )
-from ministack.services import alb, autoscaling, ec2, ecr, ecs, ssm
+from ministack.services import alb, autoscaling, cloudwatch, ec2, ecr, ecs, ssm
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws
+from local import aws, clock, fleet, fleet_roll, placement, targets
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
 
 Record = dict[str, Any]
@@ -60,6 +70,19 @@ DEFAULT_STOP_TIMEOUT = 30
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
 STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
 MEBIBYTE = 1024 * 1024
+CPU_UNITS = 1024
+NANO = 10**9
+# Docker refuses a limit above what the computer has.
+CPUS = os.cpu_count() or 1
+# What DescribeScalingActivities of a group goes back to.
+KEPT_ACTIVITIES = 100
+# A waiting task looks for a machine this often, besides whenever one registers.
+PLACEMENT_SECONDS = 0.5
+
+# Container instances by ARN.
+_container_instances = AccountRegionScopedDict()
+# Held while a task gets its machine, so that two tasks never take the same room.
+_placing = threading.Condition()
 
 
 @functools.cache
@@ -73,6 +96,10 @@ def application() -> Callable[..., Any]:
     _know_ipv6_and_nat_instances()
     _run_machines()
     _run_tasks_as_defined()
+    _keep_targets()
+    _keep_container_instances()
+    # It looks at all dimensions of a metric together, and at no missing data: local.scaling judges the alarms.
+    _replace(cloudwatch, "_evaluate_all_alarms", lambda _original: lambda: None)
     asgi: Callable[..., Any] = app.app
     return asgi
 
@@ -104,7 +131,9 @@ def _add_resource_types() -> None:
 
     def on_own_thread(original: Callable[[str], bool]) -> Callable[[str], bool]:
         # Our types call the embedded AWS back, which on the event loop's thread would wait for itself.
-        return lambda resource_type: resource_type in TYPES or original(resource_type)
+        # The end of a service waits until its tasks have left the load balancer.
+        own = {*TYPES, "AWS::ECS::Service", fleet_roll.GROUP_TYPE}
+        return lambda resource_type: resource_type in own or original(resource_type)
 
     _replace(stacks, "_runs_on_worker_thread", on_own_thread)
 
@@ -352,7 +381,17 @@ def _run_machines() -> None:
         handlers[action] = getattr(provisioners, f"_asg_{action}")
     _replace(autoscaling, "_reconcile_instances", lambda _original: _reach_desired_capacity)
     _replace(autoscaling, "_instance_member_xml", _with_instance_type)
-    autoscaling._ACTION_MAP["DescribeAutoScalingGroups"] = _with_policy(autoscaling._describe_asgs)
+    autoscaling._ACTION_MAP |= {
+        "CompleteLifecycleAction": _complete_lifecycle_action,
+        "DescribeAutoScalingGroups": _with_policy(autoscaling._describe_asgs),
+        "DescribeScalingActivities": _describe_group_activities,
+        "SetDesiredCapacity": _set_desired_capacity(autoscaling._set_desired_capacity),
+        "TerminateInstanceInAutoScalingGroup": _terminate_in_group,
+    }
+    ec2._ACTION_MAP |= {
+        "DescribeInstanceAttribute": _with_user_data(ec2._describe_instance_attribute),
+        "TerminateInstances": _with_dying_tasks(ec2._terminate_instances),
+    }
     _replace(ec2, "_instance_xml", _with_lifecycle)
 
 
@@ -388,6 +427,7 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
         _reach_desired_capacity(group)
+        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name)
         return name, attributes
 
     return update
@@ -396,20 +436,175 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
 def _with_last_instances(original: Callable[[str, Record], None]) -> Callable[[str, Record], None]:
     def delete(physical_id: str, properties: Record) -> None:
         if group := autoscaling._asgs.get(physical_id):
-            group["DesiredCapacity"] = 0
-            _reach_desired_capacity(group)
+            for instance in list(group["Instances"]):
+                _remove_instance(group, instance)
         original(physical_id, properties)
 
     return delete
 
 
 def _reach_desired_capacity(group: Record) -> None:
-    """Launch or terminate instances until the group has as many as it wants."""
-    instances = group["Instances"]
-    while len(instances) > group["DesiredCapacity"]:
-        ec2._terminate_instances({"InstanceId.1": [instances.pop()["InstanceId"]]})
-    while len(instances) < group["DesiredCapacity"]:
-        instances.append(_launch(group))
+    """Launch or take out instances until the group has as many as it wants."""
+    while (surplus := len(_staying(group)) - group["DesiredCapacity"]) > 0:
+        number = f"from {group['DesiredCapacity'] + surplus} to {group['DesiredCapacity']}"
+        cause = f"an instance was taken out of service in response to a difference in capacity, shrinking {number}."
+        _take_out(group, _first_to_leave(group), cause)
+    while len(_staying(group)) < group["DesiredCapacity"]:
+        before = len(_staying(group))
+        instance = _launch(group)
+        group["Instances"].append(instance)
+        cause = "an instance was started in response to a difference between desired and actual capacity, "
+        _note(
+            group, f"Launching a new EC2 instance: {instance['InstanceId']}", f"{cause}from {before} to {before + 1}."
+        )
+
+
+def _staying(group: Record) -> list[Record]:
+    return [item for item in group["Instances"] if not item["LifecycleState"].startswith("Terminating")]
+
+
+def _first_to_leave(group: Record) -> Record:
+    """Return the instance to lose: Spot before on-demand, without tasks before with, newest first.
+
+    AWS's default policy does not look at the tasks: managed draining moves them.
+    """
+    surplus_on_demand = _on_demand_count(group) > _on_demand_wanted(group, group["DesiredCapacity"])
+
+    def order(instance: Record) -> tuple[bool, bool]:
+        return _is_spot(instance) == surplus_on_demand, bool(_tasks_on_instance(instance["InstanceId"]))
+
+    # Of equals the last: the newest.
+    return min(reversed(_staying(group)), key=order)
+
+
+def _take_out(group: Record, instance: Record, cause: str) -> None:
+    """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
+    if instance["LifecycleState"].startswith("Terminating"):
+        return
+    _note(group, f"Terminating EC2 instance: {instance['InstanceId']}", cause)
+    machine = ec2._instances.get(instance["InstanceId"], {})
+    alive = machine.get("State", {}).get("Name") == "running"
+    if alive and _is_drained_by_ecs(group) and _tasks_on_instance(instance["InstanceId"]):
+        instance["LifecycleState"] = "Terminating:Wait"
+    else:
+        _remove_instance(group, instance)
+
+
+def _remove_instance(group: Record, instance: Record) -> None:
+    group["Instances"].remove(instance)
+    ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
+
+
+def _is_drained_by_ecs(group: Record) -> bool:
+    provider = _provider_of(group["AutoScalingGroupARN"])
+    settings = provider["autoScalingGroupProvider"] if provider else {}
+    return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
+
+
+def _note(group: Record, description: str, cause: str) -> None:
+    """Keep what happened to a group for DescribeScalingActivities."""
+    now = now_iso()
+    activity = {
+        "ActivityId": str(uuid4()),
+        "AutoScalingGroupName": group["AutoScalingGroupName"],
+        "Description": description,
+        "Cause": f"At {now} {cause}",
+        "StartTime": now,
+        "EndTime": now,
+        "StatusCode": "Successful",
+        "Progress": "100",
+    }
+    group["_activities"] = [activity, *group.get("_activities", [])][:KEPT_ACTIVITIES]
+
+
+def _describe_group_activities(parameters: Record) -> Response:
+    name = autoscaling._p(parameters, "AutoScalingGroupName")
+    found = [
+        f"<member>{autoscaling._member_xml(activity)}</member>"
+        for group in autoscaling._asgs.values()
+        if name in ("", group["AutoScalingGroupName"])
+        for activity in group.get("_activities", [])
+    ]
+    answer = f"<Activities>{''.join(found)}</Activities>"
+    return _autoscaling_answer("DescribeScalingActivities", answer)
+
+
+def _autoscaling_answer(operation: str, inner: str) -> Response:
+    answer: Response = autoscaling._xml(
+        HTTPStatus.OK, f"{operation}Response", f"<{operation}Result>{inner}</{operation}Result>"
+    )
+    return answer
+
+
+def _autoscaling_error(text: str) -> Response:
+    error: Response = autoscaling._error("ValidationError", text)
+    return error
+
+
+def _group_of(instance_id: str) -> tuple[Record, Record] | None:
+    for group in autoscaling._asgs.values():
+        for instance in group["Instances"]:
+            if instance["InstanceId"] == instance_id:
+                return group, instance
+    return None
+
+
+def _set_desired_capacity(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    def operation(parameters: Record) -> Response:
+        group = autoscaling._asgs.get(autoscaling._p(parameters, "AutoScalingGroupName"))
+        desired = autoscaling._p(parameters, "DesiredCapacity")
+        for name, word in (("MinSize", "below min"), ("MaxSize", "above max")):
+            if group and desired and (int(desired) > group[name] if name == "MaxSize" else int(desired) < group[name]):
+                text = f"New SetDesiredCapacity value {desired} is {word} value {group[name]} for the AutoScalingGroup."
+                return _autoscaling_error(text)
+        return original(parameters)
+
+    return operation
+
+
+def _terminate_in_group(parameters: Record) -> Response:
+    """TerminateInstanceInAutoScalingGroup, which MiniStack lacks."""
+    found = _group_of(autoscaling._p(parameters, "InstanceId"))
+    if not found:
+        return _autoscaling_error("Instance Id not found - No managed instance found")
+    group, instance = found
+    if autoscaling._p(parameters, "ShouldDecrementDesiredCapacity") == "true":
+        if group["DesiredCapacity"] <= group["MinSize"]:
+            text = "Currently, desiredSize equals minSize. Terminating instance without replacement will violate "
+            return _autoscaling_error(f"{text}group's min size constraint.")
+        group["DesiredCapacity"] -= 1
+    _take_out(group, instance, f"an instance was taken out of service in response to {_reason(instance)}.")
+    _reach_desired_capacity(group)
+    activity = autoscaling._member_xml(group["_activities"][0])
+    return _autoscaling_answer("TerminateInstanceInAutoScalingGroup", f"<Activity>{activity}</Activity>")
+
+
+def _reason(instance: Record) -> str:
+    """Return why an instance leaves its group."""
+    if ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running":
+        return "an EC2 health check: it has been terminated"
+    noticed = any(tag["Key"] == fleet.NOTICE_TAG for tag in ec2._tags.get(instance["InstanceId"], []))
+    return "an EC2 Spot interruption notice" if noticed else "a user request"
+
+
+def _complete_lifecycle_action(parameters: Record) -> Response:
+    """End the wait of an instance that is drained: MiniStack's own does nothing."""
+    found = _group_of(autoscaling._p(parameters, "InstanceId"))
+    if found and found[1]["LifecycleState"] == "Terminating:Wait":
+        _remove_instance(*found)
+    return _autoscaling_answer("CompleteLifecycleAction", "")
+
+
+def _with_user_data(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Tell an instance's user data, which MiniStack always calls empty."""
+
+    def describe(parameters: Record) -> Response:
+        status, headers, body = original(parameters)
+        machine = ec2._instances.get(str(ec2._p(parameters, "InstanceId")), {})
+        value = f"<userData><value>{machine.get('UserData', '')}</value></userData>"
+        return status, headers, body.replace(b"<userData/>", value.encode())
+
+    return describe
 
 
 def _launch(group: Record) -> Record:
@@ -419,7 +614,7 @@ def _launch(group: Record) -> Record:
     spot = _next_is_spot(group)
     types = [item["InstanceType"] for item in overrides if "InstanceType" in item]
     types = types or [data.get("InstanceType", "t3.micro")]
-    instance_type = types[len(group["Instances"]) % len(types)] if spot else types[0]
+    instance_type = types[len(_staying(group)) % len(types)] if spot else types[0]
     subnet, zone = _emptiest_subnet(group)
     machine = ec2._launch_instances_internal(
         image_id=data.get("ImageId", ""),
@@ -478,14 +673,22 @@ def _next_is_spot(group: Record) -> bool:
     On-demand instances fill the base first and then their share, rounded up, of what is above it:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/mixed-instances-groups-set-up-overview.html
     """
+    return _on_demand_count(group) >= _on_demand_wanted(group, len(_staying(group)) + 1)
+
+
+def _on_demand_wanted(group: Record, total: int) -> int:
     distribution = (group.get("MixedInstancesPolicy") or {}).get("InstancesDistribution", {})
     base = int(distribution.get("OnDemandBaseCapacity", 0))
     percentage = int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100))
-    total = len(group["Instances"]) + 1
-    wanted = min(base, total) + -(-max(total - base, 0) * percentage // 100)
-    machines = [ec2._instances.get(item["InstanceId"], {}) for item in group["Instances"]]
-    on_demand = sum(machine.get("InstanceLifecycle") != "spot" for machine in machines)
-    return bool(on_demand >= wanted)
+    return min(base, total) + -(-max(total - base, 0) * percentage // 100)
+
+
+def _on_demand_count(group: Record) -> int:
+    return sum(not _is_spot(instance) for instance in _staying(group))
+
+
+def _is_spot(instance: Record) -> bool:
+    return bool(ec2._instances.get(instance["InstanceId"], {}).get("InstanceLifecycle") == "spot")
 
 
 def _subnets(group: Record) -> list[str]:
@@ -496,7 +699,7 @@ def _emptiest_subnet(group: Record) -> tuple[str, str]:
     """Return the subnet, and its zone, that holds the fewest of the group's instances."""
     zones = {subnet: ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets}
     zones = zones or {ec2._DEFAULT_SUBNET_ID: group["AvailabilityZones"][0]}
-    used = [instance["AvailabilityZone"] for instance in group["Instances"]]
+    used = [instance["AvailabilityZone"] for instance in _staying(group)]
     return min(zones.items(), key=lambda item: used.count(item[1]))
 
 
@@ -536,6 +739,314 @@ def _with_lifecycle(original: Callable[[Record], str]) -> Callable[[Record], str
     return xml
 
 
+# --- Container instances: the machines as ECS knows them, and the tasks that it places on them
+
+
+def _keep_container_instances() -> None:
+    ecs._ACTION_MAP |= {
+        "DeregisterContainerInstance": _deregister_container_instance,
+        "DescribeContainerInstances": _describe_container_instances,
+        "ListContainerInstances": _list_container_instances,
+        "RegisterContainerInstance": _register_container_instance,
+        "StopTask": _with_replacement(ecs._ACTION_MAP["StopTask"]),
+        "UpdateContainerInstancesState": _update_container_instances_state,
+    }
+    _replace(ecs, "_start_task_worker", _with_placement)
+    _replace(ecs, "_run_task", _within_maximum)
+    _replace(ecs, "_cluster_view", _with_machine_count)
+
+
+def _register_container_instance(data: Record) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    if cluster not in ecs._clusters:
+        return _ecs_error("ClusterNotFoundException", "Cluster not found.")
+    instance_id = json.loads(data["instanceIdentityDocument"])["instanceId"]
+    for record in _container_instances.values():
+        if record["ec2InstanceId"] == instance_id and record["status"] != "INACTIVE":
+            return _ecs_answer({"containerInstance": _described(record)})
+    arn = f"arn:aws:ecs:{get_region()}:{get_account_id()}:container-instance/{cluster}/{uuid4().hex}"
+    found = _group_of(instance_id)
+    provider = _provider_of(found[0]["AutoScalingGroupARN"]) if found else None
+    _container_instances[arn] = {
+        "containerInstanceArn": arn,
+        "ec2InstanceId": instance_id,
+        "capacityProviderName": provider["name"] if provider else None,
+        "status": "ACTIVE",
+        "agentConnected": True,
+        "registeredAt": time.time(),
+        "registeredResources": data.get("totalResources", []),
+        "attributes": data.get("attributes", []),
+        "versionInfo": data.get("versionInfo", {}),
+        "version": 1,
+        "_cluster": cluster,
+    }
+    _wake_waiting_tasks()
+    return _ecs_answer({"containerInstance": _described(_container_instances[arn])})
+
+
+def _deregister_container_instance(data: Record) -> Response:
+    record = _container_instance(data.get("containerInstance", ""))
+    if record is None:
+        return _ecs_error("InvalidParameterException", "Referenced container instance not found.")
+    if _tasks_on(record["containerInstanceArn"]) and not data.get("force"):
+        return _ecs_error("InvalidParameterException", "Found running tasks on the instance.")
+    record |= {"status": "INACTIVE", "agentConnected": False}
+    _replace_tasks_of(record)
+    return _ecs_answer({"containerInstance": _described(record)})
+
+
+def _list_container_instances(data: Record) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    wanted = [data["status"]] if "status" in data else ["ACTIVE", "DRAINING"]
+    arns = [
+        arn
+        for arn, record in _container_instances.items()
+        if record["_cluster"] == cluster and record["status"] in wanted
+    ]
+    return _ecs_answer({"containerInstanceArns": arns})
+
+
+def _describe_container_instances(data: Record) -> Response:
+    found = {reference: _container_instance(reference) for reference in data.get("containerInstances", [])}
+    return _ecs_answer(
+        {
+            "containerInstances": [_described(record) for record in found.values() if record],
+            "failures": [{"arn": name, "reason": "MISSING"} for name, record in found.items() if not record],
+        }
+    )
+
+
+def _update_container_instances_state(data: Record) -> Response:
+    records = [item for reference in data["containerInstances"] if (item := _container_instance(reference))]
+    for record in records:
+        record["status"] = data["status"]
+        if data["status"] == "DRAINING":
+            _replace_tasks_of(record)
+    _wake_waiting_tasks()
+    return _ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
+
+
+def _ecs_answer(body: Record) -> Response:
+    answer: Response = json_response(ecs._sanitize(body))
+    return answer
+
+
+def _ecs_error(code: str, text: str) -> Response:
+    error: Response = error_response_json(code, text, HTTPStatus.BAD_REQUEST)
+    return error
+
+
+def _container_instance(reference: str) -> Record | None:
+    """Return the record of an ARN or of its last part."""
+    for arn, record in _container_instances.items():
+        if reference in (arn, arn.rpartition("/")[2]):
+            found: Record = record
+            return found
+    return None
+
+
+def _described(record: Record) -> Record:
+    tasks = _tasks_on(record["containerInstanceArn"])
+    machine = _machine(record)
+    remaining = {"CPU": machine.cpu, "MEMORY": machine.memory}
+    return record | {
+        "remainingResources": [
+            item | {"integerValue": remaining[item["name"]]} if item["name"] in remaining else item
+            for item in record["registeredResources"]
+        ],
+        "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
+        "pendingTasksCount": sum(task["lastStatus"] != "RUNNING" for task in tasks),
+    }
+
+
+def _with_machine_count(original: Callable[..., Record]) -> Callable[..., Record]:
+    def view(cluster: Record, *rest: object) -> Record:
+        records = [item for item in _container_instances.values() if item["_cluster"] == cluster["clusterName"]]
+        count = sum(record["status"] != "INACTIVE" for record in records)
+        return original(cluster, *rest) | {"registeredContainerInstancesCount": count}
+
+    return view
+
+
+def _provider_of(group_arn: str) -> Record | None:
+    """Return the capacity provider of an Auto Scaling group."""
+    for provider in ecs._capacity_providers.values():
+        if provider["autoScalingGroupProvider"].get("autoScalingGroupArn") == group_arn:
+            found: Record = provider
+            return found
+    return None
+
+
+def _tasks_on(container_instance: str) -> list[Record]:
+    return [
+        task
+        for task in list(ecs._tasks.values())
+        if task.get("containerInstanceArn") == container_instance and task["lastStatus"] != "STOPPED"
+    ]
+
+
+def _tasks_on_instance(instance_id: str) -> list[Record]:
+    return [
+        task
+        for record in list(_container_instances.values())
+        if record["ec2InstanceId"] == instance_id and record["status"] != "INACTIVE"
+        for task in _tasks_on(record["containerInstanceArn"])
+    ]
+
+
+def _machine(record: Record) -> placement.Machine:
+    """Return a container instance with the room that its tasks leave."""
+    sizes = {item["name"]: item.get("integerValue", 0) for item in record["registeredResources"]}
+    attributes = {item["name"]: item.get("value", "") for item in record["attributes"]}
+    machine = placement.Machine(
+        id=record["containerInstanceArn"],
+        zone=attributes.get("ecs.availability-zone", ""),
+        type=attributes.get("ecs.instance-type", ""),
+        cpu=sizes.get("CPU", 0),
+        memory=sizes.get("MEMORY", 0),
+    )
+    for task in _tasks_on(record["containerInstanceArn"]):
+        machine = machine.with_task(_need(task))
+    return machine
+
+
+def _need(task: Record) -> placement.Need:
+    definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
+    return placement.need_of(definition, task.get("startedBy") or task.get("group", ""))
+
+
+def _with_placement(original: Callable[..., None]) -> Callable[..., None]:
+    """Start a task's containers once a machine has room for it: until then the task is PROVISIONING."""
+
+    def work(task: Record, *rest: object) -> None:
+        if task.get("launchType") != "FARGATE":
+            # MiniStack makes one up.
+            task["containerInstanceArn"] = None
+            if not _wait_for_machine(task):
+                return
+        original(task, *rest)
+
+    return work
+
+
+def _wait_for_machine(task: Record) -> bool:
+    """Wait until the task has a machine; False when it was stopped before."""
+    with _placing:
+        while ecs._task_is_active(task["taskArn"], task):
+            if machine := _choose_machine(task):
+                task |= {"containerInstanceArn": machine.id, "availabilityZone": machine.zone}
+                return True
+            _placing.wait(PLACEMENT_SECONDS)
+    return False
+
+
+def _choose_machine(task: Record) -> placement.Machine | None:
+    cluster = ecs._cluster_name_from_arn(task["clusterArn"])
+    machines = [
+        _machine(record)
+        for record in list(_container_instances.values())
+        if record["_cluster"] == cluster
+        and record["status"] == "ACTIVE"
+        and task.get("capacityProviderName") in (None, record["capacityProviderName"])
+    ]
+    service = ecs._services.get(f"{cluster}/{task.get('startedBy')}", {})
+    distinct = any(item.get("type") == "distinctInstance" for item in service.get("placementConstraints", []))
+    strategies = service.get("placementStrategy") or placement.DEFAULT_STRATEGY
+    return placement.choose(_need(task), machines, strategies, distinct=distinct)
+
+
+def _wake_waiting_tasks() -> None:
+    with _placing:
+        _placing.notify_all()
+
+
+def _within_maximum(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Start no more tasks of a service than its maximum percent allows; MiniStack leaves draining ones out."""
+
+    def run(data: Record) -> Response:
+        cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+        service = ecs._services.get(f"{cluster}/{data.get('startedBy')}") if data.get("_deploymentId") else None
+        if service:
+            percent = int((service.get("deploymentConfiguration") or {}).get("maximumPercent", 200))
+            free = max(1, service["desiredCount"] * percent // 100) - len(_live_tasks(service))
+            if free <= 0:
+                return _ecs_answer({"tasks": [], "failures": []})
+            data = data | {"count": min(data.get("count", 1), free)}
+        return original(data)
+
+    return run
+
+
+def _live_tasks(service: Record) -> list[Record]:
+    return [
+        task
+        for task in list(ecs._tasks.values())
+        if task["clusterArn"] == service["clusterArn"]
+        and task.get("startedBy") == service["serviceName"]
+        and task["desiredStatus"] != "STOPPED"
+    ]
+
+
+def _replace_tasks_of(record: Record) -> None:
+    """Let ECS start replacements for the tasks of a machine that drains, before they are stopped.
+
+    A task whose group is no longer its service's does not count for the service any more.
+    """
+    tasks = _tasks_on(record["containerInstanceArn"])
+    for task in tasks:
+        if task.get("group", "").startswith("service:"):
+            task["group"] = f"draining:{task['startedBy']}"
+    _reconcile_services_of(tasks)
+
+
+def _reconcile_services_of(tasks: list[Record]) -> None:
+    for cluster, name in {(ecs._cluster_name_from_arn(task["clusterArn"]), task.get("startedBy")) for task in tasks}:
+        if f"{cluster}/{name}" in ecs._services:
+            ecs._reconcile_service_tasks(cluster, f"{cluster}/{name}")
+
+
+def _with_replacement(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """After StopTask its service starts another task; MiniStack waits for the service's next change."""
+
+    def stop(data: Record) -> Response:
+        answer = original(data)
+        task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+        if task:
+            _reconcile_services_of([task])
+        return answer
+
+    return stop
+
+
+def _with_dying_tasks(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """What runs on a machine ends with it, without notice."""
+
+    def terminate(parameters: Record) -> Response:
+        answer = original(parameters)
+        for instance_id in ec2._parse_member_list(parameters, "InstanceId"):
+            tasks = _tasks_on_instance(instance_id)
+            for record in _container_instances.values():
+                if record["ec2InstanceId"] == instance_id:
+                    record |= {"status": "INACTIVE", "agentConnected": False}
+            if tasks:
+                spawn_background(_kill, tasks, f"Host EC2 (instance {instance_id}) terminated.")
+        return answer
+
+    return terminate
+
+
+def _kill(tasks: list[Record], reason: str) -> None:
+    engine = ecs._get_docker()
+    for task in tasks:
+        containers = list(task.get("_docker_ids") or [])
+        ecs._mark_task_stopped(task["taskArn"], task, reason, "TerminationNotice")
+        for container in containers if engine else []:
+            with suppress(docker.errors.APIError):
+                engine.containers.get(container).kill()
+        ecs._cleanup_task_resources(task, engine)
+    _reconcile_services_of(tasks)
+
+
 # --- Tasks
 
 
@@ -565,6 +1076,8 @@ def _container_settings(container: Record, task: Record) -> Record:
     cpu = container.get("cpu") or task.get("cpu")
     settings = {
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
+        # The task's own CPU size is a hard limit, a container's only its share: as ECS does on Linux.
+        "nano_cpus": min(int(task["cpu"]), CPUS * CPU_UNITS) * NANO // CPU_UNITS if task.get("cpu") else None,
         "cpu_shares": int(cpu) if cpu else None,
         "entrypoint": container.get("entryPoint"),
         "init": linux.get("initProcessEnabled"),
@@ -598,7 +1111,9 @@ def _stop_and_remove(client: DockerClient | None, container: Container | str | N
     try:
         if isinstance(container, str):
             container = client.containers.get(container)
-        container.stop(timeout=int(container.labels.get(STOP_TIMEOUT_LABEL, DEFAULT_STOP_TIMEOUT)))
+        timeout = int(container.labels.get(STOP_TIMEOUT_LABEL, DEFAULT_STOP_TIMEOUT))
+        # Docker takes whole seconds.
+        container.stop(timeout=math.ceil(clock.seconds(timeout)))
         container.remove(v=True, force=True)
     except docker.errors.NotFound:
         return
@@ -648,3 +1163,238 @@ def _keeping_fields(original: Callable[[Record], Response]) -> Callable[[Record]
         return status, headers, json.dumps(answer).encode()
 
     return operation
+
+
+# --- Targets: the tasks of services behind load balancers
+
+
+# The end of a service and a leaving task look this often whether the balancer has let go, in real seconds.
+TARGET_POLL = 0.1
+# How stopTask's reason starts when a task failed the load balancer's health checks; such a task failed its deployment.
+FAILED_HEALTH_CHECKS = "Task failed ELB health checks"
+LEAVING = ("DEACTIVATING", "STOPPING")
+
+
+def _keep_targets() -> None:
+    _replace(ecs, "_sync_service_targets", lambda _original: _register_tasks)
+    _replace(ecs, "_stop_task", _after_deregistration)
+    _replace(ecs, "_delete_service", _waiting_for_last_tasks)
+    _replace(ecs, "_schedule_service_deployment_completion", _once_healthy)
+    ecs._ACTION_MAP["StopTask"] = ecs._stop_task
+    ecs._ACTION_MAP["DeleteService"] = ecs._delete_service
+    alb._ACTION_MAP["RegisterTargets"] = _changing_targets(_added_to)
+    alb._ACTION_MAP["DeregisterTargets"] = _changing_targets(_deregistered_from)
+    alb._ACTION_MAP["DescribeTargetHealth"] = _describe_target_health
+
+
+def _registrations(group: str) -> list[Record]:
+    return targets.kept(alb._targets.get(group, []), time.time())
+
+
+def _deregistration_delay(group: str) -> float:
+    """Return how long requests in flight get when a target leaves a group, in real seconds."""
+    attributes = {item["Key"]: item["Value"] for item in alb._tg_attrs.get(group, [])}
+    return clock.seconds(float(attributes.get("deregistration_delay.timeout_seconds", 300)))
+
+
+def _register_tasks(_cluster_name: str, service: Record) -> None:
+    """Register the running tasks of a service, and let those leave that it had registered and that run no more."""
+    for balancer in service.get("loadBalancers") or []:
+        group = balancer.get("targetGroupArn")
+        if group not in alb._tgs:
+            continue
+        with resource_lock("elbv2-targets", group):
+            wanted = _tasks_as_targets(service, balancer) if service.get("status") == "ACTIVE" else []
+            published = service.setdefault("_published_targets", {})
+            gone = {targets.Target(*item) for item in published.get(group, [])} - set(wanted)
+            leaves_at = time.time() + _deregistration_delay(group)
+            present = targets.deregistered(_registrations(group), gone, leaves_at)
+            alb._targets[group] = targets.registered(present, wanted)
+            published[group] = [list(target) for target in wanted]
+
+
+def _tasks_as_targets(service: Record, balancer: Record) -> list[targets.Target]:
+    running = [
+        task
+        for task in list(ecs._tasks.values())
+        if task.get("startedBy") == service["serviceName"]
+        and task.get("clusterArn") == service["clusterArn"]
+        and task.get("lastStatus") == task.get("desiredStatus") == "RUNNING"
+    ]
+    return [target for task in running if (target := _target(task, balancer))]
+
+
+def _target(task: Record, balancer: Record) -> targets.Target | None:
+    """Return a task's machine, and the machine's port that leads to the balanced container."""
+    for container in task["containers"]:
+        for binding in container.get("networkBindings", []):
+            if container["name"] == balancer.get("containerName") and binding["containerPort"] == balancer.get(
+                "containerPort"
+            ):
+                return targets.Target(_machine_of(task), binding["hostPort"])
+    return None
+
+
+def _machine_of(task: Record) -> str:
+    """Return the id of the EC2 instance that a task is on, or nothing while it waits for one."""
+    record = _container_instances.get(task.get("containerInstanceArn"))
+    return str(record["ec2InstanceId"]) if record else ""
+
+
+def _groups_of(task: Record) -> list[tuple[str, targets.Target]]:
+    """Return the target groups that a service's task belongs to, and the target that it is in them."""
+    cluster = task["clusterArn"].rpartition("/")[2]
+    service = ecs._services.get(f"{cluster}/{task.get('startedBy')}")
+    balancers = (service or {}).get("loadBalancers") or []
+    found = [(balancer["targetGroupArn"], _target(task, balancer)) for balancer in balancers]
+    return [(group, target) for group, target in found if target]
+
+
+def _after_deregistration(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Let a task that gets requests leave its load balancer before it is stopped, as ECS does.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+    """
+
+    def stop_task(data: Record) -> Response:
+        cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+        task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
+        if not task or task["lastStatus"] not in ("RUNNING", *LEAVING) or not (groups := _groups_of(task)):
+            return original(data)
+        with resource_lock("ecs-task", task["taskArn"]):
+            first = task["lastStatus"] == "RUNNING"
+            if first:
+                reason = data.get("reason", "Task stopped by user")
+                task |= {"desiredStatus": "STOPPED", "lastStatus": "DEACTIVATING", "stoppingAt": ecs._iso()}
+                task |= {"stoppedReason": reason, "stopCode": "UserInitiated"}
+        if first:
+            _count_again(task)
+            spawn_background(_leave, task, groups, thread_name=f"leave-{task['taskArn'][-8:]}")
+            if task["stoppedReason"].startswith(FAILED_HEALTH_CHECKS):
+                ecs._record_service_task_failure(task)
+        answer: Response = json_response({"task": ecs._sanitize(task)})
+        return answer
+
+    return stop_task
+
+
+def _leave(task: Record, groups: list[tuple[str, targets.Target]]) -> None:
+    """Wait for the deregistration delay, then stop a task's containers."""
+    ends = time.time() + max(_deregistration_delay(group) for group, _target in groups)
+    while time.time() < ends and not (_service_ends(task) and all(targets.is_idle(*item) for item in groups)):
+        time.sleep(TARGET_POLL)
+    task["lastStatus"] = "STOPPING"
+    ecs._cleanup_task_resources(task, ecs._get_docker())
+    stopped = {"lastStatus": "STOPPED", "executionStoppedAt": ecs._iso(), "stoppedAt": ecs._iso()}
+    for container in task["containers"]:
+        container["lastStatus"] = "STOPPED"
+    task |= stopped
+    _count_again(task)
+
+
+def _service_ends(task: Record) -> bool:
+    """Tell whether a task's service is deleted: then nobody waits for more than the requests in flight."""
+    cluster = task["clusterArn"].rpartition("/")[2]
+    service = ecs._services.get(f"{cluster}/{task.get('startedBy')}")
+    return not service or service["status"] != "ACTIVE"
+
+
+def _count_again(task: Record) -> None:
+    cluster = task["clusterArn"].rpartition("/")[2]
+    ecs._recount_cluster(cluster)
+    ecs._refresh_service_state(cluster, f"service:{task.get('startedBy')}")
+
+
+def _waiting_for_last_tasks(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    def delete_service(data: Record) -> Response:
+        answer = original(data)
+        service = json.loads(answer[2]).get("service")
+        while service and any(
+            task.get("startedBy") == service["serviceName"]
+            and task.get("clusterArn") == service["clusterArn"]
+            and task["lastStatus"] in LEAVING
+            for task in list(ecs._tasks.values())
+        ):
+            time.sleep(TARGET_POLL)
+        return answer
+
+    return delete_service
+
+
+def _once_healthy(original: Callable[..., None]) -> Callable[..., None]:
+    """A new task counts for its deployment when its load balancer finds it healthy, not as soon as it runs."""
+
+    def schedule(
+        cluster_name: str, service_key: str, account: str, region: str, healthy_task: Record | None = None
+    ) -> None:
+        if healthy_task is None:
+            original(cluster_name, service_key, account, region)
+            return
+
+        def wait() -> None:
+            with request_scope(account, region):
+                while ecs._task_is_active(healthy_task["taskArn"], healthy_task):
+                    states = [targets.health(*item).state for item in _groups_of(healthy_task)]
+                    if all(state in ("healthy", "unused") for state in states):
+                        original(cluster_name, service_key, account, region, healthy_task=healthy_task)
+                        return
+                    time.sleep(TARGET_POLL)
+
+        spawn_background(wait, thread_name=f"healthy-{healthy_task['taskArn'][-8:]}")
+
+    return schedule
+
+
+def _deregistered_from(group: str, registrations: list[Record], gone: list[targets.Target]) -> list[Record]:
+    return targets.deregistered(registrations, gone, time.time() + _deregistration_delay(group))
+
+
+def _added_to(_group: str, registrations: list[Record], new: list[targets.Target]) -> list[Record]:
+    return targets.registered(registrations, new)
+
+
+def _changing_targets(
+    change: Callable[[str, list[Record], list[targets.Target]], list[Record]],
+) -> Callable[..., Response]:
+    """Return RegisterTargets or DeregisterTargets; MiniStack's own know one port of a machine only."""
+
+    def operation(parameters: Record) -> Response:
+        group = alb._p(parameters, "TargetGroupArn")
+        if group not in alb._tgs:
+            missing: Response = alb._error("TargetGroupNotFound", f"Target group '{group}' not found.")
+            return missing
+        with resource_lock("elbv2-targets", group):
+            alb._targets[group] = change(group, _registrations(group), _named_targets(group, parameters))
+        done: Response = alb._empty(alb._p(parameters, "Action"))
+        return done
+
+    return operation
+
+
+def _named_targets(group: str, parameters: Record) -> list[targets.Target]:
+    port = alb._tgs[group].get("Port", 80)
+    return [targets.Target(item["Id"], int(item.get("Port", port))) for item in alb._parse_targets_param(parameters)]
+
+
+def _describe_target_health(parameters: Record) -> Response:
+    """Answer what the balancer measured; MiniStack calls every target healthy."""
+    group = alb._p(parameters, "TargetGroupArn")
+    if group not in alb._tgs:
+        missing: Response = alb._error("TargetGroupNotFound", f"Target group '{group}' not found.")
+        return missing
+    named = _named_targets(group, parameters)
+    leaving = {targets.key(item): targets.LEAVES_AT in item for item in _registrations(group)}
+    members = ""
+    for target, leaves in leaving.items():
+        if named and target not in named:
+            continue
+        health = targets.DRAINING if leaves else targets.health(group, target)
+        if health.state == "draining" and not leaves:
+            health = targets.INITIAL  # it was leaving when last seen and has been registered again
+        more = f"<Reason>{health.reason}</Reason>" if health.reason else ""
+        more += f"<Description>{alb._esc(health.description)}</Description>" if health.description else ""
+        members += f"<member><Target><Id>{alb._esc(target.id)}</Id><Port>{target.port}</Port></Target>"
+        members += f"<TargetHealth><State>{health.state}</State>{more}</TargetHealth></member>"
+    body = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
+    answer: Response = alb._xml(200, "DescribeTargetHealth", body)
+    return answer

@@ -11,13 +11,18 @@ import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from local import environment
+from local import balancer_ports, balancer_process, clock, environment
 from local.console import Failure, last_lines, say, wait_for
+
+if TYPE_CHECKING:  # controllers imports this module
+    from local import controllers
 
 # Where the server says who it is.
 IDENTITY_PATH = "/_spotfleet"
+# The live page, and with .json behind it what it shows.
+PAGE_PATH = "/_spotfleet/page"
 START_SECONDS = 30
 STOP_SECONDS = 90
 # Account, date, region and service in the signature of a request to AWS.
@@ -36,23 +41,43 @@ def serve() -> None:
     Raises Failure when its port is in use.
     """
     _require_free_port()
+    clock.speed()  # says at once when it is not a number
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
+
+    from local import controllers  # noqa: PLC0415  # imports this module
 
     config = Config()
     config.bind = [f"127.0.0.1:{environment.port()}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 2
 
+    supervisor = controllers.Supervisor(controllers.classes())
+
     async def run() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        start = asyncio.create_task(_start_controllers(supervisor))
+
+        async def until_stopped() -> None:
+            await stop.wait()
+            start.cancel()
+            # While the server still answers what they ask.
+            await asyncio.to_thread(supervisor.stop)
+
         # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
-        await hypercorn_serve(application(), config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        await hypercorn_serve(application(supervisor), config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
 
     asyncio.run(run())
+
+
+async def _start_controllers(supervisor: "controllers.Supervisor") -> None:
+    """Start the controllers once the server answers: they begin with asking it."""
+    while await asyncio.to_thread(find) is None:
+        await asyncio.sleep(0.1)
+    supervisor.start()
 
 
 def _set_ministack_variables() -> None:
@@ -80,9 +105,9 @@ def _set_ministack_variables() -> None:
     )
 
 
-def application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
+def application(supervisor: "controllers.Supervisor") -> Callable[[Message, Receive, Send], Awaitable[None]]:
     """Return the ASGI application: MiniStack, Application Auto Scaling, and the answer to "who are you"."""
-    from local import ministack  # noqa: PLC0415  # reads the variables that serve() sets
+    from local import ministack, page  # noqa: PLC0415  # reads the variables that serve() sets
     from local.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling  # noqa: PLC0415
 
     inner = ministack.application()
@@ -93,7 +118,12 @@ def application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
         headers = dict(scope.get("headers", []))
         target = headers.get(b"x-amz-target", b"")
         if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
-            await _send_json(send, 200, json.dumps(_identity() | {"stacks": ministack.live_stacks()}).encode())
+            live = {"stacks": ministack.live_stacks(), "controllers": supervisor.report()}
+            await _send_json(send, 200, json.dumps(_identity() | live).encode())
+        elif scope["type"] == "http" and scope["path"] == PAGE_PATH:
+            await _send(send, 200, b"text/html; charset=utf-8", page.FILE.read_bytes())
+        elif scope["type"] == "http" and scope["path"] == f"{PAGE_PATH}.json":
+            await _send(send, 200, b"application/json", json.dumps(page.snapshot()).encode())
         elif scope["type"] == "http" and target.startswith(prefix):
             operation = target.removeprefix(prefix).decode()
             account, region = _account_and_region(headers.get(b"authorization", b""))
@@ -108,7 +138,7 @@ def application() -> Callable[[Message, Receive, Send], Awaitable[None]]:
 
 
 def _identity() -> dict[str, Any]:
-    return {"project": "spotfleet", "folder": str(environment.ROOT), "pid": os.getpid()}
+    return {"project": "spotfleet", "folder": str(environment.ROOT), "pid": os.getpid(), "speed": clock.speed()}
 
 
 def _account_and_region(authorization: bytes) -> tuple[str, str]:
@@ -129,7 +159,11 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _send_json(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/x-amz-json-1.1"), (b"content-length", str(len(body)).encode())]
+    await _send(send, status, b"application/x-amz-json-1.1", body)
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -151,10 +185,14 @@ def start() -> None:
 
     Raises Failure when its port is in use, or when it does not come up.
     """
-    if find():
+    if identity := find():
         say(f"The embedded AWS runs at {environment.endpoint()}.")
+        _mention_other_speed(float(identity["speed"]))
         return
     _require_free_port()
+    # One that an embedded AWS has left which was killed.
+    balancer_process.Process().stop()
+    balancer_ports.require_free()
     say(f"Starting the embedded AWS at {environment.endpoint()} (log: {environment.log_file()}).")
     with environment.log_file().open("ab") as log:
         process = subprocess.Popen(  # the command is ours
@@ -170,6 +208,11 @@ def start() -> None:
     )
     if not came_up or process.poll() is not None:
         raise Failure(f"The embedded AWS did not start: {last_lines(environment.log_file())}")
+
+
+def _mention_other_speed(speed: float) -> None:
+    if os.environ.get(clock.VARIABLE) and clock.speed() != speed:
+        say(f"It runs with {clock.label(speed)}: another {clock.VARIABLE} takes effect when it starts again.")
 
 
 def _require_free_port() -> None:

@@ -1,28 +1,25 @@
 """What an environment consists of now: stacks, image, machines, tasks and their health, URL."""
 
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from local import aws, environment, server
+from local import aws, balancer_model, balancer_ports, balancer_process, clock, environment, fleet, server
 from local.aws import pages
 
-HEALTH_SECONDS = 2
 # Tasks that ECS describes in one call.
 DESCRIBED_TASKS = 100
 
 
 @dataclass
 class Task:
-    """A task of the service. `health` is what its health check path answers now, asked directly."""
+    """A task of the service. `health` is what the load balancer says of it: initial, healthy, unhealthy, draining."""
 
     id: str
     state: str
     health: str
     address: str | None
     image: str
+    machine: str | None = None
 
 
 @dataclass
@@ -38,7 +35,7 @@ class Machine:
 
 @dataclass
 class Status:
-    """One environment on the embedded AWS."""
+    """One environment on the embedded AWS. `leaving` tasks still get requests, although they are to be stopped."""
 
     environment: str
     url: str | None = None
@@ -46,14 +43,21 @@ class Status:
     image: str | None = None
     desired_tasks: int = 0
     tasks: list[Task] = field(default_factory=list)
+    leaving: int = 0
     machines: list[Machine] = field(default_factory=list)
+    # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
+    speed: float = 1
+    troubles: list[str] = field(default_factory=list)
+    # Region and ARN of each service.
+    services: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        """Whether every layer has a stack in a good state and the service has the tasks that it wants, all healthy."""
+        """Whether every layer has a stack in a good state and the service's tasks, all healthy, get all requests."""
         good = [state for state in self.stacks.values() if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")]
         healthy = [task for task in self.tasks if task.health == "healthy"]
-        return len(good) == len(environment.layers(self.environment)) and len(healthy) == self.desired_tasks
+        served = len(healthy) == len(self.tasks) == self.desired_tasks and not self.leaving
+        return len(good) == len(environment.layers(self.environment)) and served
 
     def as_json(self) -> dict[str, Any]:
         """Return the status for a program."""
@@ -61,13 +65,19 @@ class Status:
 
     def as_text(self) -> str:
         """Return the status on one screen."""
-        lines = [f"{self.environment}: {self.url or 'no load balancer yet'}", "", "Stacks"]
+        lines = [f"{self.environment}: {self.url or 'no load balancer yet'} ({clock.label(self.speed)})"]
+        lines += [*self.troubles, "", "Stacks"]
         lines += [f"  {name:<32} {state}" for name, state in self.stacks.items()] or ["  none"]
         lines += ["", "Image", f"  {self.image or 'none'}", "", "Machines"]
         lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in self.machines] or ["  none"]
         lines += ["", f"Tasks ({len(self.tasks)} of {self.desired_tasks})"]
-        lines += [f"  {t.id:<34} {t.state:<10} {t.health:<16} {t.address or ''}" for t in self.tasks] or ["  none"]
+        lines += [_task_line(task) for task in self.tasks] or ["  none"]
         return "\n".join(lines)
+
+
+def _task_line(task: Task) -> str:
+    where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
+    return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
 
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
@@ -78,21 +88,30 @@ def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
 
 def read(name: str, identity: dict[str, Any]) -> Status:
     """Return the status of an environment; `identity` is what server.find() returned."""
-    status = Status(name)
+    status = Status(name, speed=float(identity["speed"]), troubles=_troubles(identity))
     resources: dict[str, list[tuple[str, str]]] = {}
     for stack_name, region in sorted(stack_names(name, identity).items()):
         cloudformation = aws.client("cloudformation", region)
         status.stacks[stack_name] = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
         for item in cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]:
             resources.setdefault(item["ResourceType"], []).append((region, item.get("PhysicalResourceId", "")))
-    for region, arn in resources.get("AWS::ElasticLoadBalancingV2::LoadBalancer", []):
-        balancer = aws.client("elbv2", region).describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]
-        status.url = f"{environment.endpoint()}/_alb/{balancer['LoadBalancerName']}/"
+    for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::LoadBalancer", []):
+        status.url = balancer_ports.url(arn)
     for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
         status.machines += _machines(region, group)
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
+        status.services.append((region, arn))
     return status
+
+
+def _troubles(identity: dict[str, Any]) -> list[str]:
+    """Return a line for each controller of the embedded AWS that does not run, or had to be started again."""
+    return [
+        f"Controller {one['name']}: {one['state']}, restarted {one['restarts']} times; last error: {one['last_error']}"
+        for one in identity["controllers"]
+        if one["state"] not in ("starting", "running") or one["restarts"]
+    ]
 
 
 def _machines(region: str, group: str) -> list[Machine]:
@@ -126,55 +145,52 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]
-    path, code = _health_check(region, service)
     arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service["serviceName"]))
-    if not arns:
-        return
-    tasks = ecs.describe_tasks(cluster=cluster, tasks=arns[:DESCRIBED_TASKS])["tasks"]
-    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
-        status.tasks += pool.map(lambda task: _task(task, path, code), tasks)
+    described = ecs.describe_tasks(cluster=cluster, tasks=arns[:DESCRIBED_TASKS])["tasks"] if arns else []
+    groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
+    health = _health_by_port(region, groups)
+    on_machines = {item["containerInstanceArn"]: id_ for id_, item in fleet.container_instances(ecs, [cluster]).items()}
+    tasks = [_task(task, health if groups else None, on_machines) for task in described]
+    status.tasks += tasks
+    addresses = {task.address for task in tasks}
+    status.leaving += len([address for address in _addresses_with_requests(groups) if address not in addresses])
 
 
-def _health_check(region: str, service: dict[str, Any]) -> tuple[str, str]:
-    """Return path and expected status ("200", "200-299") of the health check of a service's target group."""
-    for balancer in service["loadBalancers"]:
-        groups = aws.client("elbv2", region).describe_target_groups(TargetGroupArns=[balancer["targetGroupArn"]])
-        group = groups["TargetGroups"][0]
-        return group["HealthCheckPath"], group.get("Matcher", {}).get("HttpCode", "200")
-    return "/", "200"
+def _health_by_port(region: str, groups: list[str]) -> dict[int, str]:
+    """Return what the load balancer says of each target of a service; a port of 127.0.0.1 stands for one."""
+    elbv2 = aws.client("elbv2", region)
+    found = [balancer_model.read_targets(elbv2, group) for group in groups]
+    return {target.port: state for states in found for target, state in states.items()}
 
 
-def _task(task: dict[str, Any], path: str, code: str) -> Task:
-    bindings = [binding for container in task["containers"] for binding in container.get("networkBindings", [])]
-    address = f"127.0.0.1:{bindings[0]['hostPort']}" if bindings else None
+def _addresses_with_requests(groups: list[str]) -> list[str]:
+    """Return the addresses that the load balancer sends new requests to."""
+    backends = [balancer_model.Group(arn, name=arn.rpartition(":")[2]).backend for arn in groups]
+    try:
+        lines = list(balancer_process.Process().statistics())
+    except OSError:
+        return []
+    return [line["addr"] for line in lines if line["pxname"] in backends and balancer_process.gets_requests(line)]
+
+
+def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:
+    """Return a task; `health` is by port, or None for a service without load balancer, whose tasks need only run.
+
+    `on_machines` names the machine of each container instance.
+    """
+    ports = [item["hostPort"] for container in task["containers"] for item in container.get("networkBindings", [])]
+    if health is None:
+        state = "healthy" if task["lastStatus"] == "RUNNING" else "unknown"
+    else:
+        state = next((health[port] for port in ports if port in health), "unknown")
     return Task(
         id=task["taskArn"].rpartition("/")[2],
         state=task["lastStatus"],
-        health=_health(f"http://{address}{path}", code) if address else "unknown",
-        address=address,
+        health=state,
+        address=f"127.0.0.1:{ports[0]}" if ports else None,
         image=task["containers"][0]["image"],
+        machine=on_machines.get(task.get("containerInstanceArn", "")),
     )
-
-
-def _health(url: str, expected: str) -> str:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=HEALTH_SECONDS) as response:
-            status = response.status
-    except urllib.error.HTTPError as error:
-        status = error.code
-    except OSError:
-        return "no answer"
-    return "healthy" if matches(expected, status) else f"answers {status}"
-
-
-def matches(expected: str, status: int) -> bool:
-    """Tell whether a status is among those of a matcher: "200", "200,202" or "200-299"."""
-    for part in expected.split(","):
-        first, _, last = part.partition("-")
-        if int(first) <= status <= int(last or first):
-            return True
-    return False
 
 
 def of(name: str) -> Status | None:

@@ -16,7 +16,17 @@ CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 # The user's own settings that would change what the tests see.
-SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "BASE_IMAGE", "CONFIRM_DELETE")
+SETTINGS = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "BASE_IMAGE",
+    "CONFIRM_DELETE",
+    "LOCAL_HTTP_PORT",
+    "LOCAL_HTTPS_PORT",
+    "LOCAL_SPEED",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

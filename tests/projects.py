@@ -25,7 +25,7 @@ class Project:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         self.port = free_port()
-        self.variables = os.environ | {"LOCAL_AWS_PORT": str(self.port)}
+        self.variables = os.environ | local_variables(self.port)
 
     @property
     def container_label(self) -> str:
@@ -91,6 +91,12 @@ def get(url: str) -> tuple[int, dict[str, str], str]:
     """Return status, headers and body of what `url` answers."""
     with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  # the URL of our own load balancer
         return response.status, dict(response.headers), response.read().decode()
+
+
+def local_variables(port: int) -> dict[str, str]:
+    """Return the variables of an embedded AWS that shares no port with another one, and does not make the test wait."""
+    ports = {"LOCAL_HTTP_PORT": str(free_port()), "LOCAL_HTTPS_PORT": str(free_port())}
+    return {"LOCAL_AWS_PORT": str(port), "LOCAL_SPEED": "10", **ports}
 
 
 def free_port() -> int:

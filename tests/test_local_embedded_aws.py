@@ -1153,3 +1153,65 @@ def test_load_balancer_answers_plain_requests_from_its_region(cloud: Cloud) -> N
     with caught.value as error:
         assert (error.code, error.read()) == (418, b"short and stout")
     cloud.delete("balancer")
+
+
+def register_machine(cloud: Cloud, cluster: str, instance_id: str) -> dict[str, Any]:
+    """Do what the agent of a t3.micro does when it has booted."""
+    described: dict[str, Any] = cloud.client("ecs").register_container_instance(
+        cluster=cluster,
+        instanceIdentityDocument=json.dumps({"instanceId": instance_id}),
+        totalResources=[
+            {"name": "CPU", "type": "INTEGER", "integerValue": 2048},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": 837},
+        ],
+        attributes=[{"name": "ecs.availability-zone", "value": "eu-west-1a"}],
+    )["containerInstance"]
+    return described
+
+
+def test_machines_register_drain_and_go(cloud: Cloud) -> None:
+    ecs, autoscaling, ec2 = (cloud.client(name) for name in ("ecs", "autoscaling", "ec2"))
+    name = cloud.create("registered", GROUP, {"Name": ref("Group")})["Name"]
+    ecs.create_cluster(clusterName="registered")
+    machine = autoscaling.describe_auto_scaling_instances()["AutoScalingInstances"][0]["InstanceId"]
+    made = register_machine(cloud, "registered", machine)
+    assert register_machine(cloud, "registered", machine)["containerInstanceArn"] == made["containerInstanceArn"]
+    assert made["remainingResources"] == made["registeredResources"]
+    assert ecs.describe_clusters(clusters=["registered"])["clusters"][0]["registeredContainerInstancesCount"] == 1
+
+    place = {"cluster": "registered", "containerInstances": [made["containerInstanceArn"]]}
+    drained = ecs.update_container_instances_state(**place, status="DRAINING")["containerInstances"][0]
+    assert (drained["ec2InstanceId"], drained["status"]) == (machine, "DRAINING")
+    assert ecs.list_container_instances(cluster="registered", status="ACTIVE")["containerInstanceArns"] == []
+
+    ec2.terminate_instances(InstanceIds=[machine])
+    assert ecs.list_container_instances(cluster="registered")["containerInstanceArns"] == []
+    assert ecs.describe_container_instances(**place)["containerInstances"][0]["status"] == "INACTIVE"
+    cloud.delete("registered")
+    assert autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"] == []
+
+
+def test_a_group_replaces_what_is_terminated_and_tells_why(cloud: Cloud) -> None:
+    autoscaling = cloud.client("autoscaling")
+    name = cloud.create("replaced", GROUP, {"Name": ref("Group")})["Name"]
+
+    def group() -> dict[str, Any]:
+        found: dict[str, Any] = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        described: dict[str, Any] = found["AutoScalingGroups"][0]
+        return described
+
+    first = group()["Instances"][0]["InstanceId"]
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=first, ShouldDecrementDesiredCapacity=False)
+    now = [instance["InstanceId"] for instance in group()["Instances"]]
+    assert len(now) == group()["DesiredCapacity"] == 3
+    assert first not in now
+    told = autoscaling.describe_scaling_activities(AutoScalingGroupName=name)["Activities"]
+    assert told[0]["Description"] == f"Launching a new EC2 instance: {now[-1]}"
+    assert told[1]["Description"] == f"Terminating EC2 instance: {first}"
+    assert "in response to a user request" in told[1]["Cause"]
+
+    with pytest.raises(ClientError, match="above max value"):
+        autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=99)
+    with pytest.raises(ClientError, match="No managed instance found"):
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId="i-0", ShouldDecrementDesiredCapacity=False)
+    cloud.delete("replaced")

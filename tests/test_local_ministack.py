@@ -131,6 +131,7 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
     assert arguments["user"] == "10001"
     assert arguments["mem_limit"] == 256 * 1024 * 1024
     assert arguments["cpu_shares"] == 256
+    assert arguments["nano_cpus"] == 250_000_000
     assert arguments["entrypoint"] == ["/bin/app"]
     assert arguments["init"] is True
     assert arguments["cap_drop"] == ["ALL"]
@@ -187,7 +188,7 @@ def test_machines_follow_the_distribution(
         spot = ministack._next_is_spot(group)
         assert ("spot" if spot else "od") == kind
         machines[str(number)] = {"InstanceLifecycle": "spot"} if spot else {}
-        group["Instances"].append({"InstanceId": str(number)})
+        group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
 
 
 def test_only_this_module_imports_ministack() -> None:

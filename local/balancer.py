@@ -1,0 +1,189 @@
+"""The load balancer: one HAProxy that does what ELBv2's API says, and says what it measured.
+
+Listeners, rules and groups make a configuration; a change of it is a new worker of HAProxy, which takes over the ports
+without losing a request. Targets come and go over the running worker's socket.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from local import aws, balancer_config, balancer_model, balancer_ports, balancer_process, clock, controllers, targets
+from local.balancer_model import Group, Wanted
+from local.balancer_process import Process
+from local.targets import Health, Target
+
+logger = logging.getLogger("spotfleet.balancer")
+
+# Real seconds between two looks at the rules; targets are looked at in every step.
+RULES_SECONDS = 2.0
+# AWS's seconds from the registration of a target to its first health check.
+REGISTRATION_SECONDS = 2.0
+
+Statistics = Mapping[str, str]
+
+
+def _elbv2(region: str) -> aws.Client:
+    return aws.client("elbv2", region)
+
+
+class Balancer(controllers.Controller):
+    """Keeps HAProxy as ELBv2 wants it."""
+
+    name = "balancer"
+    interval = 0.4
+
+    def __init__(
+        self,
+        process: Process | None = None,
+        regions: Callable[[], list[str]] = controllers.regions,
+        client: Callable[[str], aws.Client] = _elbv2,
+    ) -> None:
+        self._process = process or Process()
+        self._regions = regions
+        self._client = client
+        self._wanted = Wanted()
+        self._rules_read_at = 0.0
+        self._first_seen: dict[tuple[str, Target], float] = {}
+
+    def step(self) -> None:
+        """Bring HAProxy to what ELBv2 says, and report the health of all targets."""
+        if time.monotonic() - self._rules_read_at > RULES_SECONDS:
+            self._wanted = balancer_model.read({region: self._client(region) for region in self._regions()})
+            self._rules_read_at = time.monotonic()
+        if not self._wanted.balancers:
+            if self._process.stop():
+                logger.info("No load balancer is left: HAProxy is stopped.")
+            balancer_ports.save({})
+            return
+        self._apply_rules()
+        servers = [line for line in self._process.statistics() if line["addr"]]
+        for arn, group in self._wanted.groups.items():
+            registered = balancer_model.read_targets(self._client(self._wanted.regions[arn]), arn)
+            of_group = {line["svname"]: line for line in servers if line["pxname"] == group.backend}
+            self._apply_targets(group, registered, of_group)
+
+    def close(self) -> None:
+        """End HAProxy."""
+        self._process.stop()
+
+    # --- Rules
+
+    def _apply_rules(self) -> None:
+        running = self._process.runs_with()
+        kept = balancer_ports.load()
+        listeners = [(b.arn, listener.port) for b in self._wanted.balancers for listener in b.listeners]
+        # The ports of a running HAProxy are in use, by itself.
+        usable = kept if running else {key: port for key, port in kept.items() if balancer_ports.is_free(port)}
+        ports = balancer_ports.assign(listeners, usable)
+        secure = any(listener.secure for b in self._wanted.balancers for listener in b.listeners)
+        certificate = self._process.certificate() if secure else None
+        servers = self._servers() if running else {}
+        text = balancer_config.render(self._wanted, ports, self._process.socket, certificate, servers)
+        description = balancer_config.description(text)
+        if running != description:
+            self._process.run(text, description)
+            logger.info("HAProxy runs a new configuration: %s", ", ".join(_addresses(self._wanted, ports)))
+        if ports != kept:
+            balancer_ports.save(ports)
+
+    def _servers(self) -> dict[str, list[str]]:
+        """Return the servers that get requests now, for a new worker to begin with."""
+        found: dict[str, list[str]] = {}
+        by_backend = {group.backend: group for group in self._wanted.groups.values()}
+        for line in self._process.statistics():
+            group = by_backend.get(line["pxname"])
+            if group and balancer_process.gets_requests(line):
+                settings = balancer_config.server_settings(group)
+                server = f"  server {line['svname']} {line['addr']} {settings} weight {line['uweight']}"
+                found.setdefault(group.arn, []).append(server)
+        return found
+
+    # --- Targets
+
+    def _apply_targets(self, group: Group, registered: dict[Target, str], servers: Mapping[str, Statistics]) -> None:
+        measured = {}
+        for target, state in registered.items():
+            line = servers.get(_server(target))
+            if state == "draining":
+                measured[target] = self._drain(group, target, line)
+            elif line is None:
+                measured[target] = self._add(group, target)
+            else:
+                measured[target] = self._check(group, target, line)
+        for name in set(servers) - {_server(target) for target in registered}:
+            self._remove(group, name)
+        for key in [key for key in self._first_seen if key[0] == group.arn and key[1] not in registered]:
+            del self._first_seen[key]
+        targets.report(group.arn, measured)
+
+    def _add(self, group: Group, target: Target) -> Health:
+        """Add a target with weight 0: it gets requests only after a health check that it passes."""
+        since = self._first_seen.setdefault((group.arn, target), time.monotonic())
+        if time.monotonic() - since >= clock.seconds(REGISTRATION_SECONDS):
+            name = f"{group.backend}/{_server(target)}"
+            settings = balancer_config.server_settings(group)
+            self._process.command(
+                f"add server {name} 127.0.0.1:{target.port} {settings} weight 0",
+                f"enable server {name}",
+                f"enable health {name}",
+            )
+        return targets.INITIAL
+
+    def _check(self, group: Group, target: Target, line: Statistics) -> Health:
+        name = f"{group.backend}/{_server(target)}"
+        if line["status"].startswith(("DRAIN", "MAINT")):
+            # Registered again while it was leaving.
+            self._process.command(f"set server {name} state ready")
+            return targets.INITIAL
+        if line["uweight"] != "0":
+            return Health("healthy", requests=int(line["scur"])) if _is_up(line) else _unhealthy(line)
+        # A new target: the first check that it passes makes it healthy, whatever the threshold.
+        if line["check_status"] in ("L7OK", "L7OKC"):
+            restart = [f"set server {name} health down"] if group.slow_start else []
+            weight = f"set server {name} weight {balancer_config.FULL_WEIGHT}"
+            self._process.command(*restart, weight, f"set server {name} health up")
+            return Health("healthy")
+        if int(line["chkfail"] or 0) >= group.unhealthy_count:
+            return _unhealthy(line)
+        return Health("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
+
+    def _drain(self, group: Group, target: Target, line: Statistics | None) -> Health:
+        if line is None:
+            return targets.DRAINING
+        if not line["status"].startswith("DRAIN"):
+            self._process.command(f"set server {group.backend}/{_server(target)} state drain")
+        # Until HAProxy says that it sends nothing more, a request may be about to go there.
+        requests = int(line["scur"]) + int(line["qcur"]) + int(_is_up(line))
+        return Health("draining", targets.DRAINING.reason, targets.DRAINING.description, requests)
+
+    def _remove(self, group: Group, name: str) -> None:
+        """Remove a server; while a request of it is open HAProxy refuses, and the next step tries again."""
+        server = f"{group.backend}/{name}"
+        self._process.command(
+            f"set server {server} state maint", f"shutdown sessions server {server}", f"del server {server}"
+        )
+
+
+def _addresses(wanted: Wanted, ports: Mapping[tuple[str, int], int]) -> list[str]:
+    names = {balancer.arn: balancer.name.split("/")[1] for balancer in wanted.balancers}
+    return [f"port {aws_port} of {names[arn]} at 127.0.0.1:{port}" for (arn, aws_port), port in ports.items()]
+
+
+def _server(target: Target) -> str:
+    return f"{target.id}:{target.port}"
+
+
+def _is_up(line: Statistics) -> bool:
+    return line["status"].startswith("UP")
+
+
+def _unhealthy(line: Statistics) -> Health:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
+    match line["check_status"]:
+        case "L7STS":
+            text = f"Health checks failed with these codes: [{line['check_code']}]"
+            return Health("unhealthy", "Target.ResponseCodeMismatch", text)
+        case "L4TOUT" | "L6TOUT" | "L7TOUT":
+            return Health("unhealthy", "Target.Timeout", "Request timed out")
+    return Health("unhealthy", "Target.FailedHealthChecks", "Health checks failed")

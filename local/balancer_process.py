@@ -1,0 +1,176 @@
+"""HAProxy's process and its runtime socket: https://docs.haproxy.org/2.6/management.html#9.3"""
+
+import csv
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from local import console, environment
+from local.console import Failure
+
+START_SECONDS = 10
+STOP_SECONDS = 5
+ANSWER_SECONDS = 5
+RECEIVE = 65536
+POLL = 0.05
+CERTIFICATE_DAYS = "3650"
+
+
+class Refused(Exception):  # noqa: N818  # HAProxy's answer, in its own words
+    """HAProxy refuses a configuration or a command."""
+
+
+class Process:
+    """One HAProxy: a master, which lives on, and a worker for each configuration."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or environment.state_folder()
+        self.socket = self._folder / "haproxy.sock"
+        self.configuration = self._folder / "haproxy.cfg"
+        self.log = self._folder / "haproxy.log"
+        self._pid_file = self._folder / "haproxy.pid"
+
+    def runs_with(self) -> str | None:
+        """Return the description of the configuration that runs, or None when none does."""
+        try:
+            answer = self.command("show info")
+        except OSError:
+            return None
+        found = [line.partition(": ")[2] for line in answer.splitlines() if line.startswith("description: ")]
+        return found[0].strip() if found else ""
+
+    def run(self, configuration: str, description: str) -> None:
+        """Run a configuration: in a new worker, which takes over the ports, or in a new process where none runs.
+
+        Raises Refused when HAProxy cannot use it; what ran before then runs on.
+        """
+        candidate = self.configuration.with_suffix(".new")
+        candidate.write_text(configuration)
+        check = subprocess.run(  # the command is ours
+            [_haproxy(), "-c", "-f", str(candidate)], capture_output=True, text=True, check=False
+        )
+        if check.returncode != 0:
+            words = [line for line in check.stderr.splitlines() if "[ALERT]" in line]
+            raise Refused(f"HAProxy refuses {candidate}: {(words or [check.stderr.strip()])[0]}")
+        candidate.replace(self.configuration)
+        if pid := self._pid():
+            os.kill(pid, signal.SIGUSR2)
+        else:
+            self._start()
+
+        def decided() -> bool:
+            return self.runs_with() == description or not self._pid()
+
+        if not _wait(decided, START_SECONDS) or not self._pid():
+            raise Refused(f"HAProxy did not take its configuration: {console.last_lines(self.log)}")
+
+    def _start(self) -> None:
+        """Start the master, which goes into the background once its first worker listens."""
+        command = [_haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
+        with self.log.open("ab") as log:
+            subprocess.run(  # the command is ours
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
+            )
+
+    def stop(self) -> bool:
+        """End HAProxy at once; return whether it ran."""
+        pid = self._pid()
+        self._pid_file.unlink(missing_ok=True)
+        if not pid:
+            return False
+        os.kill(pid, signal.SIGTERM)
+        if not _wait(lambda: not _is_haproxy(pid), STOP_SECONDS):
+            os.kill(pid, signal.SIGKILL)
+        self.socket.unlink(missing_ok=True)
+        return True
+
+    def _pid(self) -> int | None:
+        try:
+            pid = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return pid if _is_haproxy(pid) else None
+
+    def command(self, *commands: str) -> str:
+        """Return what HAProxy answers to commands on its socket.
+
+        Raises OSError when no HAProxy listens there.
+        """
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            connection.connect(str(self.socket))
+            connection.sendall(("; ".join(commands) + "\n").encode())
+            return b"".join(iter(lambda: connection.recv(RECEIVE), b"")).decode(errors="replace")
+
+    def statistics(self) -> Iterator[dict[str, str]]:
+        """Yield the line of every frontend, backend and server, by the names of its columns."""
+        text = self.command("show stat").removeprefix("# ")
+        return csv.DictReader(io.StringIO(text.strip()))
+
+    def certificate(self) -> Path:
+        """Return a certificate with its key for HTTPS listeners, self-signed for localhost.
+
+        Raises Refused where there is no openssl to make it with.
+        """
+        file = self._folder / "balancer.pem"
+        if not file.exists():
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            command += ["-days", CERTIFICATE_DAYS, "-subj", "/CN=localhost"]
+            command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "-", "-out", "-"]
+            made = console.output(command)
+            if not made:
+                raise Refused("An HTTPS listener needs a certificate: install openssl, which makes it.")
+            file.touch(mode=0o600)
+            file.write_text(made + "\n")
+        return file
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return holds
+
+
+def _haproxy() -> str:
+    found = shutil.which("haproxy")
+    if not found:
+        raise Refused("HAProxy, which is the load balancer, is not installed any more: python -m local up installs it.")
+    return found
+
+
+def _is_haproxy(pid: int) -> bool:
+    """Tell whether the process still is ours: numbers of ended processes are used again."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    # Empty for a moment while the master starts itself again for a new configuration.
+    return state != "Z" and (b"haproxy" in command or not command)
+
+
+def gets_requests(line: Mapping[str, str]) -> bool:
+    """Tell of a server's line of the statistics whether new requests are sent there."""
+    return bool(line["addr"]) and line["status"].startswith("UP") and line["uweight"] != "0"
+
+
+def ensure_installed() -> None:
+    """Make sure that there is an HAProxy: install it where we are root on Debian or Ubuntu.
+
+    Raises Failure with the command to run where we cannot.
+    """
+    if shutil.which("haproxy"):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        how = "sudo apt-get install haproxy" if shutil.which("apt-get") else "your package manager (haproxy)"
+        raise Failure(f"HAProxy, which is the load balancer, is not installed: install it with {how}.")
+    from local import docker_engine  # noqa: PLC0415  # only needed here
+
+    docker_engine.install_package("haproxy", "HAProxy, the load balancer")

@@ -1,0 +1,118 @@
+"""The live page: what every environment consists of and does, for a browser on this machine.
+
+page.html asks for the JSON that `snapshot` returns. A controller makes it, because it also keeps what was.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from local import aws, balancer_metrics, balancer_model, clock, controllers, environment, metrics_store, server, status
+
+FILE = Path(__file__).with_suffix(".html")
+# Points of the history, one for each step.
+POINTS = 300
+ACTIVITIES = 20
+CPU_MINUTES = 30
+
+_snapshot: dict[str, Any] = {"environments": []}
+_lock = threading.Lock()
+
+
+def snapshot() -> dict[str, Any]:
+    """Return what the page shows now."""
+    with _lock:
+        return _snapshot
+
+
+class Page(controllers.Controller):
+    """Looks at all environments, for the page."""
+
+    name = "page"
+    interval = 2.0
+
+    def __init__(
+        self,
+        find: Callable[[], dict[str, Any] | None] = server.find,
+        client: Callable[[str, str], aws.Client] = aws.client,
+    ) -> None:
+        self._find = find
+        self._client = client
+        self._history: dict[str, deque[dict[str, Any]]] = {}
+
+    def step(self) -> None:
+        """Look once."""
+        identity = self._find()
+        if identity is None:
+            raise ConnectionError("the embedded AWS does not answer")
+        names = [name for name in environment.environments() if status.stack_names(name, identity)]
+        self._history = {name: self._history.get(name, deque(maxlen=POINTS)) for name in names}
+        made = {
+            "speed": clock.label(),
+            "controllers": identity["controllers"],
+            "environments": [self._environment(name, identity) for name in names],
+        }
+        with _lock:
+            _snapshot.clear()
+            _snapshot.update(made)
+
+    def _environment(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
+        current = status.read(name, identity)
+        services = [self._service(region, arn) for region, arn in current.services]
+        running = sum(task.state == "RUNNING" for task in current.tasks)
+        point = {"time": time.time(), "desired": current.desired_tasks, "running": running}
+        point["machines"] = len(current.machines)
+        point["rate"] = sum(group["requests_per_second"] for service in services for group in service["groups"])
+        self._history[name].append(point)
+        history = list(self._history[name])
+        return {**current.as_json(), "services": services, "history": history}
+
+    def _service(self, region: str, arn: str) -> dict[str, Any]:
+        cluster, name = arn.split("/")[1:3]
+        resource = f"service/{cluster}/{name}"
+        scaling = self._client("application-autoscaling", region)
+        policies = scaling.describe_scaling_policies(ServiceNamespace="ecs", ResourceId=resource)["ScalingPolicies"]
+        activities = scaling.describe_scaling_activities(ServiceNamespace="ecs", ResourceId=resource)
+        metric = ("AWS/ECS", "CPUUtilization", {"ClusterName": cluster, "ServiceName": name})
+        last = metrics_store.minute(time.time())
+        cpu = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, CPU_MINUTES)
+        ecs = self._client("ecs", region)
+        described = ecs.describe_services(cluster=cluster, services=[arn])["services"]
+        groups = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
+        return {
+            "name": name,
+            "cpu_percent": cpu,
+            "cpu_target_percent": _cpu_target(policies),
+            "activities": [_activity(item) for item in activities["ScalingActivities"][:ACTIVITIES]],
+            "events": [item["message"] for service in described for item in service.get("events", [])[:ACTIVITIES]],
+            "groups": [self._group(region, group) for group in groups],
+        }
+
+    def _group(self, region: str, arn: str) -> dict[str, Any]:
+        name = arn.rpartition(":")[2]
+        targets = balancer_model.read_targets(self._client("elbv2", region), arn)
+        now = balancer_metrics.now().get(name, balancer_metrics.NOTHING)
+        states = [{"id": target.id, "port": target.port, "state": state} for target, state in targets.items()]
+        return {"name": name, "targets": states, **asdict(now)}
+
+
+def _cpu_target(policies: list[dict[str, Any]]) -> float | None:
+    for policy in policies:
+        tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+        kind = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+        if kind == "ECSServiceAverageCPUUtilization":
+            return float(tracking["TargetValue"])
+    return None
+
+
+def _activity(item: dict[str, Any]) -> dict[str, str]:
+    return {
+        "time": item["StartTime"].isoformat(),
+        "what": item.get("Description", ""),
+        "why": item.get("Cause", ""),
+        "state": item.get("StatusCode", ""),
+    }

@@ -1,0 +1,136 @@
+"""Where ECS places a task, and how many machines its tasks need: decisions only, on numbers.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-strategies.html
+https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+ZONE = "attribute:ecs.availability-zone"
+INSTANCE_TYPE = "attribute:ecs.instance-type"
+# What a service without placement strategies gets.
+DEFAULT_STRATEGY: tuple[Mapping[str, str], ...] = ({"type": "spread", "field": ZONE},)
+FULL_PERCENT = 100
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a task reserves: CPU units, memory in MiB, and ports of the machine. `group` is its service."""
+
+    cpu: int = 0
+    memory: int = 0
+    ports: frozenset[int] = frozenset()
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine has left for tasks, and the tasks on it."""
+
+    id: str
+    zone: str
+    type: str
+    cpu: int
+    memory: int
+    tasks: tuple[Need, ...] = field(default=())
+
+    def holds(self, need: Need) -> bool:
+        """Tell whether a task finds room here."""
+        used = {port for task in self.tasks for port in task.ports}
+        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & used
+
+    def with_task(self, need: Need) -> "Machine":
+        """Return the machine with one task more."""
+        return replace(self, cpu=self.cpu - need.cpu, memory=self.memory - need.memory, tasks=(*self.tasks, need))
+
+
+def need_of(definition: Mapping[str, Any], group: str = "") -> Need:
+    """Return what a task of a task definition reserves: the task's own sizes, or the sums of its containers'."""
+    containers = definition.get("containerDefinitions", [])
+    ports = {mapping.get("hostPort", 0) for item in containers for mapping in item.get("portMappings", [])}
+    return Need(
+        cpu=int(definition.get("cpu") or sum(int(item.get("cpu") or 0) for item in containers)),
+        memory=int(definition.get("memory") or sum(_container_memory(item) for item in containers)),
+        ports=frozenset(ports - {0}),
+        group=group,
+    )
+
+
+def _container_memory(container: Mapping[str, Any]) -> int:
+    return int(container.get("memoryReservation") or container.get("memory") or 0)
+
+
+def choose(
+    need: Need,
+    machines: Iterable[Machine],
+    strategies: Sequence[Mapping[str, str]] = DEFAULT_STRATEGY,
+    *,
+    distinct: bool = False,
+) -> Machine | None:
+    """Return the machine for a task, or None when none has room.
+
+    Each strategy leaves the best machines of those before it; `distinct` allows one task of the group per machine.
+    """
+    everywhere = list(machines)
+    candidates = [machine for machine in everywhere if machine.holds(need)]
+    if distinct:
+        candidates = [item for item in candidates if not _tasks_of(need.group, [item])]
+    for strategy in strategies:
+        candidates = _best(need, candidates, strategy, everywhere)
+    return candidates[0] if candidates else None
+
+
+def _best(
+    need: Need, candidates: list[Machine], strategy: Mapping[str, str], everywhere: list[Machine]
+) -> list[Machine]:
+    kind, name = strategy.get("type"), strategy.get("field", "")
+    if kind == "spread":
+        counts = {
+            place: _tasks_of(need.group, [m for m in everywhere if _place(m, name) == place])
+            for place in {_place(machine, name) for machine in candidates}
+        }
+        return [machine for machine in candidates if counts[_place(machine, name)] == min(counts.values())]
+    if kind == "binpack":
+        left = {machine.id: machine.cpu if name.lower() == "cpu" else machine.memory for machine in candidates}
+        return [machine for machine in candidates if left[machine.id] == min(left.values())]
+    # "random" prefers none: here always the first, so that tests and trials repeat.
+    return candidates
+
+
+def _place(machine: Machine, name: str) -> str:
+    """Return what a machine has for the field of a spread strategy."""
+    return {ZONE: machine.zone, INSTANCE_TYPE: machine.type}.get(name, machine.id)
+
+
+def _tasks_of(group: str, machines: Iterable[Machine]) -> int:
+    return sum(task.group == group for machine in machines for task in machine.tasks)
+
+
+def machines_needed(machines: Sequence[Machine], waiting: Iterable[Need], new: Machine) -> int:
+    """Return the number of machines that hold all tasks: those with tasks, and what the waiting tasks need besides.
+
+    Waiting tasks fill the room that is left, that of machines still booting included, before a machine like `new`; a
+    task larger than `new` asks for none, because no machine would ever hold it.
+    """
+    filled = list(machines)
+    for need in waiting:
+        index = next((number for number, machine in enumerate(filled) if machine.holds(need)), None)
+        if index is not None:
+            filled[index] = filled[index].with_task(need)
+        elif new.holds(need):
+            filled.append(new.with_task(need))
+    return sum(bool(machine.tasks) for machine in filled)
+
+
+def capacity_provider_reservation(needed: int, running: int) -> float:
+    """Return the metric by which ECS scales machines: how many are needed, in percent of how many there are."""
+    if running == 0:
+        return 2.0 * FULL_PERCENT if needed else FULL_PERCENT
+    return FULL_PERCENT * needed / running
+
+
+def machines_wanted(needed: int, target_percent: int) -> int:
+    """Return the number of machines at which so many needed ones are the target's share of all."""
+    return -(-needed * FULL_PERCENT // target_percent)

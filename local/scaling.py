@@ -1,0 +1,224 @@
+"""Alarms change state by their metrics, and services scale by their policies and schedules.
+
+Plays the parts of CloudWatch's alarms and of Application Auto Scaling, each in one loop over what the public APIs say.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local import application_autoscaling, aws, clock, controllers, metrics_store, schedules
+from local.aws import pages
+from local.scaling_rules import COMPARISONS, Capacity, Tracked, alarm_state, track
+
+logger = logging.getLogger("spotfleet.scaling")
+
+DEFAULT_COOLDOWN = 300
+# A schedule that came due while nothing looked is still kept this long.
+SCHEDULE_LOOKBACK = timedelta(minutes=1)
+
+Record = Mapping[str, Any]
+
+
+class Alarms(controllers.Controller):
+    """Gives every metric alarm the state that its metric calls for."""
+
+    name = "alarms"
+
+    def __init__(self) -> None:
+        self.interval = controllers.pace()
+
+    def step(self) -> None:
+        """Judge all alarms by the AWS minutes that have ended."""
+        last = metrics_store.minute(time.time()) - 1
+        for region in controllers.regions():
+            cloudwatch = aws.client("cloudwatch", region)
+            for alarm in pages(cloudwatch, "describe_alarms", "MetricAlarms"):
+                _judge(cloudwatch, alarm, last)
+
+
+def _judge(cloudwatch: aws.Client, alarm: Record, last: int) -> None:
+    # An alarm on an expression has no metric of its own.
+    if "MetricName" not in alarm or alarm["ComparisonOperator"] not in COMPARISONS:
+        return
+    values = _values(cloudwatch, alarm, last)
+    state, reason = alarm_state(alarm, values)
+    if state != alarm["StateValue"]:
+        logger.info("The alarm %s is %s: %s", alarm["AlarmName"], state, reason)
+        cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason=reason)
+
+
+def _values(cloudwatch: aws.Client, alarm: Record, last: int) -> list[float | None]:
+    """Return the values of an alarm's periods; the newest minute counts once it has arrived."""
+    metric = (alarm["Namespace"], alarm["MetricName"], {item["Name"]: item["Value"] for item in alarm["Dimensions"]})
+    statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic") or "Average"
+    minutes_each = max(1, alarm["Period"] // metrics_store.MINUTE)
+    count = alarm["EvaluationPeriods"]
+    values = metrics_store.read(cloudwatch, metric, statistic, last, count + 1, minutes_each=minutes_each)
+    return values[1:] if values[-1] is not None else values[:-1]
+
+
+class Scaling(controllers.Controller):
+    """Sets the desired count of services by target tracking and by schedule."""
+
+    name = "scaling"
+
+    def __init__(self) -> None:
+        self.interval = controllers.pace()
+        self._looked = datetime.now(UTC) - SCHEDULE_LOOKBACK
+
+    def step(self) -> None:
+        """Act on due schedules first, then on alarms."""
+        now = datetime.now(UTC)
+        for region in controllers.regions():
+            scaling = aws.client("application-autoscaling", region)
+            for action in pages(scaling, "describe_scheduled_actions", "ScheduledActions", ServiceNamespace="ecs"):
+                if _is_due(action, self._looked, now):
+                    _apply(region, action)
+            for target in pages(scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="ecs"):
+                _follow(region, target)
+        self._looked = now
+
+
+def _is_due(action: Record, last: datetime, now: datetime) -> bool:
+    if not action.get("StartTime", now) <= now <= action.get("EndTime", now):
+        return False
+    return schedules.is_due(action["Schedule"], action.get("Timezone", "UTC"), action["CreationTime"], last, now)
+
+
+def _apply(region: str, action: Record) -> None:
+    """Give a target the bounds of a scheduled action."""
+    scaling = aws.client("application-autoscaling", region)
+    place = {name: action[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+    target = _target(scaling, place)
+    if target is None or target["SuspendedState"]["ScheduledScalingSuspended"]:
+        return
+    bounds = action.get("ScalableTargetAction", {})
+    before = _service(region, action["ResourceId"])["desiredCount"]
+    scaling.register_scalable_target(**place, **bounds)
+    after = _service(region, action["ResourceId"])["desiredCount"]
+    what = " and ".join(
+        f"{'min' if name == 'MinCapacity' else 'max'} capacity to {value}" for name, value in bounds.items()
+    )
+    application_autoscaling.record_activity(
+        region,
+        place,
+        f"Setting {what}.",
+        f"scheduled action name {action['ScheduledActionName']} was triggered",
+        (before, after),
+    )
+    logger.info("%s: scheduled action %s sets %s.", action["ResourceId"], action["ScheduledActionName"], what)
+
+
+def _target(scaling: aws.Client, place: Record) -> Record | None:
+    found = scaling.describe_scalable_targets(
+        ServiceNamespace=place["ServiceNamespace"],
+        ResourceIds=[place["ResourceId"]],
+        ScalableDimension=place["ScalableDimension"],
+    )["ScalableTargets"]
+    return found[0] if found else None
+
+
+def _service(region: str, resource: str) -> dict[str, Any]:
+    _, cluster, name = resource.split("/")
+    found: dict[str, Any] = aws.client("ecs", region).describe_services(cluster=cluster, services=[name])["services"][0]
+    return found
+
+
+def _follow(region: str, target: Record) -> None:
+    """Let the target tracking policies of a service set its desired count."""
+    scaling = aws.client("application-autoscaling", region)
+    place = {name: target[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+    policies = [
+        policy
+        for policy in pages(scaling, "describe_scaling_policies", "ScalingPolicies", **place)
+        if policy["PolicyType"] == "TargetTrackingScaling" and policy["Alarms"]
+    ]
+    if not policies:
+        return
+    service = _service(region, target["ResourceId"])
+    activities = application_autoscaling.changes(region, place)
+    tracked = [_tracked(region, policy) for policy in policies]
+    cooldown = _cooldown(policies, "ScaleOutCooldown")
+    out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
+    running = min(service["runningCount"], service["desiredCount"])
+    # In a cooldown what was added counts as part of what the metric asks for now.
+    counted = min([running, *(item.before for item in out)]) if service["runningCount"] else service["desiredCount"]
+    capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
+    decision = track(capacity, tracked)
+    if decision is None or not _may(target, service, decision[0], policies, activities):
+        return
+    wanted, policy = decision
+    _set(region, place, service, wanted, policy, policies)
+
+
+def _tracked(region: str, policy: Record) -> Tracked:
+    """Return what a policy's alarms and metric say."""
+    cloudwatch = aws.client("cloudwatch", region)
+    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+    names = [alarm["AlarmName"] for alarm in policy["Alarms"]]
+    alarms = {item["AlarmName"]: item for item in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
+    states = {
+        name.rpartition("-Alarm")[2].split("-")[0]: alarms[name]["StateValue"] for name in names if name in alarms
+    }
+    values = [
+        value
+        for name in names[:1]
+        if name in alarms
+        for value in _values(cloudwatch, alarms[name], metrics_store.minute(time.time()) - 1)
+    ]
+    return Tracked(
+        policy=policy["PolicyName"],
+        value=values[-1] if values else None,
+        target=configuration["TargetValue"],
+        high=states.get("High") == "ALARM",
+        low=states.get("Low") == "ALARM",
+        can_scale_in=not configuration.get("DisableScaleIn", False),
+    )
+
+
+def _cooldown(policies: list[Record], name: str) -> float:
+    configurations = [policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies]
+    return max(float(item.get(name, DEFAULT_COOLDOWN)) for item in configurations)
+
+
+def _within(moment: float, aws_seconds: float) -> bool:
+    return time.time() - moment < clock.seconds(aws_seconds)
+
+
+def _may(
+    target: Record,
+    service: Record,
+    wanted: int,
+    policies: list[Record],
+    activities: list[application_autoscaling.Change],
+) -> bool:
+    """Tell whether nothing forbids the change: suspension, a cooldown, or, for fewer tasks, a deployment under way."""
+    suspended = target["SuspendedState"]
+    if wanted > service["desiredCount"]:
+        return not suspended["DynamicScalingOutSuspended"]
+    deploying = any(item["rolloutState"] == "IN_PROGRESS" for item in service["deployments"])
+    cooling = any(_within(item.moment, _cooldown(policies, "ScaleInCooldown")) for item in activities)
+    return not (suspended["DynamicScalingInSuspended"] or deploying or cooling)
+
+
+def _set(
+    region: str, place: dict[str, Any], service: Record, wanted: int, policy: Tracked, policies: list[Record]
+) -> None:
+    kind = "High" if wanted > service["desiredCount"] else "Low"
+    alarms = [
+        item["AlarmName"] for entry in policies if entry["PolicyName"] == policy.policy for item in entry["Alarms"]
+    ]
+    alarm = next((name for name in alarms if f"-Alarm{kind}-" in name), "")
+    before = service["desiredCount"]
+    aws.client("ecs", region).update_service(
+        cluster=service["clusterArn"], service=service["serviceName"], desiredCount=wanted
+    )
+    sentence = f"the metric was at {policy.value:.1f}, its target is {policy.target:g}: from {before} tasks to {wanted}"
+    cause = f"monitor alarm {alarm} in state ALARM triggered policy {policy.policy}: {sentence}"
+    application_autoscaling.record_activity(
+        region, place, f"Setting desired count to {wanted}.", cause, (before, wanted)
+    )
+    logger.info("%s: %s.", place["ResourceId"], sentence)

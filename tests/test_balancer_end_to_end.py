@@ -1,0 +1,311 @@
+"""The load balancer on a real HAProxy: rules, health and draining; then its speed and a deployment under load."""
+
+import contextlib
+import html
+import http.client
+import re
+import shutil
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import balancer, balancer_ports, balancer_process, docker_engine, environment, load, targets
+from local.balancer import Balancer
+from local.balancer_process import Process
+from local.targets import Target
+from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, forward
+from tests.projects import Project, free_port, get
+
+pytestmark = pytest.mark.e2e
+
+
+class Backend(ThreadingHTTPServer):
+    """A task: answers its name and what reached it; its health check answers `status`."""
+
+    daemon_threads = True
+
+    def __init__(self, name: str) -> None:
+        self.status = 200
+        self.name = name
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(handler) -> None:  # noqa: N805
+                if handler.path == "/slow":
+                    time.sleep(1)
+                body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
+                handler.send_response(self.status if handler.path == "/healthcheck" else 200)
+                handler.send_header("Content-Length", str(len(body)))
+                handler.end_headers()
+                handler.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_arguments: object) -> None:
+        """A closed connection is nothing to print."""
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return ("i-1", self.server_address[1])
+
+
+class Bench:
+    """A balancer with a real HAProxy and an ELBv2 that the test changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.elbv2 = FakeElbv2()
+        self.elbv2.health_check["HealthCheckIntervalSeconds"] = 10
+        self.process = Process(folder)
+        self.balancer = Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 15
+        while not condition():
+            assert time.monotonic() < deadline, "waited 15 s"
+            self.balancer.step()
+            time.sleep(0.05)
+
+    def state(self, backend: Backend) -> str:
+        return targets.health(GROUP, Target(*backend.target)).state
+
+    def add(self, *backends: Backend) -> None:
+        for backend in backends:
+            self.elbv2.targets[backend.target] = "initial"
+        self.until(lambda: all(self.state(backend) == "healthy" for backend in backends))
+
+    def ask(
+        self, path: str = "/", port: int = 80, method: str = "GET", **headers: str
+    ) -> tuple[int, str, http.client.HTTPResponse]:
+        local = balancer_ports.load()[BALANCER, port]
+        connection: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", local, timeout=10)
+        if port == 443:
+            trusting = ssl.create_default_context(cafile=str(self.process.certificate()))
+            connection = http.client.HTTPSConnection("127.0.0.1", local, timeout=10, context=trusting)
+        with contextlib.closing(connection):
+            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            response = connection.getresponse()
+            return response.status, response.read().decode(), response
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """HAProxy on free ports, at ten times AWS's speed."""
+    balancer_process.ensure_installed()
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(balancer, "RULES_SECONDS", 0.0)
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    monkeypatch.setenv("LOCAL_HTTP_PORT", str(free_port()))
+    monkeypatch.setenv("LOCAL_HTTPS_PORT", str(free_port()))
+    made = Bench(tmp_path)
+    yield made
+    made.balancer.close()
+    assert made.process.runs_with() is None
+
+
+def test_rules_are_followed_in_their_order(bench: Bench) -> None:
+    def path(*patterns: str) -> dict[str, Any]:
+        return {"Field": "path-pattern", "PathPatternConfig": {"Values": list(patterns)}}
+
+    bench.elbv2.ports = {80: "HTTP", 443: "HTTPS"}
+    bench.elbv2.default_action = answer("404", 'none\'s "own"')
+    host = {"Field": "host-header", "HostHeaderConfig": {"Values": ["*.example.com"]}}
+    query = {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "v", "Value": "2?"}]}}
+    header = {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X-Kind", "Values": ["be*"]}}
+    method = {"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["POST"]}}
+    source = {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}
+    redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    bench.elbv2.add_rule(1, answer("200", "never"), path("/"), source)
+    bench.elbv2.add_rule(2, answer("200", "both"), path("/both"), header)
+    bench.elbv2.add_rule(3, forward(), path("/both", "/app/*", "/slow"))
+    bench.elbv2.add_rule(4, answer("503", "too late"), path("/app/*"))
+    bench.elbv2.add_rule(5, answer("200", "host"), host)
+    bench.elbv2.add_rule(6, answer("200", "query"), query)
+    bench.elbv2.add_rule(7, answer("200", "post"), method)
+    bench.elbv2.add_rule(8, {"Type": "redirect", "RedirectConfig": redirect}, path("/secure/*"))
+    backend = Backend("one")
+    bench.add(backend)
+
+    assert bench.ask("/")[:2] == (404, 'none\'s "own"')
+    assert bench.ask("/both")[1] == "one /both http"
+    assert bench.ask("/both", X_Kind="Beta")[1] == "both"
+    assert bench.ask("/app/a?x=1")[1] == "one /app/a?x=1 http"
+    assert bench.ask("/app/a", port=443)[1] == "one /app/a https"
+    assert bench.ask("/", Host="api.example.com:8080")[1] == "host"
+    assert bench.ask("/?a=1&v=23")[1] == "query"
+    assert bench.ask("/?v=234")[0] == 404
+    assert bench.ask("/", method="POST", Content_Length="0")[1] == "post"
+    secure = balancer_ports.load()[BALANCER, 443]
+    for path_, rest in (("/secure/a", "/secure/a"), ("/secure/a?b=c&d", "/secure/a?b=c&d")):
+        status, _, response = bench.ask(path_)
+        assert (status, response.headers["location"]) == (301, f"https://127.0.0.1:{secure}{rest}")
+
+
+def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench) -> None:
+    first, second = Backend("one"), Backend("two")
+    bench.add(first)
+    worker = bench.process.command("show info").split("Pid: ")[1].split()[0]
+    bench.add(second)
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
+
+    answers: list[str] = []
+    slow = [threading.Thread(target=lambda: answers.append(bench.ask("/slow")[1])) for _ in range(2)]
+    for thread in slow:
+        thread.start()
+    time.sleep(0.2)
+    bench.elbv2.targets[first.target] = "draining"
+    bench.until(lambda: bench.state(first) == "draining")
+    bench.balancer.step()
+    assert not targets.is_idle(GROUP, Target(*first.target)), "it still answers one"
+    assert {bench.ask("/x")[1].split()[0] for _ in range(6)} == {"two"}
+    for thread in slow:
+        thread.join()
+    assert sorted(answers) == ["one /slow http", "two /slow http"]
+    bench.until(lambda: targets.is_idle(GROUP, Target(*first.target)))
+    del bench.elbv2.targets[first.target]
+    bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 1)
+    assert bench.process.command("show info").split("Pid: ")[1].split()[0] == worker
+
+
+def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
+    first, second = Backend("one"), Backend("two")
+    bench.add(first, second)
+    first.status = 503
+    started = time.monotonic()
+    bench.until(lambda: bench.state(first) == "unhealthy")
+    # Three failures, ten of AWS's seconds apart.
+    assert 1.5 < time.monotonic() - started < 5
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"two"}
+    first.status = 200
+    bench.until(lambda: bench.state(first) == "healthy")
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
+
+
+def test_a_change_of_the_rules_loses_no_request(bench: Bench) -> None:
+    backend = Backend("one")
+    bench.add(backend)
+    address = balancer_ports.load()[BALANCER, 80]
+    load.ensure_installed()
+    with subprocess.Popen(
+        ["hey", "-z", "4s", "-c", "8", "-q", "25", f"http://127.0.0.1:{address}/x"], stdout=subprocess.PIPE, text=True
+    ) as sending:
+        time.sleep(1)
+        for priority in (1, 2, 3):
+            bench.elbv2.add_rule(priority, answer("404", "gone"), {"Field": "path-pattern", "Values": ["/old"]})
+            bench.balancer.step()
+            time.sleep(0.3)
+        report = sending.communicate()[0]
+    assert only_answered_with_200(report) > 500
+
+
+def test_a_balancer_finds_the_haproxy_of_one_that_died(bench: Bench) -> None:
+    backend = Backend("one")
+    bench.add(backend)
+    master = bench.process._pid()
+    bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2)
+    bench.balancer.step()
+    assert (bench.process._pid(), bench.ask("/x")[0]) == (master, 200)
+
+
+def only_answered_with_200(report: str) -> int:
+    """Return how many requests hey sent; none may have been answered otherwise."""
+    assert re.findall(r"^  \[(\d+)\]", report, re.MULTILINE) == ["200"], report
+    assert "Error distribution" not in report, report
+    return int(re.findall(r"\[200\]\s+(\d+) responses", report)[0])
+
+
+# --- With real tasks
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose environment dev is up."""
+    docker_engine.ensure()
+    load.ensure_installed()
+    project = Project(tmp_path_factory.mktemp("project"))
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    yield project
+    deleted = project.local("down")
+    assert deleted.returncode == 0, deleted.stdout
+    assert project.leftovers() == []
+
+
+def test_it_carries_seven_tenths_of_what_a_task_answers_directly(project: Project) -> None:
+    status = project.status()
+    direct = f"http://{status['tasks'][0]['address']}/"
+    # Asked in turn, and compared turn by turn: other work on this machine slows both.
+    turns = [[_answered(project, url) for url in (direct, status["url"])] for _ in range(9)]
+    assert statistics.median(balanced / alone for alone, balanced in turns) >= 0.7, turns
+
+
+def _answered(project: Project, url: str) -> int:
+    return only_answered_with_200(project.run("hey", "-z", "2s", "-c", "64", url).stdout)
+
+
+def test_a_deployment_under_load_fails_no_request(project: Project) -> None:
+    url = project.status()["url"]
+    command = ["hey", "-z", "45s", "-c", "10", "-q", "10", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sending:
+        project.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+        started = time.monotonic()
+        launched = project.local("up")
+        took = time.monotonic() - started
+        assert launched.returncode == 0, launched.stdout
+        assert {get(url)[2] for _ in range(20)} == {"<h1>HELLO AGAIN</h1>"}
+        report = sending.communicate()[0]
+    assert only_answered_with_200(report) > 3000
+    assert took < 30
+
+
+def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
+    before = {task["id"] for task in project.status()["tasks"]}
+    container = project.run("docker", "ps", "-q", "--filter", project.container_label).stdout.split()[0]
+    assert project.run("docker", "pause", container).returncode == 0
+    deadline = time.monotonic() + 90
+    while len({task["id"] for task in project.status()["tasks"] if task["health"] == "healthy"} - before) < 1:
+        assert time.monotonic() < deadline, project.status()
+        time.sleep(1)
+    assert project.run(sys.executable, "-m", "local", "status").returncode == 0
+    assert get(project.status()["url"])[0] == 200
+
+
+def test_the_live_page_shows_the_environment_in_a_browser(project: Project, tmp_path: Path) -> None:
+    if not shutil.which("chromium"):
+        docker_engine.install_package("chromium", "a browser")
+    status = project.status()
+    page = f"http://127.0.0.1:{project.port}/_spotfleet/page"
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    with subprocess.Popen(["hey", "-z", "8s", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL):
+        time.sleep(4)
+        shown = subprocess.run(
+            [*command, "--virtual-time-budget=5000", "--dump-dom", page],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, timeout=60,
+        ).stdout  # fmt: skip
+    text = html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<main")[2]))
+    for machine in status["machines"]:
+        assert machine["id"] in text
+        assert machine["zone"] in text
+    for task in status["tasks"]:
+        assert task["id"][:8] in text
+        assert task["address"] in text
+    for words in (*status["stacks"], status["url"], "healthy", "/ 70 %"):
+        assert words in text
+    assert float(re.findall(r'data-figure="requests per second"><b>([\d.]+)', shown)[0]) > 10
+    assert re.findall(r'data-figure="p99"><b>(\d+) ms', shown)
+    assert "LOCAL_SPEED=10" in shown

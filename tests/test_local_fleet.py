@@ -1,0 +1,298 @@
+"""What the fleet decides about each machine, on a clock that the tests set."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local import fleet, fleet_commands, fleet_roll
+from local.console import Failure
+from local.fleet import Machine
+
+LAUNCHED = 1_000_000.0
+AGENT = {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
+
+
+def registered(tasks: int = 0, status: str = "ACTIVE") -> dict[str, Any]:
+    """Return the description of a container instance: what is left of a t3.micro."""
+    return {
+        "containerInstanceArn": "arn:aws:ecs:eu-west-1:000000000000:container-instance/web/1",
+        "status": status,
+        "runningTasksCount": tasks,
+        "pendingTasksCount": 0,
+        "remainingResources": [
+            {"name": "CPU", "integerValue": 2048 - 256 * tasks},
+            {"name": "MEMORY", "integerValue": 837 - 256 * tasks},
+        ],
+    }
+
+
+def machine(name: str = "i-1", **changes: Any) -> Machine:  # noqa: ANN401  # each attribute has its own type
+    """Return a machine that still boots."""
+    bare = Machine(
+        id=name,
+        group="group",
+        type="t3.micro",
+        zone="eu-west-1a",
+        spot=True,
+        running=True,
+        leaving=False,
+        launched=LAUNCHED,
+        agent=AGENT,
+    )
+    return replace(bare, **changes)
+
+
+def test_user_data_tells_the_agents_settings() -> None:
+    text = "#!/bin/bash\ncat >> /etc/ecs/ecs.config <<'CONFIG'\nECS_CLUSTER=web\n  ECS_RESERVED_MEMORY=64 \nCONFIG\n"
+    assert fleet.agent_settings(text) == {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64"}
+    assert fleet.agent_settings("#!/bin/bash\n") == {}
+
+
+def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
+    assert fleet.offered("t3.micro", AGENT) == (2048, 901 - 64)
+    assert fleet.offered("t3.micro", {}) == (2048, 901)
+
+
+@pytest.mark.parametrize(
+    ("speed", "after", "changes", "booted"),
+    [
+        ("1", 29, {}, False),
+        ("1", 30, {}, True),
+        ("10", 2.9, {}, False),
+        ("10", 3, {}, True),
+        ("1", 60, {"ecs": registered()}, False),
+        ("1", 60, {"running": False}, False),
+        ("1", 60, {"leaving": True}, False),
+    ],
+)
+def test_a_machine_registers_after_its_boot(
+    monkeypatch: pytest.MonkeyPatch, speed: str, after: float, changes: dict[str, Any], booted: bool
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", speed)
+    assert fleet.has_booted(machine(**changes), LAUNCHED + after) is booted
+
+
+def test_the_group_replaces_what_died_once() -> None:
+    assert fleet.is_lost(machine(running=False))
+    assert not fleet.is_lost(machine(running=False, leaving=True))
+    assert not fleet.is_lost(machine())
+
+
+@pytest.mark.parametrize(
+    ("changes", "drains"),
+    [
+        ({"ecs": registered()}, False),
+        ({"ecs": registered(), "leaving": True}, True),
+        ({"ecs": registered(), "notice": 5.0}, True),
+        ({"ecs": registered(), "notice": 5.0, "agent": {}}, False),
+        ({"ecs": registered(status="DRAINING"), "leaving": True}, False),
+        ({"leaving": True}, False),
+    ],
+)
+def test_a_machine_drains_when_it_leaves_or_gets_notice(changes: dict[str, Any], drains: bool) -> None:
+    assert fleet.must_drain(machine(**changes)) is drains
+
+
+def test_a_leaving_machine_is_drained_when_its_last_task_is_gone() -> None:
+    assert not fleet.is_drained(machine(leaving=True, ecs=registered(tasks=1)))
+    assert fleet.is_drained(machine(leaving=True, ecs=registered()))
+    assert not fleet.is_drained(machine(ecs=registered()))
+
+
+def test_notice_runs_out() -> None:
+    assert not fleet.is_due(machine(notice=100.0), 99.0)
+    assert fleet.is_due(machine(notice=100.0), 100.0)
+    assert not fleet.is_due(machine(), 100.0)
+    assert not fleet.is_due(machine(notice=100.0, running=False), 100.0)
+
+
+def service(desired: int, minimum: int = 100, maximum: int = 200, status: str = "ACTIVE") -> dict[str, Any]:
+    """Return the description of a service."""
+    configuration = {"minimumHealthyPercent": minimum, "maximumPercent": maximum}
+    return {"desiredCount": desired, "status": status, "deploymentConfiguration": configuration}
+
+
+@pytest.mark.parametrize(
+    ("described", "draining", "healthy", "starting", "stop"),
+    [
+        # Replacements first: each healthy one lets one go.
+        (service(4), 2, 2, 2, 0),
+        (service(4), 2, 3, 1, 1),
+        (service(4), 2, 4, 0, 2),
+        # All are on the draining machine, none is replaced yet.
+        (service(2), 2, 0, 2, 0),
+        (service(2), 2, 0, 0, 0),
+        # No room above the desired count: tasks stop down to the minimum to make it.
+        (service(4, minimum=50, maximum=100), 4, 0, 0, 2),
+        (service(4, minimum=50, maximum=100), 2, 0, 2, 0),
+        # The service shrank meanwhile, or is gone.
+        (service(1), 2, 1, 0, 2),
+        (service(0, status="INACTIVE"), 3, 0, 0, 3),
+    ],
+)
+def test_draining_tasks_stop_as_replacements_become_healthy(
+    described: dict[str, Any], draining: int, healthy: int, starting: int, stop: int
+) -> None:
+    assert fleet.stoppable(described, draining, healthy, starting) == stop
+
+
+def provider(target: int = 100, **scaling: int) -> dict[str, Any]:
+    """Return the description of a capacity provider with managed scaling."""
+    return {"autoScalingGroupProvider": {"managedScaling": {"status": "ENABLED", "targetCapacity": target, **scaling}}}
+
+
+GROUP = {"MinSize": 1, "MaxSize": 6, "DesiredCapacity": 3}
+QUIET = [50.0] * 15
+
+
+@pytest.mark.parametrize(
+    ("needed", "reservations", "wanted"),
+    [
+        (5, [None] * 14 + [166.7], 5),
+        (9, [None] * 14 + [300.0], 6),
+        # The metric has not been there for fifteen minutes, or was not below the target in one of them.
+        (1, [None] * 14 + [33.3], 3),
+        (1, [50.0] * 7 + [100.0] + [50.0] * 7, 3),
+        (1, QUIET, 1),
+        (0, QUIET, 1),
+        (3, [100.0] * 15, 3),
+    ],
+)
+def test_managed_scaling(needed: int, reservations: list[float | None], wanted: int) -> None:
+    assert fleet.wanted_machines(provider(), GROUP, needed, reservations) == wanted
+
+
+def test_managed_scaling_keeps_spare_machines_below_a_target_of_100() -> None:
+    assert fleet.wanted_machines(provider(80), GROUP, 4, [*QUIET[1:], 133.3]) == 5
+    assert fleet.wanted_machines(provider(80), GROUP, 2, [66.7] * 15) == 3
+
+
+def test_managed_scaling_takes_its_steps() -> None:
+    above = [*QUIET[1:], 200.0]
+    assert fleet.wanted_machines(provider(maximumScalingStepSize=1), GROUP, 6, above) == 4
+    assert fleet.wanted_machines(provider(minimumScalingStepSize=2), GROUP, 4, above) == 5
+
+
+def test_empty_spot_machines_go_first_and_the_base_never() -> None:
+    base = machine("base", spot=False, ecs=registered())
+    old = machine("old", ecs=registered())
+    new = machine("new", ecs=registered(), launched=LAUNCHED + 1)
+    busy = machine("busy", ecs=registered(tasks=1))
+    leaving = machine("leaving", ecs=registered(), leaving=True)
+    fleet_machines = [base, old, new, busy, leaving]
+    assert [item.id for item in fleet.surplus(fleet_machines, 1, 1)] == ["new"]
+    assert [item.id for item in fleet.surplus(fleet_machines, 9, 1)] == ["new", "old"]
+    assert [item.id for item in fleet.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
+
+
+def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
+    room = fleet.room(machine())
+    assert (room.cpu, room.memory, len(room.tasks)) == (2048, 837, 0)
+    room = fleet.room(machine(ecs=registered(tasks=2)))
+    assert (room.cpu, room.memory, len(room.tasks)) == (1536, 325, 2)
+
+
+def test_a_task_is_healthy_when_its_target_is() -> None:
+    task = {"containers": [{"networkBindings": [{"hostPort": 32768}]}]}
+    assert fleet.is_healthy(task, {32768})
+    assert not fleet.is_healthy(task, {32769})
+    assert fleet.is_healthy(task, None)
+
+
+SPOT = [machine("few", ecs=registered(tasks=1)), machine("most", ecs=registered(tasks=3)), machine("none")]
+FLEET = [machine("base", spot=False, ecs=registered(tasks=3)), *SPOT]
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "take_all", "chosen"),
+    [
+        (None, None, False, ["most"]),
+        ("few", None, False, ["few"]),
+        (None, 0.5, False, ["most", "few"]),
+        (None, 0.01, False, ["most"]),
+        (None, None, True, ["most", "few", "none"]),
+    ],
+)
+def test_an_interruption_takes_spot_machines(
+    name: str | None, share: float | None, take_all: bool, chosen: list[str]
+) -> None:
+    assert [item.id for item in fleet_commands.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
+
+
+@pytest.mark.parametrize(
+    ("machines", "name", "words"),
+    [
+        (FLEET, "base", "base is on-demand: EC2 takes back Spot machines only"),
+        (FLEET, "i-nowhere", "There is no machine 'i-nowhere' that runs. Machines: base, few, most, none."),
+        (FLEET[:1], None, "There is no Spot machine to interrupt"),
+        ([machine("noticed", notice=1.0)], None, "There is no Spot machine to interrupt"),
+    ],
+)
+def test_an_interruption_that_cannot_be_says_why(machines: list[Machine], name: str | None, words: str) -> None:
+    with pytest.raises(Failure) as failure:
+        fleet_commands.choose_spot(machines, name, None, take_all=False)
+    assert words in str(failure.value)
+
+
+def test_a_day_follows_the_published_frequencies() -> None:
+    forecast = fleet_commands.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
+    assert [(row["type"], row["machines"], row["published"]) for row in forecast["types"]] == [
+        ("t3.micro", 100, True),
+        ("t3.small", 100, True),
+        ("x9.huge", 1, False),
+    ]
+    # A tenth and a twentieth of 100 machines in 30 days, a little more than a thirtieth of that in one.
+    assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
+    assert forecast["bad_day"] == 3
+    assert fleet_commands.day([]) == {"types": [], "expected": 0, "bad_day": 0}
+
+
+POLICY = fleet_roll.Policy(keep=2, batch=1, pause=120)
+
+
+@pytest.mark.parametrize(
+    ("ages", "desired", "most", "step"),
+    [
+        # Age of each machine in seconds; an outdated one's is negative.
+        ([-900, -800], 2, 2, fleet_roll.Step(replace=("0",))),
+        ([-800, -900], 2, 4, fleet_roll.Step(capacity=3)),
+        ([-800, -900, 119], 3, 4, fleet_roll.Step()),
+        ([-800, -900, 120], 3, 4, fleet_roll.Step(replace=("1",))),
+        ([-800, 500], 3, 4, fleet_roll.Step()),
+        ([-800, 500, 400], 3, 4, fleet_roll.Step(replace=("0",))),
+        ([500, 400, 300], 3, 4, fleet_roll.Step()),
+    ],
+)
+def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: fleet_roll.Step) -> None:
+    members = [fleet_roll.Member(str(n), LAUNCHED - abs(age), current=age > 0) for n, age in enumerate(ages)]
+    assert fleet_roll.next_step(members, POLICY, desired, most, LAUNCHED) == step
+
+
+TEMPLATE = """
+Resources:
+  Group:
+    UpdatePolicy:
+      AutoScalingRollingUpdate:
+        MinInstancesInService: !Ref Minimum
+        MaxBatchSize: 2
+        PauseTime: !Sub PT${Warmup}S
+    Properties:
+      Subnets: !Split [",", !Ref Subnets]
+  Other: {}
+"""
+
+
+def test_the_template_tells_how_to_roll() -> None:
+    policy = fleet_roll.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
+    assert policy == fleet_roll.Policy(keep=3, batch=2, pause=90)
+    assert fleet_roll.policy_in(TEMPLATE, "Other", {}) is None
+
+
+@pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])
+def test_a_machine_of_an_older_version_is_outdated(version: object, current: bool) -> None:
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "7"}}
+    group = {"MixedInstancesPolicy": {"LaunchTemplate": template}}
+    instance = {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+    assert fleet_roll.is_current(instance, group) is current
+    assert fleet_roll.is_current(instance, {"LaunchTemplate": instance["LaunchTemplate"]})
