@@ -80,7 +80,8 @@ def test_the_tag_is_one_that_docker_accepts(image: Image) -> None:
 def test_the_context_of_this_project_is_the_service() -> None:
     files = context_files(Path(__file__).parents[1])
     assert "service/requirements.txt" in files
-    assert {name for name in files if not name.startswith("service/")} <= {"Dockerfile", ".dockerignore", "image/assemble.py"}
+    beside_the_service = {name for name in files if not name.startswith("service/")}
+    assert beside_the_service <= {"Dockerfile", ".dockerignore", "image/assemble.py"}
     assert not [name for name in files if "__pycache__" in name]
 
 
