@@ -120,7 +120,9 @@ class NetworkSettings(Section):
 class LoadBalancerSettings(Section):
     """The layer load-balancer."""
 
-    deletion_protection: bool = Field(description="whether deleting the environment needs a confirmation")
+    deletion_protection: bool = Field(
+        description="whether deleting the environment needs a confirmation; AWS protects stacks and load balancer too"
+    )
     idle_timeout_seconds: int = Field(ge=1, le=4000, description="a connection without traffic is closed after it")
     domain_name: str = Field(
         default="", pattern=rf"^({DOMAIN_NAME})?$", description="domain of the load balancer, such as app.example.com"

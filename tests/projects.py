@@ -13,6 +13,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 # Longer than any one command takes, so that a command that hangs fails its test.
 COMMAND_SECONDS = 300
+import boto3
+from botocore.config import Config
+
 
 
 class Project:
@@ -58,6 +61,12 @@ class Project:
     def status(self, environment: str = "dev") -> dict[str, Any]:
         """Return what `python -m local status --json` prints."""
         status: dict[str, Any] = json.loads(self.local("status", environment, "--json").stdout)
+    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+        """Return a client of the embedded AWS."""
+        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
+        url = f"http://127.0.0.1:{self.port}"
+        return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
+
         return status
 
     def replace(self, file: str, old: str, new: str) -> None:

@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 import yaml
-from botocore.config import Config
 
 from hooks.settings import SECTIONS
 from local import docker_engine
@@ -80,12 +78,7 @@ class Cloud:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-
-    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
-        """Return a client of the embedded AWS."""
-        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
-        url = f"http://127.0.0.1:{self.project.port}"
-        return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
+        self.client = project.client
 
     def add(self, name: str, settings: dict[str, Any], *further_services: str, **made: str) -> None:
         """Add an environment as the documentation says: a copy of dev's folder with other settings."""
