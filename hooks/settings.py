@@ -259,6 +259,11 @@ class ServiceSettings(Section):
     """The layer service; each one can have another value for a further service, under `services`."""
 
     base_image: str = Field(pattern=f"^{IMAGE_NAME}$", description="Python image that the service image is built on")
+    build_context: str = Field(
+        default=".",
+        pattern=r"^(\.|[\w-][\w.-]*(/[\w-][\w.-]*)*)$",
+        description="folder of the project that holds the Dockerfile and what it copies, such as services/api",
+    )
     cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
     task_cpu_units: int = Field(ge=128, le=10240, description="CPU units of a task; 1024 is one vCPU")
     task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
