@@ -331,6 +331,13 @@ def test_one_nat_gateway_and_what_sceptre_says_when_a_launch_fails(cloud: Cloud)
     cloud.launch("gateway/vpc.yaml")
     assert len(cloud.resources("gateway", "vpc", "AWS::EC2::NatGateway")) == 1
 
+    unreadable = "Resources:\n  Wrong:\n    Type: AWS::EC2::Nothing\n"
+    cloud.project.replace("templates/vpc.yaml.j2", "Resources:\n", unreadable)
+    refused = cloud.project.sceptre("launch", "-y", "gateway/vpc.yaml")
+    assert refused.returncode == 1
+    assert "spotfleet-gateway-vpc: Template format error" in last_line(refused.stdout)
+    cloud.project.replace("templates/vpc.yaml.j2", unreadable, "Resources:\n")
+
     wrong = """Resources:
   Wrong:
     Type: AWS::EC2::Subnet
