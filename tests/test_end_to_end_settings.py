@@ -23,7 +23,7 @@ from tests.projects import ROOT, Project, Requests
 pytestmark = pytest.mark.e2e
 
 ACCOUNT = "000000000000"
-ZONE_NAME = "example.test"
+ZONE = "Z0123456789ABCDEFGHIJ"
 LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
 
 # Each one is an environment of its own. What stands in {} is made by the test first.
@@ -32,8 +32,8 @@ FULL: dict[str, Any] = {
     **{"egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"idle_timeout_seconds": 30, "desync_mode": "strictest", "allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]},
     **{
-        "domain_name": f"app.{ZONE_NAME}",
-        "hosted_zone_id": "{zone}",
+        "domain_name": "app.example.test",
+        "hosted_zone_id": ZONE,
         "tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
     },
     **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
@@ -205,10 +205,9 @@ def options(cloud: Cloud) -> dict[str, Any]:
 
 
 def test_everything_at_once(cloud: Cloud) -> None:
-    zone = cloud.client("route53").create_hosted_zone(Name=ZONE_NAME, CallerReference="1")["HostedZone"]["Id"]
     secret = cloud.client("secretsmanager").create_secret(Name="word", SecretString="horse")["ARN"]
     cloud.client("ssm").put_parameter(Name="/shop/key", Value="42", Type="String")
-    cloud.add("full", FULL, "api", zone=zone.rpartition("/")[2], secret=secret)
+    cloud.add("full", FULL, "api", secret=secret)
     add_program(cloud.project.folder / "services/api")
     launched = cloud.project.local("up", "full")
     assert launched.returncode == 0, launched.stdout
@@ -219,7 +218,7 @@ def test_everything_at_once(cloud: Cloud) -> None:
     inside = [set(container["Config"]["Env"]) for container in cloud.containers()]
     assert [given <= variables for variables in inside].count(True) == 2  # one task of each service
     check_network(cloud)
-    check_load_balancer(cloud, zone)
+    check_load_balancer(cloud)
     check_operations(cloud)
     cloud.delete("full")
     assert cloud.stacks("full") == {}
@@ -266,7 +265,7 @@ def check_network(cloud: Cloud) -> None:
     assert [log["TrafficType"] for log in logs if log["ResourceId"] == vpc] == ["ALL"]
 
 
-def check_load_balancer(cloud: Cloud, zone: str) -> None:
+def check_load_balancer(cloud: Cloud) -> None:
     (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     listeners = cloud.client("elbv2").describe_listeners(LoadBalancerArn=balancer)["Listeners"]
     assert {listener["Port"]: listener["DefaultActions"][0]["Type"] for listener in listeners} == {
@@ -277,7 +276,7 @@ def check_load_balancer(cloud: Cloud, zone: str) -> None:
     (certificate,) = cloud.resources("full", "load-balancer", "AWS::CertificateManager::Certificate")
     described = cloud.client("acm").describe_certificate(CertificateArn=certificate)["Certificate"]
     assert described["DomainName"] == FULL["domain_name"]
-    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=ZONE)["ResourceRecordSets"]
     aliases = {record["Type"] for record in records if "AliasTarget" in record}
     assert aliases == {"A", "AAAA"}
 
