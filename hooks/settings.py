@@ -181,7 +181,11 @@ class ClusterSettings(Section):
     """The layer cluster, and what all layers share: alarms and where they go."""
 
     container_insights: Literal["disabled", "enabled", "enhanced"] = Field(description="metrics per task, billed")
-    kept_images: int = Field(ge=2, le=1000, description="newest images that the repository keeps")
+    kept_images: int = Field(
+        ge=2,
+        le=1000,
+        description="newest images that the repository keeps, of all services together; what runs must be among them",
+    )
     empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
     alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
     alarm_email: str = Field(
