@@ -6,10 +6,10 @@ SECONDS ?= 30
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test unit lint scan bench clean
+.PHONY: help up down status load test test-all unit lint scan bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 	@echo "  ENV=$(ENV) names the environment, a folder in config/"
 
 up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
@@ -26,6 +26,8 @@ load: .venv/installed ## Send requests to the service: RPS per second for SECOND
 
 test: unit ## Run every test, launch and delete included
 	$(RUN) -m pytest -m "e2e or matrix"
+
+test-all: lint scan test ## Run everything that says whether the project is right, as .ci/run does
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
 	$(RUN) -m pytest -m "not e2e and not matrix" --numprocesses 2 --dist loadfile

@@ -7,12 +7,11 @@ already. This refuses before the first stack is touched, and lifts AWS's protect
 import os
 from typing import Any
 
-from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
 from hooks import stack_state
-from hooks.stack_state import NEVER_CREATED
+from hooks.stack_state import ABSENT, NEVER_CREATED, Description
 
 CONFIRMATION = "CONFIRM_DELETE"
 
@@ -21,32 +20,37 @@ class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no ty
     """Keeps the stacks of an environment whose `deletion_protection` is true, unless CONFIRM_DELETE names it."""
 
     def run(self) -> None:
-        """Raise SceptreException when the environment is protected and nobody confirmed."""
-        if not self.stack.stack_group_config["deletion_protection"]:
+        """Raise SceptreException when the environment is protected and nobody confirmed; lift AWS's protection if so.
+
+        It is protected as well while AWS still protects it from before the setting was changed.
+        """
+        description = stack_state.describe(self.stack)
+        is_configured = self.stack.stack_group_config["deletion_protection"]
+        if not is_configured and not stack_state.is_protected(description):
             return
         environment = self.stack.name.rpartition("/")[0]
-        if os.environ.get(CONFIRMATION) != environment and not self._was_never_created():
+        # A launch deletes a stack that was never created to create it anew; nothing in it has ever been in use.
+        if os.environ.get(CONFIRMATION) != environment and description["StackStatus"] not in NEVER_CREATED:
+            where = f"in config/{environment}/config.yaml" if is_configured else "at its last launch"
             raise SceptreException(
-                f"{environment} is protected: deletion_protection is true in config/{environment}/config.yaml. "
+                f"{environment} is protected: deletion_protection {'is' if is_configured else 'was'} true {where}. "
                 f"To delete it with all it holds, run: {CONFIRMATION}={environment} sceptre delete {environment}"
             )
+        if description["StackStatus"] != ABSENT:
+            self._lift_protection(description)
+
+    def _lift_protection(self, description: Description) -> None:
+        if stack_state.is_protected(description):
+            self.logger.info("Switching termination protection off")
+            stack_state.protect(self.stack, wanted=False)
         for resource in self._resources():
             if resource["ResourceType"] == "AWS::ElasticLoadBalancingV2::LoadBalancer":
                 self._unprotect_load_balancer(resource["PhysicalResourceId"])
             if resource["ResourceType"] == "AWS::ECR::Repository":
                 self._empty_repository(resource["PhysicalResourceId"])
 
-    def _was_never_created(self) -> bool:
-        # A launch deletes such a stack to create it anew; nothing in it has ever been in use.
-        return stack_state.describe(self.stack)["StackStatus"] in NEVER_CREATED
-
     def _resources(self) -> list[dict[str, Any]]:
-        try:
-            answer = self._call("cloudformation", "describe_stack_resources", StackName=self.stack.external_name)
-        except ClientError as error:
-            if "does not exist" in error.response["Error"]["Message"]:
-                return []
-            raise
+        answer = self._call("cloudformation", "describe_stack_resources", StackName=self.stack.external_name)
         resources: list[dict[str, Any]] = answer["StackResources"]
         return resources
 

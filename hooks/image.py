@@ -9,7 +9,7 @@ from sceptre.exceptions import SceptreException
 
 # Docker's name of each architecture that a fleet can have.
 PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
-ARGUMENTS = ("repository_uri", "base_image", "cpu_architecture")
+ARGUMENTS = ("repository_uri", "build_context", "base_image", "cpu_architecture")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ class Image:
 def context_files(context: Path) -> list[str]:
     """List the files that `docker build` sends to the engine: all of `context` that .dockerignore lets through."""
     if not (context / "Dockerfile").is_file():
-        raise SceptreException(f"No Dockerfile in {context}: run sceptre from the project's folder.")
+        raise SceptreException(
+            f"No Dockerfile in {context}: run sceptre from the project's folder, with the setting build_context in it."
+        )
     ignore = context / ".dockerignore"
     lines = ignore.read_text().splitlines() if ignore.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
@@ -67,5 +69,5 @@ def image_from(argument: object, project_path: str) -> Image:
         repository_uri=argument["repository_uri"],
         base_image=argument["base_image"],
         platform=PLATFORMS[argument["cpu_architecture"]],
-        context=Path(project_path),
+        context=Path(project_path, argument["build_context"]),
     )

@@ -120,7 +120,9 @@ class NetworkSettings(Section):
 class LoadBalancerSettings(Section):
     """The layer load-balancer."""
 
-    deletion_protection: bool = Field(description="whether deleting the environment needs a confirmation")
+    deletion_protection: bool = Field(
+        description="whether deleting the environment needs a confirmation; AWS protects stacks and load balancer too"
+    )
     idle_timeout_seconds: int = Field(ge=1, le=4000, description="a connection without traffic is closed after it")
     domain_name: str = Field(
         default="", pattern=rf"^({DOMAIN_NAME})?$", description="domain of the load balancer, such as app.example.com"
@@ -179,7 +181,11 @@ class ClusterSettings(Section):
     """The layer cluster, and what all layers share: alarms and where they go."""
 
     container_insights: Literal["disabled", "enabled", "enhanced"] = Field(description="metrics per task, billed")
-    kept_images: int = Field(ge=2, le=1000, description="newest images that the repository keeps")
+    kept_images: int = Field(
+        ge=2,
+        le=1000,
+        description="newest images that the repository keeps, of all services together; what runs must be among them",
+    )
     empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
     alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
     alarm_email: str = Field(
@@ -257,6 +263,11 @@ class ServiceSettings(Section):
     """The layer service; each one can have another value for a further service, under `services`."""
 
     base_image: str = Field(pattern=f"^{IMAGE_NAME}$", description="Python image that the service image is built on")
+    build_context: str = Field(
+        default=".",
+        pattern=r"^(\.|[\w-][\w.-]*(/[\w-][\w.-]*)*)$",
+        description="folder of the project that holds the Dockerfile and what it copies, such as services/api",
+    )
     cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
     task_cpu_units: int = Field(ge=128, le=10240, description="CPU units of a task; 1024 is one vCPU")
     task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")

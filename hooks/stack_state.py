@@ -70,6 +70,16 @@ def is_healthy(stack: Stack, description: Description) -> bool:
     return description["StackStatus"] in HEALTHY
 
 
+def is_protected(description: Description) -> bool:
+    """Tell whether CloudFormation refuses to delete a stack."""
+    return bool(description.get("EnableTerminationProtection", False))
+
+
+def protect(stack: Stack, wanted: bool) -> None:
+    """Switch CloudFormation's termination protection of a stack on or off."""
+    _call(stack, "update_termination_protection", EnableTerminationProtection=wanted)
+
+
 def first_failure(stack: Stack) -> str:
     """Return which resource failed first in the last operation on a stack, and the reason that it gave, on one line.
 
@@ -130,7 +140,7 @@ def way_out(stack: Stack, status: str) -> str:
     return "mend the cause, then launch again"
 
 
-def _call(stack: Stack, command: str, **more: str) -> dict[str, Any]:
+def _call(stack: Stack, command: str, **more: str | bool) -> dict[str, Any]:
     kwargs = {"StackName": stack.external_name, **more}
     answer: dict[str, Any] = stack.connection_manager.call(service="cloudformation", command=command, kwargs=kwargs)
     return answer

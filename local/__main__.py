@@ -1,10 +1,13 @@
 """Rehearse an environment on the AWS embedded in this repository: python -m local <command>."""
 
 import argparse
+import http.client
 import json
+import ssl
 import sys
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 from local import (
@@ -120,14 +123,26 @@ def _wait_for_service(name: str) -> str:
 
 def _answer(url: str) -> str:
     """Return the status line and the body of what a URL answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if url.startswith("https:"):
+        # Self-signed: no system trusts it but who knows the file.
+        trusting = ssl.create_default_context(cafile=balancer_process.Process().certificate())
+        handlers.append(urllib.request.HTTPSHandler(context=trusting))
+    opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(url, timeout=10) as response:
-            return f"HTTP/1.1 {response.status} {response.reason}\n{response.read().decode(errors='replace')}"
+            return _as_text(response)
     except urllib.error.HTTPError as error:
+        # A service need not have a page here, or has it under another path or host name.
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _as_text(error)
         raise Failure(f"GET {url} answered {error.code} {error.reason}.") from error
     except OSError as error:
         raise Failure(f"GET {url} failed: {error}.") from error
+
+
+def _as_text(response: http.client.HTTPResponse | urllib.error.HTTPError) -> str:
+    return f"HTTP/1.1 {response.status} {response.reason}\n{response.read().decode(errors='replace')}"
 
 
 def down(arguments: argparse.Namespace) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from local import environment
 from local.console import Failure
 
+HTTPS_PORT = 443
 # The variables that choose the first port for a port on AWS, and their defaults.
-VARIABLES = {80: ("LOCAL_HTTP_PORT", 8080), 443: ("LOCAL_HTTPS_PORT", 8443)}
+VARIABLES = {80: ("LOCAL_HTTP_PORT", 8080), HTTPS_PORT: ("LOCAL_HTTPS_PORT", 8443)}
 # Any other port below these needs rights that we may not have.
 FIRST_UNPRIVILEGED = 1024
 SHIFT = 8000
@@ -94,8 +95,8 @@ def save(ports: dict[Key, int]) -> None:
 
 
 def url(arn: str) -> str | None:
-    """Return where a load balancer answers, or None while it does not."""
+    """Return where a load balancer answers, by HTTPS if it has such a listener, or None while it does not."""
     ports = {aws_port: port for (one, aws_port), port in load().items() if one == arn}
-    for aws_port, port in sorted(ports.items()):
-        return f"{'https' if aws_port == 443 else 'http'}://127.0.0.1:{port}/"  # noqa: PLR2004  # HTTPS's port
-    return None
+    if HTTPS_PORT in ports:
+        return f"https://127.0.0.1:{ports[HTTPS_PORT]}/"
+    return f"http://127.0.0.1:{ports[min(ports)]}/" if ports else None

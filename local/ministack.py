@@ -34,7 +34,7 @@ from ministack.core.responses import (
     set_request_account_id,
     set_request_region,
 )
-from ministack.services import alb, autoscaling, cloudwatch, ec2, ecr, ecs, ssm
+from ministack.services import alb, autoscaling, cloudwatch, ec2, ecr, ecs, route53, ssm
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
@@ -126,6 +126,8 @@ def _add_resource_types() -> None:
         provisioners._RESOURCE_HANDLERS[name] = _handlers(resource_type)
     vpc = provisioners._RESOURCE_HANDLERS["AWS::EC2::VPC"]
     vpc |= {action: _with_cidr_block(vpc[action]) for action in ("create", "update")}
+    record_set = provisioners._RESOURCE_HANDLERS["AWS::Route53::RecordSet"]
+    record_set["create"] = _with_hosted_zone(record_set["create"])
     for name in TAGGED:
         provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
 
@@ -175,6 +177,22 @@ def _with_cidr_block(original: Callable[..., Resource]) -> Callable[..., Resourc
         }
 
     return handler
+
+
+def _with_hosted_zone(original: Callable[..., Resource]) -> Callable[..., Resource]:
+    """Make the zone that a record names: the user has it on AWS, and here nobody could make one with the same id."""
+
+    def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
+        zone_id = properties["HostedZoneId"]
+        name = route53._normalise_name(properties["Name"]).partition(".")[2]
+        with route53._lock:
+            if zone_id not in route53._zones:
+                zone = {"id": zone_id, "name": name, "caller_reference": zone_id}
+                route53._zones[zone_id] = zone | {"comment": "", "private": False, "vpcs": []}
+                route53._records[zone_id] = route53._default_records(name)
+        return original(logical_id, properties, stack_name)
+
+    return create
 
 
 def _client(service: str) -> aws.Client:

@@ -6,9 +6,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import boto3
+from botocore.config import Config
 
 ROOT = Path(__file__).parents[1]
 # Longer than any one command takes, so that a command that hangs fails its test.
@@ -55,6 +61,12 @@ class Project:
             check=False,
         )
 
+    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+        """Return a client of the embedded AWS."""
+        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
+        url = f"http://127.0.0.1:{self.port}"
+        return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
+
     def status(self, environment: str = "dev") -> dict[str, Any]:
         """Return what `python -m local status --json` prints."""
         status: dict[str, Any] = json.loads(self.local("status", environment, "--json").stdout)
@@ -85,6 +97,33 @@ class Project:
             if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                 found.append(f"a listener on port {self.port}")
         return found
+
+
+class Requests:
+    """Sends requests, one after the other, and counts the answers."""
+
+    def __init__(self, url: str) -> None:
+        self.answers: Counter[str] = Counter()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._send, args=(url,))
+
+    def __enter__(self) -> "Requests":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _send(self, url: str) -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while not self._end.is_set():
+            try:
+                with opener.open(url, timeout=10) as response:
+                    self.answers[str(response.status)] += 1
+            except OSError as error:
+                self.answers[f"{error}"] += 1
+            time.sleep(0.01)
 
 
 def get(url: str) -> tuple[int, dict[str, str], str]:

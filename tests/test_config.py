@@ -89,8 +89,11 @@ def test_every_stack_is_checked_before_a_launch_and_protected_from_deletion(envi
         image_hook = ["DockerImage"] if stack.name.endswith("/service") else []
         assert [type(hook).__name__ for hook in stack.hooks["before_launch"]] == HOOKS_BEFORE_LAUNCH + image_hook
         assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == HOOKS_BEFORE_DELETE
-        for event in ("after_launch", "after_delete"):
-            assert [type(hook).__name__ for hook in stack.hooks[event]] == ["FailureReason"]
+        assert [type(hook).__name__ for hook in stack.hooks["after_launch"]] == [
+            "FailureReason",
+            "TerminationProtection",
+        ]
+        assert [type(hook).__name__ for hook in stack.hooks["after_delete"]] == ["FailureReason"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

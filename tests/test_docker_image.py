@@ -14,7 +14,10 @@ from hooks.image import image_from
 from tests.stacks import Aws, client_error, make_stack
 
 PROJECT = Path(__file__).parents[1]
-ARGUMENT = {"repository_uri": "registry.test/web", "base_image": "base:1", "cpu_architecture": "arm64"}
+ARGUMENT = {
+    **{"repository_uri": "registry.test/web", "build_context": "."},
+    **{"base_image": "base:1", "cpu_architecture": "arm64"},
+}
 TOKEN = base64.b64encode(b"AWS:secret").decode()
 
 

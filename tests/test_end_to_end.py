@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local import docker_engine
 from tests.projects import ROOT, Project, free_port, get, local_variables
@@ -147,6 +148,10 @@ def test_production_goes_only_when_named(fresh: Project) -> None:
     assert refused.returncode != 0
     assert "prod is protected" in refused.stdout
     assert "CONFIRM_DELETE=prod sceptre delete prod" in refused.stdout
+    cloudformation = fresh.client("cloudformation")
+    for layer in LAYERS:
+        with pytest.raises(ClientError, match="TerminationProtection is enabled"):
+            cloudformation.delete_stack(StackName=f"spotfleet-prod-{layer}")
     assert stacks_in_good_state(fresh, "prod") == LAYERS
 
     deleted = fresh.sceptre("delete", "-y", "prod", CONFIRM_DELETE="prod")

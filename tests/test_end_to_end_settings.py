@@ -1,25 +1,29 @@
 """Environments with every setting that there is, launched on the embedded AWS with real containers."""
 
+import contextlib
+import http.client
 import json
 import re
 import shutil
+import ssl
+import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
-from botocore.config import Config
 
 from hooks.settings import SECTIONS
 from local import docker_engine
 from tests.changed import copy_service
-from tests.projects import ROOT, Project
+from tests.projects import ROOT, Project, Requests
 
 pytestmark = pytest.mark.e2e
 
 ACCOUNT = "000000000000"
-ZONE_NAME = "example.test"
+ZONE = "Z0123456789ABCDEFGHIJ"
 LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
 
 # Each one is an environment of its own. What stands in {} is made by the test first.
@@ -28,8 +32,8 @@ FULL: dict[str, Any] = {
     **{"egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"idle_timeout_seconds": 30, "desync_mode": "strictest", "allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]},
     **{
-        "domain_name": f"app.{ZONE_NAME}",
-        "hosted_zone_id": "{zone}",
+        "domain_name": "app.example.test",
+        "hosted_zone_id": ZONE,
         "tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
     },
     **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
@@ -53,7 +57,12 @@ FULL: dict[str, Any] = {
     **{"health_check_interval_seconds": 15, "health_check_grace_seconds": 60},
     **{"deregistration_delay_seconds": 20, "stop_timeout_seconds": 10, "log_retention_days": 14},
     **{"service_timeout_minutes": 10, "task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},
-    "services": {"api": {"path_pattern": "/api/*", "listener_priority": 90, "min_tasks": 1, "max_tasks": 1}},
+    "services": {
+        "api": {
+            **{"path_pattern": "/api/*", "listener_priority": 90, "min_tasks": 1, "max_tasks": 1},
+            "build_context": "services/api",
+        }
+    },
 }
 OTHER: dict[str, Any] = {
     **{"vpc_cidr": "10.9.0.0/16", "egress": "nat_gateway_per_zone", "flow_logs": "rejected"},
@@ -70,6 +79,11 @@ ARM: dict[str, Any] = {
     **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "ipv6": True},
 }
 GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway"}
+# What is switched on in the running environment dev, and off again.
+SWITCHED: dict[str, Any] = {
+    **{"egress": "nat_gateway", "flow_logs": "rejected", "deletion_protection": True, "container_insights": "enabled"},
+    **{"alarms": True, "dashboard": True, "deployment_alarms": True, "task_memory_target_percent": 75},
+}
 
 # The one that no launch changes: every launch without a registry has another one than the configured already.
 SAME_EVERYWHERE = {"base_image"}
@@ -80,25 +94,24 @@ class Cloud:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-
-    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
-        """Return a client of the embedded AWS."""
-        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
-        url = f"http://127.0.0.1:{self.project.port}"
-        return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
+        self.client = project.client
 
     def add(self, name: str, settings: dict[str, Any], *further_services: str, **made: str) -> None:
         """Add an environment as the documentation says: a copy of dev's folder with other settings."""
         folder = self.project.folder / "config" / name
         shutil.copytree(self.project.folder / "config/dev", folder)
-        lines = (folder / "config.yaml").read_text().splitlines()
-        kept = [line for line in lines if line.partition(":")[0] not in settings]
+        self.change(name, settings, **made)
+        for service in further_services:
+            copy_service(folder, service)
+
+    def change(self, name: str, settings: dict[str, Any], **made: str) -> None:
+        """Give an environment other settings."""
+        file = self.project.folder / "config" / name / "config.yaml"
+        kept = [line for line in file.read_text().splitlines() if line.partition(":")[0] not in settings]
         text = yaml.safe_dump(settings, width=1000)
         for placeholder, value in made.items():
             text = text.replace(f"'{{{placeholder}}}'", value)
-        (folder / "config.yaml").write_text("\n".join([*kept, text]))
-        for service in further_services:
-            copy_service(folder, service)
+        file.write_text("\n".join([*kept, text]))
 
     def launch(self, path: str) -> None:
         """Launch an environment or a stack with plain Sceptre."""
@@ -147,7 +160,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None:
     settings = {name for section in SECTIONS for name in section.model_fields} | {"services"}
-    launched = {*FULL, *OTHER, *ARM, *GATEWAY}
+    launched = {*FULL, *FULL["services"]["api"], *OTHER, *ARM, *GATEWAY}
     assert settings - launched == SAME_EVERYWHERE
     dev = yaml.safe_load((ROOT / "config/dev/config.yaml").read_text())
     for name in launched & dev.keys():
@@ -155,22 +168,87 @@ def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None
         assert any(value != dev[name] for value in values), name
 
 
+def test_options_go_on_and_off_while_the_service_answers(cloud: Cloud) -> None:
+    file = cloud.project.folder / "config/dev/config.yaml"
+    before, off = file.read_text(), options(cloud)
+    with Requests(cloud.project.status()["url"]) as requests:
+        cloud.change("dev", SWITCHED)
+        cloud.launch("dev")
+        on = options(cloud)
+        file.write_text(before)
+        cloud.launch("dev")
+    assert {name for name in off if on[name] != off[name]} == off.keys()
+    assert (on["routes"], on["protected"]) == ({"NatGatewayId": 2}, {True})
+    assert options(cloud) == off
+    assert set(requests.answers) == {"200"}
+
+
+def options(cloud: Cloud) -> dict[str, Any]:
+    """Return what the environment dev has of the options that are switched."""
+    (vpc,) = cloud.resources("dev", "vpc", "AWS::EC2::VPC")
+    (cluster,) = cloud.resources("dev", "cluster", "AWS::ECS::Cluster")
+    ec2 = cloud.client("ec2")
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    routes = [route for table in tables for route in table["Routes"]]
+    described = cloud.client("ecs").describe_clusters(clusters=[cluster], include=["SETTINGS"])["clusters"][0]
+    scaling = cloud.client("application-autoscaling").describe_scaling_policies(ServiceNamespace="ecs")
+    stacks = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    return {
+        "routes": Counter(way for route in routes for way in ("InstanceId", "NatGatewayId") if route.get(way)),
+        "flow logs": [log["TrafficType"] for log in ec2.describe_flow_logs()["FlowLogs"]],
+        "insights": [setting["value"] for setting in described["settings"]],
+        "alarms": len(cloud.resources("dev", "service", "AWS::CloudWatch::Alarm")),
+        "dashboards": len(cloud.client("cloudwatch").list_dashboards()["DashboardEntries"]),
+        "scaling": sorted(policy["PolicyName"] for policy in scaling["ScalingPolicies"]),
+        "protected": {stack["EnableTerminationProtection"] for stack in stacks},
+    }
+
+
 def test_everything_at_once(cloud: Cloud) -> None:
-    zone = cloud.client("route53").create_hosted_zone(Name=ZONE_NAME, CallerReference="1")["HostedZone"]["Id"]
     secret = cloud.client("secretsmanager").create_secret(Name="word", SecretString="horse")["ARN"]
     cloud.client("ssm").put_parameter(Name="/shop/key", Value="42", Type="String")
-    cloud.add("full", FULL, "api", zone=zone.rpartition("/")[2], secret=secret)
-    cloud.launch("full")
+    cloud.add("full", FULL, "api", secret=secret)
+    add_program(cloud.project.folder / "services/api")
+    launched = cloud.project.local("up", "full")
+    assert launched.returncode == 0, launched.stdout
+    check_answers(cloud, launched.stdout)
     assert cloud.stacks("full") == dict.fromkeys((*LAYERS, "api"), "CREATE_COMPLETE")
 
     given = {"KEY=42", "WORD=horse", "LOG_LEVEL=info", "CORS_ORIGINS=https://example.test"}
     inside = [set(container["Config"]["Env"]) for container in cloud.containers()]
     assert [given <= variables for variables in inside].count(True) == 2  # one task of each service
     check_network(cloud)
-    check_load_balancer(cloud, zone)
+    check_load_balancer(cloud)
     check_operations(cloud)
     cloud.delete("full")
     assert cloud.stacks("full") == {}
+
+
+def add_program(folder: Path) -> None:
+    """Make a folder from which the image of another service is built; it answers below /api/."""
+    for name in ("service", "image"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy(ROOT / name, folder)
+    handlers = folder / "service/handlers.py"
+    handlers.write_text(handlers.read_text().replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API"))
+
+
+def check_answers(cloud: Cloud, output: str) -> None:
+    """Check that HTTPS answers where `up` says, and HTTP sends there."""
+    assert output.endswith("\nHTTP/1.1 200 OK\n<h1>HELLO WORLD</h1>\n")
+    url = output.splitlines()[-3]
+    assert url.startswith("https://127.0.0.1:")
+    state = cloud.project.folder / f".local/{cloud.project.port}"
+    trusting = ssl.create_default_context(cafile=state / "balancer.pem")
+    with urllib.request.urlopen(f"{url}api/hello", timeout=10, context=trusting) as response:  # noqa: S310  # our own
+        assert response.read() == b"<h1>HELLO API</h1>"
+    (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    ports = json.loads((state / "balancer.json").read_text())[balancer]
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports["80"], timeout=10)) as connection:
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        assert (response.status, response.headers["location"]) == (301, url)
 
 
 def check_network(cloud: Cloud) -> None:
@@ -187,7 +265,7 @@ def check_network(cloud: Cloud) -> None:
     assert [log["TrafficType"] for log in logs if log["ResourceId"] == vpc] == ["ALL"]
 
 
-def check_load_balancer(cloud: Cloud, zone: str) -> None:
+def check_load_balancer(cloud: Cloud) -> None:
     (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     listeners = cloud.client("elbv2").describe_listeners(LoadBalancerArn=balancer)["Listeners"]
     assert {listener["Port"]: listener["DefaultActions"][0]["Type"] for listener in listeners} == {
@@ -198,7 +276,7 @@ def check_load_balancer(cloud: Cloud, zone: str) -> None:
     (certificate,) = cloud.resources("full", "load-balancer", "AWS::CertificateManager::Certificate")
     described = cloud.client("acm").describe_certificate(CertificateArn=certificate)["Certificate"]
     assert described["DomainName"] == FULL["domain_name"]
-    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    records = cloud.client("route53").list_resource_record_sets(HostedZoneId=ZONE)["ResourceRecordSets"]
     aliases = {record["Type"] for record in records if "AliasTarget" in record}
     assert aliases == {"A", "AAAA"}
 
@@ -252,6 +330,13 @@ def test_one_nat_gateway_and_what_sceptre_says_when_a_launch_fails(cloud: Cloud)
     cloud.launch("gateway/vpc.yaml")
     assert len(cloud.resources("gateway", "vpc", "AWS::EC2::NatGateway")) == 1
 
+    unreadable = "Resources:\n  Wrong:\n    Type: AWS::EC2::Nothing\n"
+    cloud.project.replace("templates/vpc.yaml.j2", "Resources:\n", unreadable)
+    refused = cloud.project.sceptre("launch", "-y", "gateway/vpc.yaml")
+    assert refused.returncode == 1
+    assert "spotfleet-gateway-vpc: Template format error" in last_line(refused.stdout)
+    cloud.project.replace("templates/vpc.yaml.j2", unreadable, "Resources:\n")
+
     wrong = """Resources:
   Wrong:
     Type: AWS::EC2::Subnet
@@ -281,8 +366,9 @@ def test_a_stack_stays_while_another_one_builds_on_it(cloud: Cloud) -> None:
     before = cloud.stacks("dev")
     refused = cloud.project.sceptre("--ignore-dependencies", "delete", "-y", "dev/vpc.yaml")
     assert refused.returncode == 1
+    state = before["load-balancer"]
     assert last_line(refused.stdout).startswith(
-        "dev/vpc was not deleted: dev/load-balancer, which builds on it, still exists and is CREATE_COMPLETE."
+        f"dev/vpc was not deleted: dev/load-balancer, which builds on it, still exists and is {state}."
     )
     assert cloud.stacks("dev") == before
 

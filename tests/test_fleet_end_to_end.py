@@ -3,17 +3,14 @@
 import json
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from local import docker_engine
-from tests.projects import Project
+from tests.projects import Project, Requests
 
 pytestmark = pytest.mark.e2e
 
@@ -82,33 +79,6 @@ def runs(count: int) -> Callable[[dict[str, Any]], bool]:
         return len(running) == len(seen["tasks"]) == count and all(task["on"] in staying for task in running)
 
     return holds
-
-
-class Requests:
-    """Sends requests, one after the other, and counts the answers."""
-
-    def __init__(self, url: str) -> None:
-        self.answers: Counter[str] = Counter()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._send, args=(url,))
-
-    def __enter__(self) -> "Requests":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_details: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _send(self, url: str) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while not self._end.is_set():
-            try:
-                with opener.open(url, timeout=10) as response:
-                    self.answers[str(response.status)] += 1
-            except OSError as error:
-                self.answers[f"{error}"] += 1
-            time.sleep(0.01)
 
 
 def test_a_task_without_room_waits_until_a_spot_machine_joins(project: Project) -> None:

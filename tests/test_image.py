@@ -11,7 +11,10 @@ from hooks.image import Image, context_files, image_from
 from hooks.image_uri import ImageUri
 from tests.stacks import Aws, make_stack
 
-ARGUMENT = {"repository_uri": "registry/web", "base_image": "python:3.13-slim", "cpu_architecture": "arm64"}
+ARGUMENT = {
+    **{"repository_uri": "registry/web", "build_context": "."},
+    **{"base_image": "python:3.13-slim", "cpu_architecture": "arm64"},
+}
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def test_the_resolver_gives_the_images_uri(project: Path, image: Image) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("registry/web", "take the keys repository_uri, base_image, cpu_architecture"),
+        ("registry/web", "take the keys repository_uri, build_context, base_image, cpu_architecture"),
         (ARGUMENT | {"tag": "latest"}, "take the keys"),
         (ARGUMENT | {"cpu_architecture": "amd64"}, "'amd64' is unknown: use x86_64 or arm64"),
     ],
@@ -101,6 +104,18 @@ def test_the_resolver_gives_the_images_uri(project: Path, image: Image) -> None:
 def test_a_wrong_argument_is_named(argument: object, message: str) -> None:
     with pytest.raises(SceptreException, match=message):
         image_from(argument, ".")
+
+
+def test_another_build_context_is_another_image(project: Path, image: Image) -> None:
+    before = image.tag
+    api = project / "services/api"
+    api.mkdir(parents=True)
+    (api / "Dockerfile").write_text("FROM scratch")
+    other = image_from(ARGUMENT | {"build_context": "services/api"}, str(project))
+    assert (other.context, image.tag) == (api, before)
+    assert other.tag != before
+    edit_module(project)
+    assert other.tag == image_from(ARGUMENT | {"build_context": "services/api"}, str(project)).tag
 
 
 def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:

@@ -266,6 +266,7 @@ def test_a_redirect_to_https_goes_to_the_port_that_stands_for_443(bench: Bench) 
     location = "https://%[req.hdr(host),field(1,:)]:8443/%[path,regsub(^/,)]"
     assert f'http-request redirect location "{location}" code 301 if {{ var(txn.rule) -m int 0 }}' in lines
     assert any(line.startswith("bind 127.0.0.1:8443 ssl crt ") for line in lines)
+    assert balancer_ports.url(BALANCER) == "https://127.0.0.1:8443/"
 
 
 def test_weights_share_the_requests(bench: Bench) -> None:

@@ -8,8 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,36 @@ def test_engine_of_somebody_else_is_never_stopped(monkeypatch: pytest.MonkeyPatc
 
 
 # --- Base image
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """Run a web server that gives every request one answer, and return its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"a page")
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as web:
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{web.server_port}/"
+        web.shutdown()
+
+
+@pytest.mark.parametrize(("status", "shown"), [(200, "200 OK"), (404, "404 Not Found"), (401, "401 Unauthorized")])
+def test_what_a_service_answers_is_shown(status: int, shown: str) -> None:
+    with answering(status) as url:
+        assert cli._answer(url) == f"HTTP/1.1 {shown}\na page"
+
+
+def test_a_service_that_cannot_answer_is_a_failure() -> None:
+    with answering(503) as url, pytest.raises(Failure, match=f"GET {url} answered 503 Service Unavailable"):
+        cli._answer(url)
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,25 @@ def test_vpc_tells_its_network(cloud: Cloud) -> None:
     cloud.delete("cidr")
 
 
+def test_a_record_brings_the_zone_that_the_user_has_on_aws(cloud: Cloud) -> None:
+    target = {"DNSName": "balancer.example.com", "HostedZoneId": "Z2", "EvaluateTargetHealth": False}
+    records = {
+        kind: {
+            "Type": "AWS::Route53::RecordSet",
+            "Properties": {"HostedZoneId": "Z1", "Name": "app.example.com", "Type": kind, "AliasTarget": target},
+        }
+        for kind in ("A", "AAAA")
+    }
+    cloud.create("records", records)
+    route53 = cloud.client("route53")
+    assert route53.get_hosted_zone(Id="Z1")["HostedZone"]["Name"] == "example.com."
+    found = route53.list_resource_record_sets(HostedZoneId="Z1")["ResourceRecordSets"]
+    assert {record["Type"] for record in found if record["Name"] == "app.example.com."} == {"A", "AAAA"}
+    cloud.delete("records")
+    # Refused while a record is left.
+    route53.delete_hosted_zone(Id="Z1")
+
+
 def test_stack_names_its_notification_topics(cloud: Cloud) -> None:
     cloud.create("topics", {"Vpc": NETWORK["Vpc"]})
     stacks = cloud.client("cloudformation").describe_stacks(StackName="topics")["Stacks"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hooks.docker_image import DockerImage
 from tests.changed import Changed, changed
 
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
@@ -297,11 +298,16 @@ def test_a_second_service_is_one_more_file_with_its_own_values() -> None:
         "min_tasks": 1,
         "max_tasks": 3,
         "secrets": {"KEY": "/api/key"},
+        "build_context": "services/api",
     }
     environment = changed("api", services={"api": api}, max_machines=8)
     first, second = environment.parameters("service"), environment.parameters("api")
     assert (second["ListenerPriority"], second["PathPattern"], second["MaxTasks"]) == ("90", "/api/*", "3")
     assert (first["ListenerPriority"], first["PathPattern"], first["MaxTasks"]) == ("100", "/*", "4")
+    # It is built from a folder of its own, and runs what was built.
+    (hook,) = [hook for hook in environment.stacks["api"].hooks["before_launch"] if isinstance(hook, DockerImage)]
+    assert hook._argument["build_context"] == second["Image"]._argument["build_context"] == "services/api"
+    assert first["Image"]._argument["build_context"] == "."
     # The rest is what all services have.
     assert second["TaskMemoryMib"] == first["TaskMemoryMib"]
     assert second["ListenerArn"]._argument == first["ListenerArn"]._argument

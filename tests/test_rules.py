@@ -181,6 +181,35 @@ def test_a_broken_template_fails_with_number_and_reason(
         assert text.endswith(f"(because: {RULES[number].fact})")
 
 
+# What somebody could add as a sixth layer.
+ADDED: Json = {
+    "Resources": {
+        "Provider": {
+            "Type": "AWS::ECS::CapacityProvider",
+            "Properties": {"AutoScalingGroupProvider": {"ManagedTerminationProtection": "ENABLED"}},
+        },
+        "Machine": {
+            "Type": "AWS::EC2::LaunchTemplate",
+            "Properties": {"LaunchTemplateData": {"InstanceType": "t3.micro"}},
+        },
+        "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"Memory": "512"}},
+        "Service": {"Type": "AWS::ECS::Service", "Properties": {"DesiredCount": 2, "LoadBalancers": [{}]}},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(3, "Provider"), (16, "Task"), (18, "Service"), (26, "Service"), (39, "Machine"), (40, "Machine")],
+)
+def test_an_added_template_that_breaks_a_rule_fails_with_number_and_reason(
+    number: int, name: str, rendered: Callable[[str], Layers]
+) -> None:
+    found = RULES[number].findings({**rendered("dev"), "added": ADDED})
+    assert any(text.startswith(f"rule {number}: added.{name} ") for text in found)
+    assert all(text.endswith(f"(because: {RULES[number].fact})") for text in found)
+
+
 def test_protection_without_managed_scaling_is_found(rendered: Callable[[str], Layers]) -> None:
     protecting = broken(rendered("dev"), f"{PROVIDER}.ManagedTerminationProtection", "ENABLED")
     both = broken(protecting, f"{PROVIDER}.ManagedScaling.Status", "DISABLED")

@@ -37,6 +37,13 @@ def test_development_costs_at_most_50_dollars_and_is_private() -> None:
     assert changed().parameters("machines")["PrivateSubnetIds"]._argument.endswith("::PrivateSubnetIds")
 
 
+def test_every_price_has_a_source() -> None:
+    constants = {name: value for name, value in vars(prices).items() if name.isupper()}
+    amounts = {value for value in constants.values() if isinstance(value, float)} | {*prices.MACHINE.values()}
+    assert amounts - {prices.SPOT_DISCOUNT} == {one.dollars for one in prices.SOURCES}
+    assert all(one.source for one in prices.SOURCES)
+
+
 def test_development_takes_the_cheapest_way_out() -> None:
     development = settings_of("dev")
     ways = ("nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints")

@@ -107,6 +107,8 @@ def test_every_setting_says_what_it_is() -> None:
         ("schedule_time_zone", "dublin", "must be the time zone of these times"),
         ("deletion_protection", "true", "must be true or false, without quotes"),
         ("container_insights", True, "must be 'disabled', 'enabled' or 'enhanced'"),
+        ("build_context", "../other", "must be the folder of the project that holds the Dockerfile"),
+        ("build_context", "/srv/api", "must be the folder of the project that holds the Dockerfile"),
         ("cpu_architecture", "amd64", "must be 'x86_64' or 'arm64'"),
         ("instance_types", "t3.micro", "must be a valid list"),
         ("instance_types", ["t2.micro"], "not t2.micro"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hooks.settings import Settings
 
 DATE = "2026-11-23"
-SOURCE = "https://aws.amazon.com/pricing/"
+PRICING_PAGES = "https://aws.amazon.com/pricing/"
 HOURS = 730  # of a month
 
 # Per hour.
@@ -19,7 +19,7 @@ MACHINE = {
     "t4g.nano": 0.0046,
     "t4g.micro": 0.0092,
 }
-SPOT_DISCOUNT = 0.55  # of all these types, as the Spot Instance Advisor had it
+SPOT_DISCOUNT = 0.55  # of these types, as the Spot Instance Advisor had it in July 2025
 LOAD_BALANCER = 0.0252
 NAT_GATEWAY = 0.048
 INTERFACE_ENDPOINT = 0.011  # in each zone
@@ -39,6 +39,49 @@ LOG_GB = 0.57
 BUCKET_GB = 0.023
 CAPACITY_UNIT_HOUR = 0.008
 FIREWALL_MILLION = 0.60
+
+UNCHECKED = "from memory, to be checked"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a price is from, and of which date."""
+
+    what: str
+    dollars: float
+    unit: str
+    source: str
+
+
+SOURCES = [
+    *(
+        Source(f"machine {name}", MACHINE[name], "hour", source)
+        for name, source in {
+            "t3.micro": "test data in the AWS Price List's format, September 2026",
+            "t3a.micro": "table of a third party, not dated",
+            "t3.small": "table of a third party, not dated",
+            "t4g.nano": "half of t4g.micro's",
+            "t4g.micro": "a quarter of t4g.medium's, not dated",
+        }.items()
+    ),
+    Source("load balancer", LOAD_BALANCER, "hour", "bill, May 2026"),
+    Source("capacity unit of it", CAPACITY_UNIT_HOUR, "hour", "test data, not dated; uncertain"),
+    Source("NAT gateway", NAT_GATEWAY, "hour", "extract of the AWS Price List, 2026-09-25"),
+    Source("traffic through it", NAT_GATEWAY_GB, "GB", "extract of the AWS Price List, 2026-09-25"),
+    Source("interface endpoint, in each zone", INTERFACE_ENDPOINT, "hour", "derived from bills, not dated"),
+    Source("traffic through it", ENDPOINT_GB, "GB", "copy of AWS's PrivateLink pricing page, not dated"),
+    Source("public IPv4 address", PUBLIC_ADDRESS, "hour", "AWS Pricing API, July 2026"),
+    Source("gp3 volume", VOLUME_GIB, "GiB and month", "estimate, not dated; uncertain"),
+    Source("alarm", ALARM, "month", UNCHECKED),
+    Source("dashboard", DASHBOARD, "month", UNCHECKED),
+    Source("custom metric", METRIC, "month", UNCHECKED),
+    Source("firewall", FIREWALL, "month", UNCHECKED),
+    Source("rule of it", FIREWALL_RULE, "month", UNCHECKED),
+    Source("requests that it looks at", FIREWALL_MILLION, "million", UNCHECKED),
+    Source("secret of Secrets Manager", SECRET, "month", UNCHECKED),
+    Source("log entries written", LOG_GB, "GB", UNCHECKED),
+    Source("objects in a bucket", BUCKET_GB, "GB and month", UNCHECKED),
+]
 
 # How many of each the templates have; a test counts them.
 ENDPOINTS = 11

@@ -46,7 +46,7 @@ def costs() -> dict[str, str]:
 def page() -> str:
     """Return the text of docs/settings.md."""
     chapters = [INTRODUCTION, *(_chapter(section) for section in SECTIONS)]
-    chapters += [_services(), _requirements(), *map(_bill, ("dev", "prod")), _chapter(SceptreSettings)]
+    chapters += [_services(), _requirements(), *map(_bill, ("dev", "prod")), _sources(), _chapter(SceptreSettings)]
     return "\n\n".join(chapters) + "\n"
 
 
@@ -56,9 +56,10 @@ Every setting of `config/<environment>/config.yaml`. This page is written by `py
 `hooks/settings.py`, which also checks each launch. A setting without a default has to be there; what each of the two
 shipped environments says is in its file.
 
-Prices are list prices of eu-west-1 in US dollars per month of {prices.HOURS} hours, as of {prices.DATE}, without tax
-and free tier; look them up at {prices.SOURCE} before you rely on them. A setting without a price costs
-nothing by itself."""
+Prices are list prices of eu-west-1 in US dollars per month of {prices.HOURS} hours, without tax and free tier, as they
+were known on {prices.DATE}: [each one's source](#where-the-prices-are-from) is below, and some were
+never looked up. Compare with {prices.PRICING_PAGES} before you rely on them. A setting without a price
+costs nothing by itself."""
 
 
 def dollars(amount: float, digits: int = 2) -> str:
@@ -147,6 +148,21 @@ def _bill(environment: str) -> str:
             "",
             f"Each further Spot machine, {first} with its volume: {more}. Traffic, logs, custom metrics and the load "
             f"balancer's capacity units ({dollars(prices.CAPACITY_UNIT_HOUR, 3)} per hour) come on top.",
+        ]
+    )
+
+
+def _sources() -> str:
+    rows = [f"| {one.what} | {one.dollars:g} per {one.unit} | {one.source} |" for one in prices.SOURCES]
+    return "\n".join(
+        [
+            "## Where the prices are from",
+            "",
+            "| | $ | source |",
+            "|---|---|---|",
+            *rows,
+            "",
+            f"Spot machines: {prices.SPOT_DISCOUNT:.0%} less, as the Spot Instance Advisor had it in July 2025.",
         ]
     )
 

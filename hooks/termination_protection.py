@@ -1,0 +1,19 @@
+"""The hook !termination_protection: CloudFormation itself refuses to delete the stacks of a protected environment.
+
+The hook !deletion_protection is asked by Sceptre only; this one holds in the console and in every other tool as well.
+"""
+
+from sceptre.hooks import Hook
+
+from hooks import stack_state
+
+
+class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+    """Switches the stack's termination protection on or off, as the environment's `deletion_protection` says."""
+
+    def run(self) -> None:
+        """Change the protection of the launched stack if it is not as configured."""
+        wanted = self.stack.stack_group_config["deletion_protection"]
+        if stack_state.is_protected(stack_state.describe(self.stack)) != wanted:
+            self.logger.info("Switching termination protection %s", "on" if wanted else "off")
+            stack_state.protect(self.stack, wanted)

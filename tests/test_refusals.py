@@ -1,0 +1,35 @@
+"""The stack's name in what AWS refuses outright."""
+
+from unittest.mock import Mock
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from hooks import refusals
+from tests.stacks import Aws, make_stack
+
+
+def refusal(operation: str, message: str) -> str:
+    """Return the error of the second stack of a run, in which each one calls AWS on its own client."""
+    session = boto3.Session(region_name="eu-west-1")
+    for name in ("dev/cluster", "dev/vpc"):
+        stack = make_stack(name, Aws({}))
+        stack._connection_manager = Mock(get_session=lambda: session)
+        refusals.name_stack(stack)
+        client = session.client("cloudformation")
+    with Stubber(client) as stubber:
+        stubber.add_client_error(operation, "ValidationError", message)
+        with pytest.raises(ClientError) as caught:
+            getattr(client, operation)(StackName=stack.external_name, TemplateBody="{}")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("operation", ["create_stack", "update_stack"])
+def test_a_refusal_names_the_stack(operation: str) -> None:
+    assert refusal(operation, "Template format error").endswith("operation: spotfleet-dev-vpc: Template format error")
+
+
+def test_nothing_to_update_stays_as_sceptre_knows_it() -> None:
+    assert refusal("update_stack", refusals.NO_UPDATES).endswith(f"operation: {refusals.NO_UPDATES}")
