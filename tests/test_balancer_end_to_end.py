@@ -262,7 +262,7 @@ def test_a_deployment_under_load_fails_no_request(project: Project) -> None:
     url = project.status()["url"]
     command = ["hey", "-z", "45s", "-c", "10", "-q", "10", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sending:
-        project.replace("service/app.py", "HELLO WORLD", "HELLO AGAIN")
+        project.replace("service/handlers.py", "HELLO WORLD", "HELLO AGAIN")
         started = time.monotonic()
         launched = project.local("up")
         took = time.monotonic() - started
