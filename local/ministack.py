@@ -1081,18 +1081,16 @@ def _put_lines() -> None:
         collected = dict(_lines)
         _lines.clear()
     for (account, region, group, stream), events in collected.items():
-        with request_scope(account, region):
+        # The log group may be deleted at this moment.
+        with request_scope(account, region), suppress(KeyError):
             place = {"logGroupName": group, "logStreamName": stream}
             cloudwatch_logs._put_log_events({**place, "logEvents": events})
             _forget_oldest_lines(group, stream)
 
 
 def _forget_oldest_lines(group: str, stream: str) -> None:
-    streams = cloudwatch_logs._log_groups.get(group, {}).get("streams", {})
-    if stream not in streams:
-        return
     with cloudwatch_logs._log_events_lock:
-        events = streams[stream]["events"]
+        events = cloudwatch_logs._log_groups[group]["streams"][stream]["events"]
         forgotten = events[:-KEPT_LINES]
         del events[: len(forgotten)]
     for event in forgotten:
