@@ -213,8 +213,8 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         logs._create_log_group({"logGroupName": "tasks"})
         logs._create_log_stream(place)
         for line in ("first", "second", "third", "fourth"):
-            ministack._collect_line({"group": "tasks", "stream": "one"}, line)
             ministack._collect_line({"group": "deleted", "stream": "one"}, line)
+            ministack._collect_line({"group": "tasks", "stream": "one"}, line)
     ministack._put_lines()
     with ministack.request_scope("000000000000", "eu-test-1"):
         _status, _headers, body = logs._get_log_events(place)
