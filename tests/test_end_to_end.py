@@ -304,6 +304,7 @@ def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
         assert silence < LONGEST_SILENCE, f"{command} printed nothing for {silence:.0f} s"
         printed.setdefault(command, words)
         took[command + " again" * (command in took)] = time.monotonic() - started
+    print({command: f"{seconds:.1f} s" for command, seconds in took.items()})
     assert "<h1>HELLO WORLD</h1>" in printed["make up"]
     assert took["make up"] < 60, took
     assert took["make up again"] < 5, took
