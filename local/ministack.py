@@ -34,7 +34,7 @@ from ministack.core.responses import (
     set_request_account_id,
     set_request_region,
 )
-from ministack.services import alb, autoscaling, cloudwatch, ec2, ecr, ecs, route53, ssm
+from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec2, ecr, ecs, route53, ssm
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
@@ -76,6 +76,10 @@ NANO = 10**9
 CPUS = os.cpu_count() or 1
 # What DescribeScalingActivities of a group goes back to.
 KEPT_ACTIVITIES = 100
+# Real seconds in which the lines that the tasks print are collected, to go to their log streams together.
+LOG_SECONDS = 0.5
+# Lines that a log stream keeps: hours of load must not fill the memory.
+KEPT_LINES = 10_000
 # A waiting task looks for a machine this often, besides whenever one registers.
 PLACEMENT_SECONDS = 0.5
 
@@ -83,6 +87,9 @@ PLACEMENT_SECONDS = 0.5
 _container_instances = AccountRegionScopedDict()
 # Held while a task gets its machine, so that two tasks never take the same room.
 _placing = threading.Condition()
+# What the tasks have printed, by account, region, log group and log stream.
+_lines: dict[tuple[str, str, str, str], list[Record]] = {}
+_collecting = threading.Lock()
 
 
 @functools.cache
@@ -96,6 +103,7 @@ def application() -> Callable[..., Any]:
     _know_ipv6_and_nat_instances()
     _run_machines()
     _run_tasks_as_defined()
+    _keep_logs()
     _keep_targets()
     _keep_container_instances()
     # It looks at all dimensions of a metric together, and at no missing data: local.scaling judges the alarms.
@@ -1063,6 +1071,48 @@ def _kill(tasks: list[Record], reason: str) -> None:
                 engine.containers.get(container).kill()
         ecs._cleanup_task_resources(task, engine)
     _reconcile_services_of(tasks)
+
+
+# --- Logs of tasks
+
+
+def _keep_logs() -> None:
+    """Put lines into log streams together: one by one they cost as much as the requests that they tell of."""
+    _replace(ecs, "_emit_awslogs_event", lambda _original: _collect_line)
+    spawn_background(_put_lines_for_ever, thread_name="logs-of-tasks")
+
+
+def _collect_line(config: Record, message: str) -> None:
+    stream = (get_account_id(), get_region(), config["group"], config["stream"])
+    with _collecting:
+        _lines.setdefault(stream, []).append({"timestamp": int(time.time() * 1000), "message": message})
+
+
+def _put_lines_for_ever() -> None:
+    while True:
+        time.sleep(LOG_SECONDS)
+        _put_lines()
+
+
+def _put_lines() -> None:
+    with _collecting:
+        collected = dict(_lines)
+        _lines.clear()
+    for (account, region, group, stream), events in collected.items():
+        # The log group may be deleted at this moment.
+        with request_scope(account, region), suppress(KeyError):
+            place = {"logGroupName": group, "logStreamName": stream}
+            cloudwatch_logs._put_log_events({**place, "logEvents": events})
+            _forget_oldest_lines(group, stream)
+
+
+def _forget_oldest_lines(group: str, stream: str) -> None:
+    with cloudwatch_logs._log_events_lock:
+        events = cloudwatch_logs._log_groups[group]["streams"][stream]["events"]
+        forgotten = events[:-KEPT_LINES]
+        del events[: len(forgotten)]
+    for event in forgotten:
+        cloudwatch_logs._log_records.pop(event["eventId"], None)
 
 
 # --- Tasks

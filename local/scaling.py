@@ -5,7 +5,7 @@ Plays the parts of CloudWatch's alarms and of Application Auto Scaling, each in 
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,21 +43,21 @@ def _judge(cloudwatch: aws.Client, alarm: Record, last: int) -> None:
     # An alarm on an expression has no metric of its own.
     if "MetricName" not in alarm or alarm["ComparisonOperator"] not in COMPARISONS:
         return
-    values = _values(cloudwatch, alarm, last)
+    values, _newest = _values(cloudwatch, alarm, last)
     state, reason = alarm_state(alarm, values)
     if state != alarm["StateValue"]:
         logger.info("The alarm %s is %s: %s", alarm["AlarmName"], state, reason)
         cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason=reason)
 
 
-def _values(cloudwatch: aws.Client, alarm: Record, last: int) -> list[float | None]:
-    """Return the values of an alarm's periods; the newest minute counts once it has arrived."""
+def _values(cloudwatch: aws.Client, alarm: Record, last: int) -> tuple[list[float | None], int]:
+    """Return the values of an alarm's periods, and the newest AWS minute of them: `last`, once it has arrived."""
     metric = (alarm["Namespace"], alarm["MetricName"], {item["Name"]: item["Value"] for item in alarm["Dimensions"]})
     statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic") or "Average"
     minutes_each = max(1, alarm["Period"] // metrics_store.MINUTE)
     count = alarm["EvaluationPeriods"]
     values = metrics_store.read(cloudwatch, metric, statistic, last, count + 1, minutes_each=minutes_each)
-    return values[1:] if values[-1] is not None else values[:-1]
+    return (values[1:], last) if values[-1] is not None else (values[:-1], last - minutes_each)
 
 
 class Scaling(controllers.Controller):
@@ -141,17 +141,26 @@ def _follow(region: str, target: Record) -> None:
     service = _service(region, target["ResourceId"])
     activities = application_autoscaling.changes(region, place)
     tracked = [_tracked(region, policy) for policy in policies]
-    cooldown = _cooldown(policies, "ScaleOutCooldown")
-    out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
-    running = min(service["runningCount"], service["desiredCount"])
-    # In a cooldown what was added counts as part of what the metric asks for now.
-    counted = min([running, *(item.before for item in out)]) if service["runningCount"] else service["desiredCount"]
-    capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
+    measured_until = (min(item.minute for item in tracked) + 1) * clock.seconds(metrics_store.MINUTE)
+    cooling_since = time.time() - clock.seconds(_cooldown(policies, "ScaleOutCooldown"))
+    tasks = counted(service, activities, min(measured_until, cooling_since))
+    capacity = Capacity(service["desiredCount"], tasks, target["MinCapacity"], target["MaxCapacity"])
     decision = track(capacity, tracked)
     if decision is None or not _may(target, service, decision[0], policies, activities):
         return
     wanted, policy = decision
     _set(region, place, service, wanted, policy, policies)
+
+
+def counted(service: Record, activities: Iterable[application_autoscaling.Change], since: float) -> int:
+    """Return how many of a service's tasks make its metric: what was added since a moment is part of what it asks for.
+
+    `since` is when the metric ends or a cooldown began, in seconds since 1970: one data point is acted upon once.
+    """
+    if not service["runningCount"]:
+        return int(service["desiredCount"])
+    before = [item.before for item in activities if item.after > item.before and item.moment >= since]
+    return int(min([service["runningCount"], service["desiredCount"], *before]))
 
 
 def _tracked(region: str, policy: Record) -> Tracked:
@@ -163,15 +172,12 @@ def _tracked(region: str, policy: Record) -> Tracked:
     states = {
         name.rpartition("-Alarm")[2].split("-")[0]: alarms[name]["StateValue"] for name in names if name in alarms
     }
-    values = [
-        value
-        for name in names[:1]
-        if name in alarms
-        for value in _values(cloudwatch, alarms[name], metrics_store.minute(time.time()) - 1)
-    ]
+    last = metrics_store.minute(time.time()) - 1
+    values, newest = _values(cloudwatch, alarms[names[0]], last) if names[0] in alarms else ([None], last)
     return Tracked(
         policy=policy["PolicyName"],
-        value=values[-1] if values else None,
+        minute=newest,
+        value=values[-1],
         target=configuration["TargetValue"],
         high=states.get("High") == "ALARM",
         low=states.get("Low") == "ALARM",

@@ -48,7 +48,7 @@ def _words(comparison: str) -> str:
 
 @dataclass(frozen=True)
 class Tracked:
-    """A policy's metric: its last value, its target, and whether its alarms are in state ALARM."""
+    """A policy's metric: its last value and the AWS minute of it, its target, and whether its alarms are in ALARM."""
 
     policy: str
     value: float | None
@@ -56,11 +56,12 @@ class Tracked:
     high: bool
     low: bool
     can_scale_in: bool = True
+    minute: int = 0
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The tasks of a service. `counted` of them made the metric: the running ones, or those before a cooldown began."""
+    """The tasks of a service. `counted` of them made the metric: the running ones without the newest."""
 
     desired: int
     counted: int

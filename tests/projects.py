@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +81,34 @@ class Project:
         path.write_text(text.replace(old, new))
 
     def leftovers(self) -> list[str]:
-        """List what is left of this project's containers, images and processes, and who listens on its port."""
-        containers = _output("docker", "ps", "-aq", "--filter", self.container_label).split()
-        found = [f"container {name}" for name in containers]
-        images = _output("docker", "images", "-q", "--filter", f"reference=localhost:{self.port}/*").split()
-        found += [f"image {name}" for name in images]
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                ours = (process / "cwd").resolve().is_relative_to(self.folder)
-                command = (process / "cmdline").read_text().replace("\0", " ")
-            except OSError:
-                continue
-            if ours:
-                found.append(f"process {process.name}: {command}")
+        """List what is left of this project, see the function `leftovers`."""
+        return leftovers(self.folder, self.variables)
+
+
+def leftovers(folder: Path, variables: Mapping[str, str]) -> list[str]:
+    """List what a project has left of containers, images and processes, and who listens on its ports.
+
+    `variables` are those with which its commands ran.
+    """
+    port = variables["LOCAL_AWS_PORT"]
+    filters = {
+        "container": ["ps", "-aq", "--filter", f"label=ministack.instance={socket.gethostname()}:{port}"],
+        "image": ["images", "-q", "--filter", f"reference=localhost:{port}/*"],
+    }
+    found = [f"{kind} {name}" for kind, command in filters.items() for name in _output("docker", *command).split()]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = (process / "cwd").resolve().is_relative_to(folder)
+            command = (process / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if ours:
+            found.append(f"process {process.name}: {command}")
+    for name in ("LOCAL_AWS_PORT", "LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                found.append(f"a listener on port {self.port}")
-        return found
+            if probe.connect_ex(("127.0.0.1", int(variables[name]))) == 0:
+                found.append(f"a listener on port {variables[name]}, {name}")
+    return found
 
 
 class Requests:

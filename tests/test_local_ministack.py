@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,7 +80,9 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
         ("ecr", "_describe_images", ["data"]),
         ("ecr", "_get_authorization_token", ["data"]),
         ("ecr", "_repo_uri", ["name"]),
+        ("cloudwatch_logs", "_put_log_events", ["data"]),
         ("ecs", "_attach_started_container", ["task", "container", "index", "metadata_token", "ecs_network"]),
+        ("ecs", "_emit_awslogs_event", ["config", "message"]),
         ("ecs", "_make_deployment", ["task_definition", "desired_count", "status"]),
         ("ecs", "_remove_docker_container", ["docker_client", "container_or_id"]),
         ("ecs", "_update_service", ["data"]),
@@ -199,3 +202,21 @@ def test_only_this_module_imports_ministack() -> None:
         or "from ministack" in path.read_text()
     ]
     assert importing == ["ministack.py"]
+
+
+def test_a_log_stream_has_the_newest_lines_in_their_order(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ministack, "KEPT_LINES", 3)
+    logs, place = ministack.cloudwatch_logs, {"logGroupName": "tasks", "logStreamName": "one"}
+    with ministack.request_scope("000000000000", "eu-test-1"):
+        logs._create_log_group({"logGroupName": "tasks"})
+        logs._create_log_stream(place)
+        for line in ("first", "second", "third", "fourth"):
+            ministack._collect_line({"group": "deleted", "stream": "one"}, line)
+            ministack._collect_line({"group": "tasks", "stream": "one"}, line)
+    ministack._put_lines()
+    with ministack.request_scope("000000000000", "eu-test-1"):
+        _status, _headers, body = logs._get_log_events(place)
+        assert [event["message"] for event in json.loads(body)["events"]] == ["second", "third", "fourth"]
+        assert len(logs._log_records) == 3

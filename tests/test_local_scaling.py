@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local import application_autoscaling, metrics, metrics_store, schedules
+from local import application_autoscaling, metrics, metrics_store, scaling, schedules
 from local.placement import Need
 from local.scaling_rules import Capacity, Tracked, alarm_state, track
 
@@ -82,6 +82,18 @@ def test_one_policy_scales_out_and_all_scale_in() -> None:
     both = track(capacity, [memory, cpu(10.0, low=True)])
     assert both is not None
     assert (both[0], both[1].policy) == (3, "memory")
+
+
+def test_a_data_point_is_acted_upon_once() -> None:
+    changes = [application_autoscaling.Change(moment=130.0, before=3, after=5)]
+    service = {"runningCount": 5, "desiredCount": 5}
+    # At 97 % of 3 tasks 5 are wanted: they run, but the data point that ended at 120 knows nothing of them.
+    assert scaling.counted(service, changes, since=120.0) == 3
+    assert scaling.counted(service, changes, since=180.0) == 5
+    assert scaling.counted(service | {"runningCount": 4}, changes, since=180.0) == 4
+    assert scaling.counted(service | {"runningCount": 0}, changes, since=180.0) == 5
+    fewer = [application_autoscaling.Change(moment=130.0, before=8, after=5)]
+    assert scaling.counted(service, fewer, since=120.0) == 5
 
 
 NOW = datetime(2026, 3, 2, 12, 0, 20, tzinfo=UTC)  # a Monday
