@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker
-import docker.errors
 from docker import DockerClient
 
-from local import aws, controllers, fleet, metrics_store
+from local import aws, controllers, engine_watch, fleet, metrics_store
 from local.placement import Need, need_of
 
 NAMESPACE = "AWS/ECS"
@@ -135,7 +134,7 @@ class Metrics(controllers.Controller):
         return now
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
-        """Return the use of each container that Docker still has."""
+        """Return the use of each container that Docker tells it of."""
         if not containers:
             return {}
         engine = self._engine = self._engine or docker.from_env()
@@ -145,9 +144,10 @@ class Metrics(controllers.Controller):
 
 
 def _use(engine: DockerClient, container: str) -> Use | None:
+    """Return the use of a container; None when it is gone, or while the engine does not answer."""
     try:
         stats = engine.api.stats(container, stream=False, one_shot=True)
-    except docker.errors.NotFound:
+    except engine_watch.ERRORS:
         return None
     return use_of(stats, time.time())
 
