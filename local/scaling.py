@@ -140,7 +140,8 @@ def _follow(region: str, target: Record) -> None:
         return
     service = _service(region, target["ResourceId"])
     activities = application_autoscaling.changes(region, place)
-    tracked = [_tracked(region, policy) for policy in policies]
+    cloudwatch = aws.client("cloudwatch", region)
+    tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
     cooldown = _cooldown(policies, "ScaleOutCooldown")
     out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
     running = min(service["runningCount"], service["desiredCount"])
@@ -154,10 +155,8 @@ def _follow(region: str, target: Record) -> None:
     _set(region, place, service, wanted, policy, policies)
 
 
-def _tracked(region: str, policy: Record) -> Tracked:
-    """Return what a policy's alarms and metric say."""
-    cloudwatch = aws.client("cloudwatch", region)
-    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+def tracked_by(cloudwatch: aws.Client, policy: Record, configuration: Record) -> Tracked:
+    """Return what the alarms and the metric of a target tracking policy say."""
     names = [alarm["AlarmName"] for alarm in policy["Alarms"]]
     alarms = {item["AlarmName"]: item for item in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
     states = {
