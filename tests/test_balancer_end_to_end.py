@@ -191,9 +191,18 @@ def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
     # Three failures, ten of AWS's seconds apart.
     assert 1.5 < time.monotonic() - started < 5
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"two"}
+    # Without a healthy target all get requests, until one is healthy.
+    second.status = 503
+    bench.until(lambda: bench.state(second) == "unhealthy")
+    bench.balancer.step()
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
     first.status = 200
     bench.until(lambda: bench.state(first) == "healthy")
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one"}
+    second.status = 200
+    bench.until(lambda: bench.state(second) == "healthy")
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
+    bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 2)
 
 
 def test_a_change_of_the_rules_loses_no_request(bench: Bench) -> None:

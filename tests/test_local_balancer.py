@@ -114,6 +114,27 @@ def test_what_haproxy_measures_is_told_in_aws_words(bench: Bench, check: str, re
     assert bench.health().state == "healthy"
 
 
+def test_without_a_healthy_target_all_get_requests(bench: Bench) -> None:
+    def without_checks() -> list[str]:
+        return sorted(name for backend, name in bench.process.servers if backend == f"{BACKEND}.open")
+
+    healthy(bench, FIRST, SECOND)
+    bench.server().update(status="DOWN", check_status="L7STS")
+    bench.steps()
+    assert without_checks() == []
+    bench.server(SECOND).update(status="DOWN", check_status="L4CON")
+    bench.steps(2)
+    assert without_checks() == ["i-1:32768", "i-1:32769"]
+    assert {bench.health(target).state for target in (FIRST, SECOND)} == {"unhealthy"}
+    del bench.elbv2.targets[SECOND]
+    bench.steps(2)
+    assert without_checks() == ["i-1:32768"]
+    bench.server().update(status="UP", check_status="L7OK")
+    bench.steps(2)
+    assert without_checks() == []
+    assert f"use_backend {BACKEND}.open if {{ var(txn.rule) -m int 0 }} {{ nbsrv({BACKEND}) eq 0 }}" in bench.text
+
+
 def test_a_leaving_target_is_drained_and_then_removed(bench: Bench) -> None:
     healthy(bench, FIRST, SECOND)
     bench.elbv2.targets[FIRST] = "draining"
