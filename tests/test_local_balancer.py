@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local import balancer, balancer_config, balancer_model, balancer_ports, balancer_process, environment, targets
 from local.balancer import Balancer
@@ -210,6 +211,17 @@ def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:
     bench.steps()
     assert bench.process.runs_with() is None
     assert balancer_ports.url(BALANCER) is None
+
+
+def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(TargetGroupArn: str) -> None:  # noqa: N803
+        raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, TargetGroupArn)
+
+    elbv2 = FakeElbv2()
+    assert list(balancer_model.read({"eu-west-1": elbv2}).groups) == [GROUP]
+    monkeypatch.setattr(elbv2, "describe_target_group_attributes", gone)
+    wanted = balancer_model.read({"eu-west-1": elbv2})
+    assert (wanted.groups, wanted.regions, len(wanted.balancers)) == ({}, {}, 1)
 
 
 def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
