@@ -24,11 +24,11 @@ status: .venv/installed ## Show stacks, image, machines, tasks and URL
 load: .venv/installed ## Send requests to the service: RPS per second for SECONDS seconds
 	@$(RUN) -m local load $(ENV) --rps $(RPS) --seconds $(SECONDS)
 
-test: .venv/installed ## Run every test, launch and delete included
-	$(RUN) -m pytest
+test: unit ## Run every test, launch and delete included
+	$(RUN) -m pytest -m "e2e or matrix"
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
-	$(RUN) -m pytest -m "not e2e and not matrix"
+	$(RUN) -m pytest -m "not e2e and not matrix" --numprocesses 2 --dist loadfile
 
 lint: .venv/installed ## Check templates of every environment, Python, types, Dockerfile
 	$(RUN) -m tests.lint_templates

@@ -25,7 +25,7 @@ def create_app(settings: Settings) -> web.Application:
 async def healthcheck(request: web.Request) -> web.StreamResponse:
     """Answer 503 while the service is stopping, whatever the health check of `handlers` would say."""
     if request.app[LIFECYCLE].draining:
-        return Response(text="Draining", status=503, headers=handlers.NO_CACHE)
+        return Response(text="Draining", status=503, headers={hdrs.CACHE_CONTROL: "no-store"})
     return await handlers.healthcheck(request)
 
 

@@ -27,7 +27,7 @@ receive = web.RequestHandler.data_received
 class Connection(web.RequestHandler):
     """aiohttp's side of a connection, with limits on the size of a request's header and the time to send a request.
 
-    `deadline` is when the client must have sent what it has begun; `Sweeper` cuts it off after that.
+    `deadline` is when the client must have sent what it has begun; `cut_off_slow_clients` in `server.py` does so after that.
     """
 
     def __init__(
