@@ -162,7 +162,7 @@ def down(arguments: argparse.Namespace) -> int:
                 return 0
             server.stop()
             say("The embedded AWS is stopped.")
-        _remove_leftovers()
+        server.remove_leftovers()
         if docker_engine.stop_if_ours():
             say("The Docker engine, which `up` had started, is stopped.")
     return 0
@@ -184,15 +184,6 @@ def _other_stacks(name: str) -> list[str]:
     if remaining:
         raise Failure(f"Stacks of {name} are left: {', '.join(remaining)}. See python -m local status {name}")
     return sorted(stack["name"] for stack in identity["stacks"])
-
-
-def _remove_leftovers() -> None:
-    balancer_process.Process().stop()
-    if not docker_engine.answers():
-        return
-    containers, images = docker_engine.remove_leftovers(environment.port())
-    if containers or images:
-        say(f"Removed {containers} left-over containers and {images} images of the embedded AWS's registry.")
 
 
 def show(arguments: argparse.Namespace) -> int:

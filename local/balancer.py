@@ -61,7 +61,10 @@ class Balancer(controllers.Controller):
         for arn, group in self._wanted.groups.items():
             registered = balancer_model.read_targets(self._client(self._wanted.regions[arn]), arn)
             of_group = {line["svname"]: line for line in servers if line["pxname"] == group.backend}
-            self._apply_targets(group, registered, of_group)
+            measured = self._apply_targets(group, registered, of_group)
+            unchecked = f"{group.backend}{balancer_config.OPEN}"
+            self._fail_open(unchecked, measured, {line["svname"] for line in servers if line["pxname"] == unchecked})
+            targets.report(arn, measured)
 
     def close(self) -> None:
         """End HAProxy."""
@@ -101,7 +104,10 @@ class Balancer(controllers.Controller):
 
     # --- Targets
 
-    def _apply_targets(self, group: Group, registered: dict[Target, str], servers: Mapping[str, Statistics]) -> None:
+    def _apply_targets(
+        self, group: Group, registered: dict[Target, str], servers: Mapping[str, Statistics]
+    ) -> dict[Target, Health]:
+        """Bring HAProxy's servers to the registered targets, and return what it measured of each."""
         measured = {}
         for target, state in registered.items():
             line = servers.get(_server(target))
@@ -115,7 +121,27 @@ class Balancer(controllers.Controller):
             self._remove(group, name)
         for key in [key for key in self._first_seen if key[0] == group.arn and key[1] not in registered]:
             del self._first_seen[key]
-        targets.report(group.arn, measured)
+        return measured
+
+    def _fail_open(self, backend: str, measured: Mapping[Target, Health], present: set[str]) -> None:
+        """Let the unhealthy targets of a group get requests while it has no healthy one, as ALB does.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health.html
+        """
+        states = {_server(target): health.state for target, health in measured.items()}
+        unhealthy = {name for name, state in states.items() if state == "unhealthy"}
+        wanted = set() if "healthy" in states.values() else unhealthy
+        if wanted and not present:
+            logger.warning("No target of %s is healthy: requests go to all of them.", backend)
+        for name in wanted - present:
+            port = name.rpartition(":")[2]
+            self._process.command(
+                f"add server {backend}/{name} 127.0.0.1:{port} weight {balancer_config.FULL_WEIGHT}",
+                f"enable server {backend}/{name}",
+            )
+        for name in present - wanted:
+            # While a request of it is open HAProxy refuses, and the next step tries again.
+            self._process.command(f"set server {backend}/{name} state maint", f"del server {backend}/{name}")
 
     def _add(self, group: Group, target: Target) -> Health:
         """Add a target with weight 0: it gets requests only after a health check that it passes."""

@@ -27,6 +27,8 @@ OLD_REQUESTS_SECONDS = 60
 # Where HAProxy keeps its last requests: a running number, the target group, the target's time in milliseconds.
 RING = "requests"
 RING_BYTES = 65536
+# What the name of a group's second backend ends with, which has its targets, unchecked, while all are unhealthy.
+OPEN = ".open"
 ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn"}
 REDIRECT_CODES = {"HTTP_301": 301, "HTTP_302": 302}
 
@@ -252,6 +254,8 @@ def _forward(groups: list[tuple[Group, int]], chosen: str) -> Iterator[str]:
         below += weight
         last = below == sum(weight for _group, weight in groups)
         share = "" if last else f" {{ var(txn.share) -m int lt {below} }}"
+        open_ = f"{group.backend}{OPEN}"
+        yield f"  use_backend {open_} {chosen}{share} {{ nbsrv({group.backend}) eq 0 }} {{ nbsrv({open_}) gt 0 }}"
         yield f"  use_backend {group.backend} {chosen}{share}"
 
 
@@ -259,6 +263,8 @@ def _forward(groups: list[tuple[Group, int]], chosen: str) -> Iterator[str]:
 
 
 def _backend(group: Group) -> Iterator[str]:
+    yield f"backend {group.backend}{OPEN}"
+    yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
     yield f"backend {group.backend}"
     yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
     yield f"  option httpchk GET {_quoted(group.path)}"

@@ -62,7 +62,7 @@ class Tally:
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
             prefix = "client_" if line["svname"] == "FRONTEND" else ""
-            counts = found.setdefault(line["pxname"], Counter())
+            counts = found.setdefault(line["pxname"].removesuffix(balancer_config.OPEN), Counter())
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
@@ -85,7 +85,7 @@ class Times:
             self._last = 0
         for number, backend, took in numbered:
             if number > self._last and took >= 0:
-                found.setdefault(backend, []).append(took / 1000)
+                found.setdefault(backend.removesuffix(balancer_config.OPEN), []).append(took / 1000)
         self._last = max([self._last, *(number for number, _, _ in numbered)])
         return found
 

@@ -1,6 +1,7 @@
 """What ELBv2 says a load balancer has to do: listeners, rules in order, target groups, targets."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,8 +95,9 @@ def read(clients: dict[str, aws.Client]) -> Wanted:
         known = {item["TargetGroupArn"]: item for item in aws.pages(client, "describe_target_groups", "TargetGroups")}
         balancers += found
         for arn in sorted(used & set(known)):
-            groups[arn] = _group(client, known[arn])
-            regions[arn] = region
+            with _passing_over_deleted():
+                groups[arn] = _group(client, known[arn])
+                regions[arn] = region
     return Wanted(tuple(balancers), groups, regions)
 
 
@@ -104,7 +106,7 @@ def _balancers(client: aws.Client) -> Iterator[LoadBalancer]:
         if item.get("Type", "application") != "application":
             continue
         arn = item["LoadBalancerArn"]
-        try:
+        with _passing_over_deleted():
             attributes = client.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
             listeners = client.describe_listeners(LoadBalancerArn=arn)["Listeners"]
             yield LoadBalancer(
@@ -114,9 +116,15 @@ def _balancers(client: aws.Client) -> Iterator[LoadBalancer]:
                 idle_timeout=float(_attributes(attributes).get("idle_timeout.timeout_seconds", 60)),
                 listeners=tuple(sorted((_listener(client, one) for one in listeners), key=lambda one: one.port)),
             )
-        except ClientError as error:
-            if not error.response["Error"]["Code"].endswith("NotFound"):
-                raise
+
+
+@contextmanager
+def _passing_over_deleted() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if not error.response["Error"]["Code"].endswith("NotFound"):
+            raise
 
 
 def _attributes(items: list[dict[str, str]]) -> dict[str, str]:

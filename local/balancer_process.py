@@ -59,24 +59,31 @@ class Process:
             words = [line for line in check.stderr.splitlines() if "[ALERT]" in line]
             raise Refused(f"HAProxy refuses {candidate}: {(words or [check.stderr.strip()])[0]}")
         candidate.replace(self.configuration)
-        if pid := self._pid():
+        pid = self._pid()
+        if pid:
             os.kill(pid, signal.SIGUSR2)
         else:
             self._start()
 
-        def decided() -> bool:
-            return self.runs_with() == description or not self._pid()
+        def runs() -> bool:
+            # While the master starts, or starts itself again, the file of its number is empty for a moment.
+            return self.runs_with() == description and self._pid() is not None
 
-        if not _wait(decided, START_SECONDS) or not self._pid():
+        def ended() -> bool:
+            return pid is not None and not _is_haproxy(pid)
+
+        if not _wait(lambda: runs() or ended(), START_SECONDS) or not runs():
             raise Refused(f"HAProxy did not take its configuration: {console.last_lines(self.log)}")
 
     def _start(self) -> None:
         """Start the master, which goes into the background once its first worker listens."""
         command = [_haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
         with self.log.open("ab") as log:
-            subprocess.run(  # the command is ours
+            started = subprocess.run(  # the command is ours
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
             )
+        if started.returncode != 0:
+            raise Refused(f"HAProxy did not start: {console.last_lines(self.log)}")
 
     def stop(self) -> bool:
         """End HAProxy at once; return whether it ran."""

@@ -57,12 +57,13 @@ def classes() -> list[Callable[[], Controller]]:
     from local.balancer import Balancer  # noqa: PLC0415  # they import this module
     from local.balancer_metrics import BalancerMetrics  # noqa: PLC0415
     from local.fleet import Fleet  # noqa: PLC0415
+    from local.machine_scaling import MachineScaling  # noqa: PLC0415
     from local.metrics import Metrics  # noqa: PLC0415
     from local.page import Page  # noqa: PLC0415
     from local.scaling import Alarms, Scaling  # noqa: PLC0415
     from local.task_health import TaskHealth  # noqa: PLC0415
 
-    return [Balancer, BalancerMetrics, TaskHealth, Fleet, Metrics, Alarms, Scaling, Page]
+    return [Balancer, BalancerMetrics, TaskHealth, Fleet, MachineScaling, Metrics, Alarms, Scaling, Page]
 
 
 def pace() -> float:

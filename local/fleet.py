@@ -43,8 +43,8 @@ Record = Mapping[str, Any]
 class Machine:
     """A machine of an Auto Scaling group, as EC2, the group and ECS describe it.
 
-    `ecs` is the container instance's description, or None before it registered; `notice` is when EC2 takes it, in
-    seconds since 1970.
+    `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
+    seconds; `notice` is when EC2 takes it, in seconds since 1970.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Machine:
     launched: float
     agent: Mapping[str, str] = field(default_factory=dict)
     ecs: Record | None = None
+    warmup: float = 0
     notice: float | None = None
 
     @property
@@ -85,6 +86,14 @@ def has_booted(machine: Machine, now: float) -> bool:
     """Tell whether a machine that is not registered yet has had its boot time."""
     alive = machine.running and not machine.leaving and machine.ecs is None
     return alive and now - machine.launched >= clock.seconds(BOOT_SECONDS)
+
+
+def is_warm(machine: Machine, now: float) -> bool:
+    """Tell whether a machine counts in the scaling of its group: its warm-up is over.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html
+    """
+    return now - machine.launched >= clock.seconds(machine.warmup)
 
 
 def is_lost(machine: Machine) -> bool:
@@ -335,7 +344,7 @@ def read_machines(region: str) -> list[Machine]:
     """Return the machines of all Auto Scaling groups of a region."""
     ec2, autoscaling = aws.client("ec2", region), aws.client("autoscaling", region)
     members = {
-        instance["InstanceId"]: (group["AutoScalingGroupName"], instance)
+        instance["InstanceId"]: (group, instance)
         for group in pages(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups")
         for instance in group["Instances"]
     }
@@ -362,12 +371,12 @@ def container_instances(ecs: aws.Client, names: Iterable[str]) -> dict[str, dict
     return found
 
 
-def _machine(ec2: aws.Client, instance: Record, group: str, member: Record, ecs: Record | None) -> Machine:
+def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
     tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
     notice = tags.get(NOTICE_TAG)
     return Machine(
         id=instance["InstanceId"],
-        group=group,
+        group=group["AutoScalingGroupName"],
         type=instance["InstanceType"],
         zone=member["AvailabilityZone"],
         spot=instance.get("InstanceLifecycle") == "spot",
@@ -376,6 +385,7 @@ def _machine(ec2: aws.Client, instance: Record, group: str, member: Record, ecs:
         launched=instance["LaunchTime"].timestamp(),
         agent=_agent(ec2, instance["InstanceId"]),
         ecs=ecs,
+        warmup=float(group.get("DefaultInstanceWarmup", 0)),
         notice=datetime.fromisoformat(notice).timestamp() if notice else None,
     )
 

@@ -1,19 +1,20 @@
-"""What the tasks use, published each AWS minute as ECS publishes it: CPU and memory in percent of the reservation.
+"""What the tasks use, published each AWS minute: CPU and memory in percent of a service's reservation, as ECS does it,
+and CPU in percent of a group's machines, as EC2 does it.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import docker
-import docker.errors
 from docker import DockerClient
 
-from local import aws, controllers, fleet, metrics_store
+from local import aws, controllers, engine_watch, fleet, metrics_store
 from local.placement import Need, need_of
 
 NAMESPACE = "AWS/ECS"
@@ -49,16 +50,46 @@ def cpu_percent(before: Use, after: Use, units: int) -> float:
     return PERCENT * max(0.0, cores) * CPU_UNITS / units
 
 
-def utilization(before: Iterable[Use], after: Iterable[Use], need: Need) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class Measured:
+    """A task, and the use of each of its containers a minute ago and now."""
+
+    task: Record
+    before: Sequence[Use]
+    after: Sequence[Use]
+
+    def cpu_percent(self, units: int) -> float:
+        """Return the CPU that it used in percent of so many CPU units."""
+        return sum(cpu_percent(a, b, units) for a, b in zip(self.before, self.after, strict=True))
+
+
+def _measured(task: Record, before: Mapping[str, Use], now: Mapping[str, Use]) -> Measured:
+    after = {item["runtimeId"]: now[item["runtimeId"]] for item in task["containers"] if item.get("runtimeId") in now}
+    return Measured(task, [before.get(name, _at_start(task, use)) for name, use in after.items()], list(after.values()))
+
+
+def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
     """Return a task's metrics from the use of its containers; nothing for what it does not reserve."""
-    first, last = list(before), list(after)
-    if not last:
+    if not measured.after:
         return {}
     values = {}
     if need.cpu:
-        values["CPUUtilization"] = [sum(cpu_percent(a, b, need.cpu) for a, b in zip(first, last, strict=True))]
+        values["CPUUtilization"] = [measured.cpu_percent(need.cpu)]
     if need.memory:
-        values["MemoryUtilization"] = [PERCENT * sum(item.memory for item in last) / (need.memory * MEBIBYTE)]
+        used = sum(item.memory for item in measured.after)
+        values["MemoryUtilization"] = [PERCENT * used / (need.memory * MEBIBYTE)]
+    return values
+
+
+def machine_cpu(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return, by Auto Scaling group, the CPU in percent that tasks use of each machine that has joined."""
+    values: dict[str, list[float]] = {}
+    for machine in machines:
+        if machine.ecs is None:
+            continue
+        on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
+        units = _size(machine.ecs["registeredResources"], "CPU")
+        values.setdefault(machine.group, []).append(sum(one.cpu_percent(units) for one in on_it))
     return values
 
 
@@ -98,9 +129,16 @@ class Metrics(controllers.Controller):
         ended, self._minute = self._minute, minute
         seen: dict[str, Use] = {}
         for region in controllers.regions():
-            ecs = aws.client("ecs", region)
-            for cluster in fleet.clusters(ecs):
-                seen |= self._publish(region, cluster["clusterName"], ended)
+            measured: list[Measured] = []
+            for cluster in fleet.clusters(aws.client("ecs", region)):
+                used, tasks = self._publish(region, cluster["clusterName"], ended)
+                seen |= used
+                measured += tasks
+            warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, time.time())]
+            for group, values in machine_cpu(warm, measured).items():
+                dimensions = {"AutoScalingGroupName": group}
+                cloudwatch = aws.client("cloudwatch", region)
+                metrics_store.publish(cloudwatch, "AWS/EC2", {"CPUUtilization": values}, dimensions, ended)
         self._before = seen
 
     def close(self) -> None:
@@ -108,34 +146,27 @@ class Metrics(controllers.Controller):
         if self._engine:
             self._engine.close()
 
-    def _publish(self, region: str, cluster: str, minute: int) -> dict[str, Use]:
+    def _publish(self, region: str, cluster: str, minute: int) -> tuple[dict[str, Use], list[Measured]]:
         ecs, cloudwatch = aws.client("ecs", region), aws.client("cloudwatch", region)
         tasks = [task for task in fleet.tasks(ecs, cluster) if task["lastStatus"] == "RUNNING"]
         now = self._read({item["runtimeId"] for task in tasks for item in task["containers"] if "runtimeId" in item})
+        measured = [_measured(task, self._before, now) for task in tasks]
         definitions = {arn: _definition(ecs, arn) for arn in {task["taskDefinitionArn"] for task in tasks}}
         for service in sorted({task.get("startedBy", "") for task in tasks} - {""}):
             values: dict[str, list[float]] = {}
-            for task in tasks:
-                if task.get("startedBy") != service:
-                    continue
-                after = {
-                    item["runtimeId"]: now[item["runtimeId"]]
-                    for item in task["containers"]
-                    if item.get("runtimeId") in now
-                }
-                before = [self._before.get(name, _at_start(task, use)) for name, use in after.items()]
-                for name, samples in utilization(
-                    before, after.values(), definitions[task["taskDefinitionArn"]]
-                ).items():
-                    values.setdefault(name, []).extend(samples)
+            for one in measured:
+                if one.task.get("startedBy") == service:
+                    need = definitions[one.task["taskDefinitionArn"]]
+                    for name, samples in utilization(one, need).items():
+                        values.setdefault(name, []).extend(samples)
             dimensions = {"ClusterName": cluster, "ServiceName": service}
             metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute)
-        machines = fleet.container_instances(ecs, [cluster]).values()
-        metrics_store.publish(cloudwatch, NAMESPACE, reservation(machines), {"ClusterName": cluster}, minute)
-        return now
+        instances = fleet.container_instances(ecs, [cluster]).values()
+        metrics_store.publish(cloudwatch, NAMESPACE, reservation(instances), {"ClusterName": cluster}, minute)
+        return now, measured
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
-        """Return the use of each container that Docker still has."""
+        """Return the use of each container that Docker tells it of."""
         if not containers:
             return {}
         engine = self._engine = self._engine or docker.from_env()
@@ -145,9 +176,10 @@ class Metrics(controllers.Controller):
 
 
 def _use(engine: DockerClient, container: str) -> Use | None:
+    """Return the use of a container; None when it is gone, or while the engine does not answer."""
     try:
         stats = engine.api.stats(container, stream=False, one_shot=True)
-    except docker.errors.NotFound:
+    except engine_watch.ERRORS:
         return None
     return use_of(stats, time.time())
 

@@ -22,6 +22,7 @@ import docker.errors
 from docker import DockerClient
 from docker.models.containers import Container
 from ministack import app
+from ministack.core import container_reaper
 from ministack.core.concurrency import resource_lock, spawn_background
 from ministack.core.responses import (
     AccountRegionScopedDict,
@@ -38,7 +39,7 @@ from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws, clock, fleet, fleet_roll, placement, targets
+from local import aws, clock, engine_watch, fleet, fleet_roll, placement, targets
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
 
 Record = dict[str, Any]
@@ -80,7 +81,7 @@ KEPT_ACTIVITIES = 100
 LOG_SECONDS = 0.5
 # Lines that a log stream keeps: hours of load must not fill the memory.
 KEPT_LINES = 10_000
-# A waiting task looks for a machine this often, besides whenever one registers.
+# A waiting task looks for a machine this often, besides whenever one registers, and then for the Docker engine.
 PLACEMENT_SECONDS = 0.5
 
 # Container instances by ARN.
@@ -426,6 +427,7 @@ def _with_mixed_instances(original: Callable[[Record], Record]) -> Callable[[Rec
         group = original(properties)
         group["MixedInstancesPolicy"] = properties.get("MixedInstancesPolicy") or {}
         group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
+        group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
         zones = [ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets]
         if zones:
             group["AvailabilityZones"] = list(dict.fromkeys(zones))
@@ -745,6 +747,7 @@ def _with_policy(original: Callable[[Record], Response]) -> Callable[[Record], R
         text = body.decode()
         for name, group in autoscaling._asgs.items():
             more = f"<CapacityRebalance>{str(group.get('CapacityRebalance', False)).lower()}</CapacityRebalance>"
+            more += f"<DefaultInstanceWarmup>{group.get('DefaultInstanceWarmup', 0)}</DefaultInstanceWarmup>"
             if group.get("MixedInstancesPolicy"):
                 policy = autoscaling._member_xml(group["MixedInstancesPolicy"])
                 more += f"<MixedInstancesPolicy>{policy}</MixedInstancesPolicy>"
@@ -944,13 +947,14 @@ def _need(task: Record) -> placement.Need:
 def _with_placement(original: Callable[..., None]) -> Callable[..., None]:
     """Start a task's containers once a machine has room for it: until then the task is PROVISIONING."""
 
-    def work(task: Record, *rest: object) -> None:
+    def work(task: Record, definition: Record, overrides: list[Record], engine: DockerClient) -> None:
         if task.get("launchType") != "FARGATE":
             # MiniStack makes one up.
             task["containerInstanceArn"] = None
             if not _wait_for_machine(task):
                 return
-        original(task, *rest)
+        _wait_for_engine(task, engine)
+        original(task, definition, overrides, engine)
 
     return work
 
@@ -964,6 +968,12 @@ def _wait_for_machine(task: Record) -> bool:
                 return True
             _placing.wait(PLACEMENT_SECONDS)
     return False
+
+
+def _wait_for_engine(task: Record, engine: DockerClient) -> None:
+    """Wait while no Docker engine answers: a task would fail at once, and so would the next one."""
+    while _engine_watch().running(engine) is None and ecs._task_is_active(task["taskArn"], task):
+        time.sleep(PLACEMENT_SECONDS)
 
 
 def _choose_machine(task: Record) -> placement.Machine | None:
@@ -1067,7 +1077,7 @@ def _kill(tasks: list[Record], reason: str) -> None:
         containers = list(task.get("_docker_ids") or [])
         ecs._mark_task_stopped(task["taskArn"], task, reason, "TerminationNotice")
         for container in containers if engine else []:
-            with suppress(docker.errors.APIError):
+            with suppress(*engine_watch.ERRORS):
                 engine.containers.get(container).kill()
         ecs._cleanup_task_resources(task, engine)
     _reconcile_services_of(tasks)
@@ -1121,6 +1131,7 @@ def _forget_oldest_lines(group: str, stream: str) -> None:
 def _run_tasks_as_defined() -> None:
     _replace(ecs, "_build_run_kwargs", _with_definition)
     _replace(ecs, "_remove_docker_container", lambda _original: _stop_and_remove)
+    _replace(ecs, "_maybe_mark_stopped", _seeing_removals)
     _replace(ecs, "_attach_started_container", _with_network_bindings)
     _replace(ecs, "_make_deployment", _in_progress_at_first)
     for operation in ("CreateService", "UpdateService"):
@@ -1185,8 +1196,38 @@ def _stop_and_remove(client: DockerClient | None, container: Container | str | N
         container.remove(v=True, force=True)
     except docker.errors.NotFound:
         return
-    except docker.errors.APIError as error:
+    except engine_watch.ERRORS as error:
+        # The task ends all the same: a service that is deleted waits for it.
         ecs.logger.warning("ECS: could not remove a container: %s", error)
+
+
+@functools.cache
+def _engine_watch() -> engine_watch.EngineWatch:
+    return engine_watch.EngineWatch(f"{container_reaper.INSTANCE_LABEL}={container_reaper.instance_id()}")
+
+
+def _seeing_removals(original: Callable[..., None]) -> Callable[..., None]:
+    """Let a task end whose container is gone, which MiniStack takes for an engine that does not answer.
+
+    MiniStack asks the engine for every container of its own many times a second: here only for those not known to run.
+    """
+
+    def look(task: Record, engine: DockerClient | None = None) -> None:
+        containers = list(task.get("_docker_ids") or [])
+        engine = engine or ecs._get_docker()
+        if task.get("lastStatus") != "RUNNING" or not containers or engine is None:
+            return
+        running = _engine_watch().running(engine)
+        if running is None or running.issuperset(containers):
+            return
+        original(task, engine)
+        essential = task.get("_container_essentials") or [True] * len(containers)
+        watched = [name for name, needed in zip(containers, essential, strict=False) if needed]
+        if task["lastStatus"] == "RUNNING" and any(engine_watch.is_gone(engine, name) for name in watched):
+            ecs._mark_task_stopped(task["taskArn"], task, "Essential container exited", "EssentialContainerExited")
+            ecs._cleanup_task_resources(task, engine)
+
+    return look
 
 
 def _with_network_bindings(original: Callable[..., bool]) -> Callable[..., bool]:

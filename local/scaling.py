@@ -140,7 +140,8 @@ def _follow(region: str, target: Record) -> None:
         return
     service = _service(region, target["ResourceId"])
     activities = application_autoscaling.changes(region, place)
-    tracked = [_tracked(region, policy) for policy in policies]
+    cloudwatch = aws.client("cloudwatch", region)
+    tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
     measured_until = (min(item.minute for item in tracked) + 1) * clock.seconds(metrics_store.MINUTE)
     cooling_since = time.time() - clock.seconds(_cooldown(policies, "ScaleOutCooldown"))
     tasks = counted(service, activities, min(measured_until, cooling_since))
@@ -163,10 +164,8 @@ def counted(service: Record, activities: Iterable[application_autoscaling.Change
     return int(min([service["runningCount"], service["desiredCount"], *before]))
 
 
-def _tracked(region: str, policy: Record) -> Tracked:
-    """Return what a policy's alarms and metric say."""
-    cloudwatch = aws.client("cloudwatch", region)
-    configuration = policy["TargetTrackingScalingPolicyConfiguration"]
+def tracked_by(cloudwatch: aws.Client, policy: Record, configuration: Record) -> Tracked:
+    """Return what the alarms and the metric of a target tracking policy say."""
     names = [alarm["AlarmName"] for alarm in policy["Alarms"]]
     alarms = {item["AlarmName"]: item for item in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]}
     states = {

@@ -11,9 +11,10 @@ import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import balancer_ports, balancer_process, clock, environment
+from local import balancer_ports, balancer_process, clock, docker_engine, environment
 from local.console import Failure, last_lines, say, wait_for
 
 if TYPE_CHECKING:  # controllers imports this module
@@ -70,7 +71,15 @@ def serve() -> None:
         # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
         await hypercorn_serve(application(supervisor), config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
 
+    running = _running_file()
+    running.touch()
     asyncio.run(run())
+    running.unlink(missing_ok=True)
+
+
+def _running_file() -> Path:
+    """Return the file that is there from the start of the embedded AWS until it has stopped in order."""
+    return environment.state_folder() / "running"
 
 
 async def _start_controllers(supervisor: "controllers.Supervisor") -> None:
@@ -190,8 +199,9 @@ def start() -> None:
         _mention_other_speed(float(identity["speed"]))
         return
     _require_free_port()
-    # One that an embedded AWS has left which was killed.
-    balancer_process.Process().stop()
+    if _running_file().exists():
+        say("The embedded AWS was killed, and the stacks that it had are lost: it starts empty.")
+    remove_leftovers()
     balancer_ports.require_free()
     say(f"Starting the embedded AWS at {environment.endpoint()} (log: {environment.log_file()}).")
     with environment.log_file().open("ab") as log:
@@ -208,6 +218,17 @@ def start() -> None:
     )
     if not came_up or process.poll() is not None:
         raise Failure(f"The embedded AWS did not start: {last_lines(environment.log_file())}")
+
+
+def remove_leftovers() -> None:
+    """Remove what an embedded AWS has left that was killed: HAProxy, containers, images of its registry."""
+    balancer_process.Process().stop()
+    _running_file().unlink(missing_ok=True)
+    if not docker_engine.answers():
+        return
+    containers, images = docker_engine.remove_leftovers(environment.port())
+    if containers or images:
+        say(f"Removed {containers} left-over containers and {images} images of the embedded AWS's registry.")
 
 
 def _mention_other_speed(speed: float) -> None:

@@ -39,6 +39,15 @@ class Project:
         """The filter for `docker ps` that finds the containers of this project's embedded AWS."""
         return f"label=ministack.instance={socket.gethostname()}:{self.port}"
 
+    def containers(self) -> list[str]:
+        """Return the ids of the containers that run in this project's embedded AWS."""
+        return _output("docker", "ps", "-q", "--filter", self.container_label).split()
+
+    def pid(self) -> int:
+        """Return the process of this project's embedded AWS."""
+        identity = json.loads(get(f"http://127.0.0.1:{self.port}/_spotfleet")[2])
+        return int(identity["pid"])
+
     def local(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m local`."""
         return self.run(sys.executable, "-m", "local", *arguments, **variables)

@@ -3,8 +3,10 @@
 import contextlib
 import html
 import http.client
+import os
 import re
 import shutil
+import signal
 import ssl
 import statistics
 import subprocess
@@ -191,9 +193,36 @@ def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
     # Three failures, ten of AWS's seconds apart.
     assert 1.5 < time.monotonic() - started < 5
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"two"}
+    # Without a healthy target all get requests, until one is healthy.
+    second.status = 503
+    bench.until(lambda: bench.state(second) == "unhealthy")
+    bench.balancer.step()
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
     first.status = 200
     bench.until(lambda: bench.state(first) == "healthy")
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one"}
+    second.status = 200
+    bench.until(lambda: bench.state(second) == "healthy")
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
+    bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 2)
+
+
+def test_a_pid_file_that_haproxy_is_writing_says_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.balancer.step()
+    signals: list[int] = []
+    kill = os.kill
+
+    def kill_and_empty(pid: int, number: int) -> None:
+        kill(pid, number)
+        signals.append(number)
+        # As HAProxy does on its way to a new worker.
+        (bench.process.socket.parent / "haproxy.pid").write_text("")
+
+    monkeypatch.setattr(os, "kill", kill_and_empty)
+    bench.elbv2.add_rule(10, answer("404", "no"), {"Field": "path-pattern", "Values": ["/old"]})
+    bench.balancer.step()
+    monkeypatch.undo()
+    assert signals == [signal.SIGUSR2]
 
 
 def test_a_change_of_the_rules_loses_no_request(bench: Bench) -> None:

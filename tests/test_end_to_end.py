@@ -22,6 +22,9 @@ pytestmark = pytest.mark.e2e
 # Something is printed every 4 s or so; a busy machine may take longer.
 LONGEST_SILENCE = 8
 
+# A lost task is noticed, replaced, and found healthy.
+HEAL_SECONDS = 60
+
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 
 
@@ -77,7 +80,7 @@ def test_the_containers_are_real_and_run_as_the_task_definition_says(project: Pr
     tasks = project.status()["tasks"]
     assert len(tasks) == 2
     assert {task["health"] for task in tasks} == {"healthy"}
-    ids = project.run("docker", "ps", "-q", "--filter", project.container_label).stdout.split()
+    ids = project.containers()
     assert len(ids) == 2
     form = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Init}} {{.Config.User}} {{.HostConfig.Memory}} "
     form += '{{(index (index .NetworkSettings.Ports "5000/tcp") 0).HostIp}}'
@@ -213,6 +216,33 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     assert launched.returncode == 0, launched.stdout
     assert stacks_in_good_state(fresh) == LAYERS
     assert get(fresh.status()["url"])[2] == "<h1>HELLO AGAIN</h1>"
+
+
+def test_lost_containers_are_replaced_and_a_killed_embedded_aws_leaves_nothing(fresh: Project) -> None:
+    assert fresh.local("up").returncode == 0
+    for command in ("kill", "rm --force"):
+        lost = fresh.containers()
+        assert len(lost) == 2
+        assert fresh.run("docker", *command.split(), *lost).returncode == 0
+        assert not set(lost) & set(fresh.containers())
+        wait_until_two_tasks_serve(fresh)
+        assert get(fresh.status()["url"])[0] == 200
+
+    os.kill(fresh.pid(), signal.SIGKILL)
+    assert "does not run" in fresh.local("status").stdout
+    launched = fresh.local("up")
+    assert launched.returncode == 0, launched.stdout
+    assert "The embedded AWS was killed, and the stacks that it had are lost: it starts empty." in launched.stdout
+    assert re.search(r"Removed [2-9] left-over containers", launched.stdout)
+    assert len(fresh.containers()) == 2
+    assert get(fresh.status()["url"])[0] == 200
+
+
+def wait_until_two_tasks_serve(project: Project) -> None:
+    deadline = time.monotonic() + HEAL_SECONDS
+    while not (len(project.containers()) == 2 and project.status()["complete"]):
+        assert time.monotonic() < deadline, project.status()
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize(

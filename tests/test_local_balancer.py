@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local import balancer, balancer_config, balancer_model, balancer_ports, balancer_process, environment, targets
 from local.balancer import Balancer
@@ -114,6 +115,27 @@ def test_what_haproxy_measures_is_told_in_aws_words(bench: Bench, check: str, re
     assert bench.health().state == "healthy"
 
 
+def test_without_a_healthy_target_all_get_requests(bench: Bench) -> None:
+    def without_checks() -> list[str]:
+        return sorted(name for backend, name in bench.process.servers if backend == f"{BACKEND}.open")
+
+    healthy(bench, FIRST, SECOND)
+    bench.server().update(status="DOWN", check_status="L7STS")
+    bench.steps()
+    assert without_checks() == []
+    bench.server(SECOND).update(status="DOWN", check_status="L4CON")
+    bench.steps(2)
+    assert without_checks() == ["i-1:32768", "i-1:32769"]
+    assert {bench.health(target).state for target in (FIRST, SECOND)} == {"unhealthy"}
+    del bench.elbv2.targets[SECOND]
+    bench.steps(2)
+    assert without_checks() == ["i-1:32768"]
+    bench.server().update(status="UP", check_status="L7OK")
+    bench.steps(2)
+    assert without_checks() == []
+    assert f"use_backend {BACKEND}.open if {{ var(txn.rule) -m int 0 }} {{ nbsrv({BACKEND}) eq 0 }}" in bench.text
+
+
 def test_a_leaving_target_is_drained_and_then_removed(bench: Bench) -> None:
     healthy(bench, FIRST, SECOND)
     bench.elbv2.targets[FIRST] = "draining"
@@ -189,6 +211,17 @@ def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:
     bench.steps()
     assert bench.process.runs_with() is None
     assert balancer_ports.url(BALANCER) is None
+
+
+def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(TargetGroupArn: str) -> None:  # noqa: N803
+        raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, TargetGroupArn)
+
+    elbv2 = FakeElbv2()
+    assert list(balancer_model.read({"eu-west-1": elbv2}).groups) == [GROUP]
+    monkeypatch.setattr(elbv2, "describe_target_group_attributes", gone)
+    wanted = balancer_model.read({"eu-west-1": elbv2})
+    assert (wanted.groups, wanted.regions, len(wanted.balancers)) == ({}, {}, 1)
 
 
 def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:

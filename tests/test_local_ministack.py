@@ -5,12 +5,16 @@ import importlib
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import docker.errors
 import pytest
+import requests
 
 from local import environment
 
@@ -83,6 +87,8 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
         ("cloudwatch_logs", "_put_log_events", ["data"]),
         ("ecs", "_attach_started_container", ["task", "container", "index", "metadata_token", "ecs_network"]),
         ("ecs", "_emit_awslogs_event", ["config", "message"]),
+        ("ecs", "_maybe_mark_stopped", ["task", "docker_client"]),
+        ("ecs", "_start_task_worker", ["task", "td", "container_overrides", "docker_client"]),
         ("ecs", "_make_deployment", ["task_definition", "desired_count", "status"]),
         ("ecs", "_remove_docker_container", ["docker_client", "container_or_id"]),
         ("ecs", "_update_service", ["data"]),
@@ -169,6 +175,78 @@ def test_stop_waits_as_long_as_the_definition_says(ministack: ModuleType, labels
     container = FakeContainer(labels)
     ministack._stop_and_remove(object(), container)
     assert container.done == [seconds, "removed"]
+
+
+class FakeEngine:
+    """A Docker engine that knows some containers, runs some of them, or is away."""
+
+    def __init__(self, known: set[str], running: set[str] | None) -> None:
+        self.known = known
+        self.run = running
+        self.api = self
+
+    def running(self, _engine: "FakeEngine") -> set[str] | None:
+        """Answer as local.engine_watch does."""
+        return self.run
+
+    def inspect_container(self, name: str) -> None:
+        """Describe a container."""
+        if name not in self.known:
+            raise docker.errors.NotFound(name)
+
+
+@pytest.mark.parametrize(
+    ("known", "running", "essential", "status"),
+    [
+        ({"a", "b"}, {"a", "b"}, [True, True], "RUNNING"),
+        # Newer than the answer.
+        ({"a", "b"}, set(), [True, True], "RUNNING"),
+        ({"a"}, {"a"}, [True, True], "STOPPED"),
+        ({"a"}, {"a"}, [True, False], "RUNNING"),
+        (set(), None, [True, True], "RUNNING"),
+    ],
+)
+def test_a_task_ends_with_an_essential_container_that_is_gone(
+    ministack: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    known: set[str],
+    running: set[str] | None,
+    essential: list[bool],
+    status: str,
+) -> None:
+    engine = FakeEngine(known, running)
+    monkeypatch.setattr(ministack, "_engine_watch", lambda: engine)
+    task = {"taskArn": "gone", "lastStatus": "RUNNING", "_docker_ids": ["a", "b"], "_container_essentials": essential}
+    monkeypatch.setitem(ministack.ecs._tasks, "gone", task)
+    ministack._seeing_removals(lambda _task, _engine: None)(task, engine)
+    assert task["lastStatus"] == status
+
+
+def test_a_task_starts_when_the_engine_answers(ministack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(set(), None)
+    monkeypatch.setattr(ministack, "_engine_watch", lambda: engine)
+    monkeypatch.setattr(ministack, "PLACEMENT_SECONDS", 0.01)
+    task = {"taskArn": "early", "lastStatus": "PROVISIONING", "launchType": "FARGATE"}
+    monkeypatch.setitem(ministack.ecs._tasks, "early", task)
+    started: list[object] = []
+    work = ministack._with_placement(lambda *arguments: started.append(arguments))
+    thread = threading.Thread(target=work, args=(task, {}, [], engine))
+    thread.start()
+    time.sleep(0.05)
+    assert started == []
+    engine.run = set()
+    thread.join(5)
+    assert started == [(task, {}, [], engine)]
+
+
+def test_a_stop_ends_without_an_engine(ministack: ModuleType) -> None:
+    class Away(FakeContainer):
+        def stop(self, timeout: int) -> None:
+            raise requests.ConnectionError(timeout)
+
+    container = Away({})
+    ministack._stop_and_remove(object(), container)
+    assert container.done == []
 
 
 @pytest.mark.parametrize(

@@ -146,11 +146,12 @@ def test_what_is_no_schedule_is_said(expression: str) -> None:
 
 def test_a_tasks_use_is_measured_against_its_reservation() -> None:
     before, after = metrics.Use(100.0, 5.0, 0), metrics.Use(160.0, 20.0, 128 * 1024 * 1024)
-    values = metrics.utilization([before], [after], Need(cpu=256, memory=256))
+    measured = metrics.Measured({}, [before], [after])
     # 15 CPU seconds in 60 are a quarter of a CPU, which is what 256 units are.
+    values = metrics.utilization(measured, Need(cpu=256, memory=256))
     assert values == {"CPUUtilization": [100.0], "MemoryUtilization": [50.0]}
-    assert metrics.utilization([before], [after], Need()) == {}
-    assert metrics.utilization([], [], Need(cpu=256)) == {}
+    assert metrics.utilization(measured, Need()) == {}
+    assert metrics.utilization(metrics.Measured({}, [], []), Need(cpu=256)) == {}
 
 
 def test_docker_counts_the_page_cache_and_ecs_does_not() -> None:
