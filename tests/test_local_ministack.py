@@ -84,6 +84,7 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
         ("ecs", "_attach_started_container", ["task", "container", "index", "metadata_token", "ecs_network"]),
         ("ecs", "_emit_awslogs_event", ["config", "message"]),
         ("ecs", "_make_deployment", ["task_definition", "desired_count", "status"]),
+        ("ecs", "_maybe_mark_stopped", ["task", "docker_client"]),
         ("ecs", "_remove_docker_container", ["docker_client", "container_or_id"]),
         ("ecs", "_update_service", ["data"]),
     ],
@@ -220,3 +221,13 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         _status, _headers, body = logs._get_log_events(place)
         assert [event["message"] for event in json.loads(body)["events"]] == ["second", "third", "fourth"]
         assert len(logs._log_records) == 3
+
+
+def test_docker_is_asked_seldom_about_a_task(ministack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    mark_stopped = ministack._inspecting_seldom(lambda task, _engine: asked.append(task["taskArn"]))
+    for seconds, expected in ((600, ["one", "two"]), (0, ["one", "two", "one", "one", "two"])):
+        monkeypatch.setattr(ministack, "INSPECTION_SECONDS", seconds)
+        for arn in ("one", "one", "two"):
+            mark_stopped({"taskArn": arn})
+        assert asked == expected
