@@ -142,10 +142,14 @@ def _follow(region: str, target: Record) -> None:
     activities = application_autoscaling.changes(region, place)
     cloudwatch = aws.client("cloudwatch", region)
     tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
-    measured_until = (min(item.minute for item in tracked) + 1) * clock.seconds(metrics_store.MINUTE)
-    cooling_since = time.time() - clock.seconds(_cooldown(policies, "ScaleOutCooldown"))
-    tasks = counted(service, activities, min(measured_until, cooling_since))
-    capacity = Capacity(service["desiredCount"], tasks, target["MinCapacity"], target["MaxCapacity"])
+    if was_acted_upon(min(item.minute for item in tracked), activities):
+        return
+    cooldown = _cooldown(policies, "ScaleOutCooldown")
+    out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
+    running = min(service["runningCount"], service["desiredCount"])
+    # In a cooldown what was added counts as part of what the metric asks for now.
+    counted = min([running, *(item.before for item in out)]) if service["runningCount"] else service["desiredCount"]
+    capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
     decision = track(capacity, tracked)
     if decision is None or not _may(target, service, decision[0], policies, activities):
         return
@@ -153,15 +157,9 @@ def _follow(region: str, target: Record) -> None:
     _set(region, place, service, wanted, policy, policies)
 
 
-def counted(service: Record, activities: Iterable[application_autoscaling.Change], since: float) -> int:
-    """Return how many of a service's tasks make its metric: what was added since a moment is part of what it asks for.
-
-    `since` is when the metric ends or a cooldown began, in seconds since 1970: one data point is acted upon once.
-    """
-    if not service["runningCount"]:
-        return int(service["desiredCount"])
-    before = [item.before for item in activities if item.after > item.before and item.moment >= since]
-    return int(min([service["runningCount"], service["desiredCount"], *before]))
+def was_acted_upon(minute: int, activities: Iterable[application_autoscaling.Change]) -> bool:
+    """Tell whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
+    return any(item.moment >= (minute + 1) * clock.seconds(metrics_store.MINUTE) for item in activities)
 
 
 def tracked_by(cloudwatch: aws.Client, policy: Record, configuration: Record) -> Tracked:

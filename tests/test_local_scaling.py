@@ -84,16 +84,13 @@ def test_one_policy_scales_out_and_all_scale_in() -> None:
     assert (both[0], both[1].policy) == (3, "memory")
 
 
-def test_a_data_point_is_acted_upon_once() -> None:
-    changes = [application_autoscaling.Change(moment=130.0, before=3, after=5)]
-    service = {"runningCount": 5, "desiredCount": 5}
-    # At 97 % of 3 tasks 5 are wanted: they run, but the data point that ended at 120 knows nothing of them.
-    assert scaling.counted(service, changes, since=120.0) == 3
-    assert scaling.counted(service, changes, since=180.0) == 5
-    assert scaling.counted(service | {"runningCount": 4}, changes, since=180.0) == 4
-    assert scaling.counted(service | {"runningCount": 0}, changes, since=180.0) == 5
-    fewer = [application_autoscaling.Change(moment=130.0, before=8, after=5)]
-    assert scaling.counted(service, fewer, since=120.0) == 5
+def test_a_data_point_is_acted_upon_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    # Of minutes of 6 s: number 20 ended at 126, number 21 at 132.
+    changes = [application_autoscaling.Change(moment=126.5, before=3, after=5)]
+    assert scaling.was_acted_upon(20, changes)
+    assert not scaling.was_acted_upon(21, changes)
+    assert not scaling.was_acted_upon(20, [])
 
 
 NOW = datetime(2026, 3, 2, 12, 0, 20, tzinfo=UTC)  # a Monday
