@@ -24,7 +24,7 @@ from local.aws import pages
 logger = logging.getLogger("spotfleet.fleet")
 
 # From launch until the agent registers: an ECS-optimised Amazon Linux 2023 takes about half a minute.
-BOOT_SECONDS = 30
+BOOT_SECONDS = 15
 # Minutes of CapacityProviderReservation below the target before machines go.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html
 SCALE_IN_MINUTES = 15
