@@ -23,7 +23,7 @@ from local.aws import pages
 
 logger = logging.getLogger("spotfleet.fleet")
 
-# From launch until the agent registers: an ECS-optimised Amazon Linux 2023 takes about half a minute.
+# From launch until the agent registers. On AWS it takes half a minute and more: a rehearsal need not wait as long.
 BOOT_SECONDS = 15
 # Minutes of CapacityProviderReservation below the target before machines go.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html
