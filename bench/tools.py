@@ -1,29 +1,19 @@
 """What the benchmark needs beside Python: load generators, virtual environments, cores."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from bench.servers import PROJECT
-from local import docker_engine
+from local import packages
 from local.console import Failure, say
-
-LOAD_GENERATORS = ("wrk", "hey")
 
 
 def need_load_generators() -> None:
-    """Make sure that wrk and hey are there: install them where we are root on Debian or Ubuntu.
-
-    Raises Failure with the command to run where we cannot.
-    """
-    for name in LOAD_GENERATORS:
-        if shutil.which(name):
-            continue
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise Failure(f"The benchmark needs {name}: sudo apt-get install {name}")
-        docker_engine.install_package(name, f"{name}, which makes the load")
+    """Make sure that wrk and hey are there; raises Failure with the command to run where we may not install them."""
+    for name in ("wrk", "hey"):
+        packages.ensure(name, f"{name} (it makes the load)")
 
 
 def two_cores() -> tuple[int, int]:

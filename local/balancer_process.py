@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from local import console, environment
-from local.console import Failure
+from local import console, environment, packages
 
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -169,15 +168,5 @@ def gets_requests(line: Mapping[str, str]) -> bool:
 
 
 def ensure_installed() -> None:
-    """Make sure that there is an HAProxy: install it where we are root on Debian or Ubuntu.
-
-    Raises Failure with the command to run where we cannot.
-    """
-    if shutil.which("haproxy"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        how = "sudo apt-get install haproxy" if shutil.which("apt-get") else "your package manager (haproxy)"
-        raise Failure(f"HAProxy, which is the load balancer, is not installed: install it with {how}.")
-    from local import docker_engine  # noqa: PLC0415  # only needed here
-
-    docker_engine.install_package("haproxy", "HAProxy, the load balancer")
+    """Make sure that there is an HAProxy; raises Failure with the command to run where we may not install it."""
+    packages.ensure("haproxy", "HAProxy (the load balancer)")

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from local import console, docker_engine, environment
+from local import console, environment, packages
 from local.console import Failure, output, say
 
 VARIABLE = "BASE_IMAGE"
@@ -109,12 +109,12 @@ def _build(image: str, registry: str, cpu_architecture: object) -> None:
             f"{platform.machine()}: name one that Docker has with {VARIABLE}=<image>."
         )
     if not shutil.which("mmdebstrap"):
-        if os.geteuid() != 0:
+        if not packages.may_install():
             raise Failure(
                 f"{registry} cannot be reached, and building a base image from Debian's packages needs mmdebstrap: "
                 "sudo apt-get install mmdebstrap"
             )
-        docker_engine.install_package("mmdebstrap", "mmdebstrap, which builds a base image from Debian's packages")
+        packages.install("mmdebstrap", "mmdebstrap, which builds a base image from Debian's packages")
     say(f"{registry} cannot be reached: building {image} from Debian's packages, once ...")
     archive = environment.state_folder() / "base-image.tar"
     try:

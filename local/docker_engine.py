@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from local import console, environment
+from local import console, environment, packages
 from local.console import Failure, output, say
 
 PID_FILE = environment.STATE / "dockerd.pid"
@@ -42,10 +42,10 @@ def ensure() -> None:
 def _bring_up() -> None:
     if os.environ.get("DOCKER_HOST"):
         raise Failure(f"No Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it or unset that.")
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not packages.may_install():
         raise Failure(f"No Docker engine answers: {_advice()}")
     if not shutil.which("dockerd"):
-        install_package("docker.io", "Docker")
+        packages.install("docker.io", "Docker")
     _start()
 
 
@@ -57,18 +57,6 @@ def _advice() -> str:
     if shutil.which("systemctl"):
         return "start it with: sudo systemctl start docker (and be in the group docker, or run this as root)"
     return "start Docker, then run this again."
-
-
-def install_package(package: str, purpose: str) -> None:
-    """Install a Debian package with what it recommends left out; we must be root.
-
-    Raises Failure when apt-get fails.
-    """
-    say(f"Installing {purpose} (apt-get install {package}) ...")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", package]):
-        if console.run(["apt-get", *command], f"installing {purpose}", quiet) != 0:
-            raise Failure(f"apt-get could not install {package}; its own words are above. Install it, then run again.")
 
 
 def _start() -> None:

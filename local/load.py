@@ -1,10 +1,8 @@
 """Sends requests to an environment's service with hey, and prints what happened."""
 
-import os
 import re
-import shutil
 
-from local import console, docker_engine
+from local import console, packages
 from local.console import Failure, say
 
 # Enough to fill any service that a laptop holds; more only measures hey.
@@ -29,16 +27,8 @@ def command(url: str, per_second: int, seconds: int) -> list[str]:
 
 
 def ensure_installed() -> None:
-    """Make sure that hey is there: install it where we are root on Debian or Ubuntu.
-
-    Raises Failure with the command to run where we cannot.
-    """
-    if shutil.which("hey"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        how = "sudo apt-get install hey" if shutil.which("apt-get") else "your package manager (hey)"
-        raise Failure(f"hey, which sends the load, is not installed: install it with {how}.")
-    docker_engine.install_package("hey", "hey, which sends the load")
+    """Make sure that there is a hey; raises Failure with the command to run where we may not install it."""
+    packages.ensure("hey", "hey (it sends the load)")
 
 
 def send(url: str, per_second: int, seconds: int) -> int:

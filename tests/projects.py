@@ -10,7 +10,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,17 @@ class Project:
     def leftovers(self) -> list[str]:
         """List what is left of this project, see the function `leftovers`."""
         return leftovers(self.folder, self.variables)
+
+
+@contextmanager
+def launched(project: Project) -> Iterator[Project]:
+    """Launch a project's environment dev for the block, and delete it; then nothing may be left."""
+    up = project.local("up")
+    assert up.returncode == 0, up.stdout
+    yield project
+    down = project.local("down")
+    assert down.returncode == 0, down.stdout
+    assert project.leftovers() == []
 
 
 def leftovers(folder: Path, variables: Mapping[str, str]) -> list[str]:

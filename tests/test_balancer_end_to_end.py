@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
-from local import balancer, balancer_ports, balancer_process, docker_engine, environment, load, targets
+from local import balancer, balancer_ports, balancer_process, docker_engine, environment, load, packages, targets
 from local.balancer import Balancer
 from local.balancer_process import Process
 from local.targets import Target
 from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, forward
-from tests.projects import Project, free_port, get
+from tests.projects import Project, free_port, get, launched
 
 pytestmark = pytest.mark.e2e
 
@@ -266,13 +266,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up."""
     docker_engine.ensure()
     load.ensure_installed()
-    project = Project(tmp_path_factory.mktemp("project"))
-    launched = project.local("up")
-    assert launched.returncode == 0, launched.stdout
-    yield project
-    deleted = project.local("down")
-    assert deleted.returncode == 0, deleted.stdout
-    assert project.leftovers() == []
+    with launched(Project(tmp_path_factory.mktemp("project"))) as project:
+        yield project
 
 
 def test_it_carries_seven_tenths_of_what_a_task_answers_directly(project: Project) -> None:
@@ -316,7 +311,7 @@ def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
 
 def test_the_live_page_shows_the_environment_in_a_browser(project: Project, tmp_path: Path) -> None:
     if not shutil.which("chromium"):
-        docker_engine.install_package("chromium", "a browser")
+        packages.install("chromium", "a browser")
     status = project.status()
     page = f"http://127.0.0.1:{project.port}/_spotfleet/page"
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from local import docker_engine
 from local.console import output
-from tests.projects import ROOT, Project, free_port, get, leftovers, local_variables
+from tests.projects import ROOT, Project, free_port, get, launched, leftovers, local_variables
 
 pytestmark = pytest.mark.e2e
 
@@ -39,13 +39,8 @@ def docker_engine_running() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up."""
-    project = Project(tmp_path_factory.mktemp("project"))
-    launched = project.local("up")
-    assert launched.returncode == 0, launched.stdout
-    yield project
-    deleted = project.local("down")
-    assert deleted.returncode == 0, deleted.stdout
-    assert project.leftovers() == []
+    with launched(Project(tmp_path_factory.mktemp("project"))) as project:
+        yield project
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local import docker_engine
-from tests.projects import Project, Requests
+from tests.projects import Project, Requests, launched
 
 pytestmark = pytest.mark.e2e
 
@@ -38,13 +38,8 @@ print(json.dumps({"machines": machines, "tasks": tasks}))
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up: two tasks on one on-demand machine."""
     docker_engine.ensure()
-    project = Project(tmp_path_factory.mktemp("project"))
-    launched = project.local("up")
-    assert launched.returncode == 0, launched.stdout
-    yield project
-    deleted = project.local("down")
-    assert deleted.returncode == 0, deleted.stdout
-    assert project.leftovers() == []
+    with launched(Project(tmp_path_factory.mktemp("project"))) as project:
+        yield project
 
 
 def look(project: Project, *desired: str) -> dict[str, Any]:

@@ -342,7 +342,7 @@ def test_a_port_in_use_and_one_that_is_none_are_named(monkeypatch: pytest.Monkey
 def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "haproxy" else f"/bin/{name}")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Failure, match=r"HAProxy, .* is not installed: install it with sudo apt-get install haproxy"):
+    with pytest.raises(Failure, match=r"HAProxy .* is not installed: install it with sudo apt-get install haproxy"):
         balancer_process.ensure_installed()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from local import docker_engine, load
-from tests.projects import Project
+from tests.projects import Project, launched
 
 pytestmark = pytest.mark.e2e
 
@@ -80,12 +80,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.replace("service/handlers.py", PAGE, WORK + PAGE)
     # Docker's own check starts a Python inside the task: an eighth of a core then stops for a quarter of a second.
     project.replace("Dockerfile", "HEALTHCHECK --interval=30s", "HEALTHCHECK --interval=1h")
-    launched = project.local("up")
-    assert launched.returncode == 0, launched.stdout
-    yield project
-    deleted = project.local("down")
-    assert deleted.returncode == 0, deleted.stdout
-    assert project.leftovers() == []
+    with launched(project):
+        yield project
 
 
 def send(project: Project, url: str, seconds: int, connections: int, per_second: float | None = None) -> Answers:
