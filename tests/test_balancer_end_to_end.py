@@ -310,11 +310,11 @@ def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
 
 
 def test_the_live_page_shows_the_environment_in_a_browser(project: Project, tmp_path: Path) -> None:
-    if not shutil.which("chromium"):
-        packages.install("chromium", "a browser")
+    browser = shutil.which("google-chrome") or "chromium"
+    packages.ensure(browser, "Chromium (it looks at the live page)")
     status = project.status()
     page = f"http://127.0.0.1:{project.port}/_spotfleet/page"
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
     with subprocess.Popen(["hey", "-z", "8s", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL):
         time.sleep(4)
         shown = subprocess.run(
