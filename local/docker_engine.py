@@ -14,6 +14,8 @@ PID_FILE = environment.STATE / "dockerd.pid"
 LOG_FILE = environment.STATE / "dockerd.log"
 START_SECONDS = 60
 STOP_SECONDS = 60
+# The engines that this process started, kept because Python warns of a process that nobody refers to any more.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def answers() -> bool:
@@ -74,6 +76,7 @@ def _start() -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _started.append(process)
         PID_FILE.write_text(str(process.pid))
 
     def answers_or_ended() -> bool:
