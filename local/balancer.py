@@ -82,7 +82,7 @@ class Balancer(controllers.Controller):
         secure = any(listener.secure for b in self._wanted.balancers for listener in b.listeners)
         certificate = self._process.certificate() if secure else None
         servers = self._servers() if running else {}
-        text = balancer_config.render(self._wanted, ports, self._process.socket, certificate, servers)
+        text = balancer_config.render(self._wanted, ports, balancer_process.SOCKET, certificate, servers)
         description = balancer_config.description(text)
         if running != description:
             self._process.run(text, description)

@@ -37,12 +37,13 @@ Ports = Mapping[tuple[str, int], int]
 
 
 def render(
-    wanted: Wanted, ports: Ports, socket: Path, certificate: Path | None, servers: Mapping[str, list[str]]
+    wanted: Wanted, ports: Ports, socket: str, certificate: Path | None, servers: Mapping[str, list[str]]
 ) -> str:
     """Return the configuration.
 
     `servers` holds, by target group, the `server` lines that a new process starts with; targets that come and go later
-    are told over `socket`. The description, by which a running process is recognised, depends on all the rest.
+    are told over `socket`, a file in HAProxy's folder. The description, by which a running process is recognised,
+    depends on all the rest.
     """
     head = list(_defaults())
     body = [
@@ -65,10 +66,10 @@ def description(configuration: str) -> str:
     return found[1] if found else ""
 
 
-def _global(socket: Path, text: str) -> Iterator[str]:
+def _global(socket: str, text: str) -> Iterator[str]:
     yield "global"
     yield f"  description {text}"
-    yield f"  stats socket {_quoted(str(socket))} mode 600 level admin expose-fd listeners"
+    yield f"  stats socket unix@{socket} mode 600 level admin expose-fd listeners"
     # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
     yield "  nbthread 1"
     yield f"  hard-stop-after {OLD_REQUESTS_SECONDS}s"

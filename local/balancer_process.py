@@ -18,6 +18,7 @@ STOP_SECONDS = 5
 ANSWER_SECONDS = 5
 RECEIVE = 65536
 POLL = 0.05
+SOCKET = "haproxy.sock"
 CERTIFICATE_DAYS = "3650"
 
 
@@ -30,7 +31,7 @@ class Process:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or environment.state_folder()
-        self.socket = self._folder / "haproxy.sock"
+        self.socket = self._folder / SOCKET
         self.configuration = self._folder / "haproxy.cfg"
         self.log = self._folder / "haproxy.log"
         self._pid_file = self._folder / "haproxy.pid"
@@ -52,7 +53,7 @@ class Process:
         candidate = self.configuration.with_suffix(".new")
         candidate.write_text(configuration)
         check = subprocess.run(  # the command is ours
-            [_haproxy(), "-c", "-f", str(candidate)], capture_output=True, text=True, check=False
+            [*self._haproxy(), "-c", "-f", str(candidate)], capture_output=True, text=True, check=False
         )
         if check.returncode != 0:
             words = [line for line in check.stderr.splitlines() if "[ALERT]" in line]
@@ -76,13 +77,22 @@ class Process:
 
     def _start(self) -> None:
         """Start the master, which goes into the background once its first worker listens."""
-        command = [_haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
+        command = [*self._haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
         with self.log.open("ab") as log:
             started = subprocess.run(  # the command is ours
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
             )
         if started.returncode != 0:
             raise Refused(f"HAProxy did not start: {console.last_lines(self.log)}")
+
+    def _haproxy(self) -> list[str]:
+        """Return the command, which works in the folder of its socket: a socket's path has 97 characters at most."""
+        found = shutil.which("haproxy")
+        if not found:
+            raise Refused(
+                "HAProxy, which is the load balancer, is not installed any more: python -m local up installs it."
+            )
+        return [found, "-C", str(self._folder)]
 
     def stop(self) -> bool:
         """End HAProxy at once; return whether it ran."""
@@ -110,9 +120,17 @@ class Process:
         """
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_SECONDS)
-            connection.connect(str(self.socket))
+            self._connect(connection)
             connection.sendall(("; ".join(commands) + "\n").encode())
             return b"".join(iter(lambda: connection.recv(RECEIVE), b"")).decode(errors="replace")
+
+    def _connect(self, connection: socket.socket) -> None:
+        """Connect by way of the open folder, since its own path may be too long for a socket's."""
+        folder = os.open(self._folder, os.O_DIRECTORY)
+        try:
+            connection.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        finally:
+            os.close(folder)
 
     def statistics(self) -> Iterator[dict[str, str]]:
         """Yield the line of every frontend, backend and server, by the names of its columns."""
@@ -142,13 +160,6 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(POLL)
     return holds
-
-
-def _haproxy() -> str:
-    found = shutil.which("haproxy")
-    if not found:
-        raise Refused("HAProxy, which is the load balancer, is not installed any more: python -m local up installs it.")
-    return found
 
 
 def _is_haproxy(pid: int) -> bool:

@@ -107,14 +107,16 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """HAProxy on free ports, at ten times AWS's speed."""
+    """HAProxy on free ports, at ten times AWS's speed, in a folder whose path is too long for a socket's."""
     balancer_process.ensure_installed()
     monkeypatch.setattr(environment, "STATE", tmp_path)
     monkeypatch.setattr(balancer, "RULES_SECONDS", 0.0)
     monkeypatch.setenv("LOCAL_SPEED", "10")
     monkeypatch.setenv("LOCAL_HTTP_PORT", str(free_port()))
     monkeypatch.setenv("LOCAL_HTTPS_PORT", str(free_port()))
-    made = Bench(tmp_path)
+    folder = tmp_path / ("deep" * 25)
+    folder.mkdir()
+    made = Bench(folder)
     yield made
     made.balancer.close()
     assert made.process.runs_with() is None

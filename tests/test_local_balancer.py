@@ -368,9 +368,9 @@ def test_a_silent_balancer_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> N
     assert targets.health("group", target) == targets.INITIAL
 
 
-def test_the_description_depends_on_rules_and_not_on_targets(tmp_path: Path) -> None:
+def test_the_description_depends_on_rules_and_not_on_targets() -> None:
     wanted = balancer_model.read({"eu-west-1": FakeElbv2()})
-    render = functools.partial(balancer_config.render, wanted, {(BALANCER, 80): 8080}, tmp_path / "s", None)
+    render = functools.partial(balancer_config.render, wanted, {(BALANCER, 80): 8080}, "haproxy.sock", None)
     empty, full = render({}), render({GROUP: ["  server a 127.0.0.1:1"]})
     assert empty != full
     assert balancer_config.description(empty) == balancer_config.description(full) != ""
