@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from local import docker_engine
+
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -53,6 +55,14 @@ def no_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_locally)
         yield
+
+
+@pytest.fixture(scope="session")
+def docker_engine_running() -> Iterator[None]:
+    """One engine for all tests that need it; `up` and `down` then find it running and leave it."""
+    docker_engine.ensure()
+    yield
+    docker_engine.stop_if_ours()
 
 
 def _is_local(host: str) -> bool:

@@ -20,14 +20,14 @@ from typing import Any
 
 import pytest
 
-from local import balancer, balancer_ports, balancer_process, docker_engine, environment, load, packages, targets
+from local import balancer, balancer_ports, balancer_process, environment, load, packages, targets
 from local.balancer import Balancer
 from local.balancer_process import Process
 from local.targets import Target
 from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, forward
 from tests.projects import Project, free_port, get, launched
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 
 class Backend(ThreadingHTTPServer):
@@ -266,7 +266,6 @@ def only_answered_with_200(report: str) -> int:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up."""
-    docker_engine.ensure()
     load.ensure_installed()
     with launched(Project(tmp_path_factory.mktemp("project"))) as project:
         yield project

@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from local import docker_engine
 from local.console import output
 from tests.projects import ROOT, Project, free_port, get, launched, leftovers, local_variables
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 # Something is printed every 4 s or so; a busy machine may take longer.
 LONGEST_SILENCE = 8
@@ -28,12 +27,12 @@ HEAL_SECONDS = 60
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def docker_engine_running() -> Iterator[None]:
-    """One engine for all tests; `up` and `down` then find it running and leave it."""
-    docker_engine.ensure()
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let commands hear SIGINT: a shell makes what it starts in the background, such as these tests, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    docker_engine.stop_if_ours()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +170,7 @@ def test_two_environments_live_side_by_side(fresh: Project) -> None:
     assert get(fresh.status("dev")["url"])[0] == 200
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "local", "up"],
@@ -194,6 +194,7 @@ def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
     assert stacks_in_good_state(fresh) == LAYERS
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     """Sceptre is killed while CloudFormation works on the service; CloudFormation goes on without it."""
     assert fresh.local("up").returncode == 0
@@ -207,6 +208,7 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
                 break
         launch.send_signal(signal.SIGINT)
         launch.communicate(timeout=60)
+    assert launch.returncode == 130
     launched = fresh.sceptre("launch", "-y", "dev")
     assert launched.returncode == 0, launched.stdout
     assert stacks_in_good_state(fresh) == LAYERS

@@ -16,11 +16,10 @@ import pytest
 import yaml
 
 from hooks.settings import SECTIONS
-from local import docker_engine
 from tests.changed import copy_service
 from tests.projects import ROOT, Project, Requests
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 ACCOUNT = "000000000000"
 ZONE = "Z0123456789ABCDEFGHIJ"
@@ -146,7 +145,6 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """A project with an embedded AWS in which the environment dev is up."""
-    docker_engine.ensure()
     project = Project(tmp_path_factory.mktemp("settings"))
     launched = project.local("up")
     assert launched.returncode == 0, launched.stdout
@@ -155,7 +153,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         deleted = project.local("down", file.parent.name)
         assert deleted.returncode == 0, deleted.stdout
     assert project.leftovers() == []
-    docker_engine.stop_if_ours()
 
 
 def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None:

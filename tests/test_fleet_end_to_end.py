@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from local import docker_engine
 from tests.projects import Project, Requests, launched
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 WAIT_SECONDS = 90
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
@@ -37,7 +36,6 @@ print(json.dumps({"machines": machines, "tasks": tasks}))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up: two tasks on one on-demand machine."""
-    docker_engine.ensure()
     with launched(Project(tmp_path_factory.mktemp("project"))) as project:
         yield project
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import docker_engine
 from tests.changed import copy_service
 from tests.projects import Project, get
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 SMALL = ("e1", "e2", "e3", "e4")
 LARGE = "e5"
@@ -32,7 +31,6 @@ ROUTES = [web.get("/{path:.*}", hello_world)]
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A project in which nothing runs yet, with the five environments in the place of dev and prod."""
-    docker_engine.ensure()
     project = Project(tmp_path)
     handlers = tmp_path / "service/handlers.py"
     handlers.write_text(handlers.read_text().partition("async def hello_world")[0] + ANSWER)

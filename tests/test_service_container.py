@@ -22,10 +22,10 @@ from bench.clients import (
 )
 from hooks.docker_cli import build, find_docker
 from hooks.image import PLATFORMS, Image
-from local import base_image, docker_engine, environment
+from local import base_image, environment
 from tests.projects import ROOT
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 DRAIN_SECONDS = 1
 # As the task definition has it, with a port of its own on the machine's loopback.
@@ -33,11 +33,9 @@ AS_ON_ECS = ["--network=host", "--read-only", "--cap-drop=ALL", "--init", "--mem
 
 
 @pytest.fixture(scope="module")
-def docker() -> Iterator[str]:
-    """The docker command, with an engine that runs."""
-    docker_engine.ensure()
-    yield find_docker()
-    docker_engine.stop_if_ours()
+def docker() -> str:
+    """The docker command."""
+    return find_docker()
 
 
 @pytest.fixture(scope="module")

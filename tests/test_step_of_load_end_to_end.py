@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from local import docker_engine, load
+from local import load
 from tests.projects import Project, launched
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 TARGET_PERCENT = 70
 REST_PERCENT = 15
@@ -27,20 +27,17 @@ WINDOW_SECONDS = 5
 STEADY_WINDOWS = 4
 CONNECTIONS = 16
 IDLE_CONNECTIONS = 2
-# Four times the minimum fits two cores: one task, as small as ECS allows, two of them on a micro.
+# Four times the minimum fits two cores: one task of a quarter, two of them on a micro.
 SETTINGS = {
-    "task_cpu_units: 256": "task_cpu_units: 128",
     "task_memory_mib: 256": "task_memory_mib: 384",
     "min_tasks: 2": "min_tasks: 1",
     "max_tasks: 4": "max_tasks: 10",
     "max_machines: 4": "max_machines: 12",
-    # Python starts no faster for LOCAL_SPEED, and an eighth of a core takes seconds for it.
-    "health_check_grace_seconds: 30": "health_check_grace_seconds: 300",
 }
-# A page that waits for its data, as pages do, and costs 1 to 2 ms of CPU: the load fills the service, not its sender.
+# A page that waits for its data, as pages do, and costs half a ms of CPU: the load fills the service, not its sender.
 PAGE = '    return Response(text="<h1>HELLO WORLD</h1>"'
 WORK = """    await __import__("asyncio").sleep(0.02)
-    __import__("hashlib").pbkdf2_hmac("sha256", b"", b"", 4000)
+    __import__("hashlib").pbkdf2_hmac("sha256", b"", b"", 1000)
 """
 
 
@@ -72,13 +69,12 @@ class Look:
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev, with small tasks, is up."""
-    docker_engine.ensure()
     load.ensure_installed()
     project = Project(tmp_path_factory.mktemp("project"))
     for old, new in SETTINGS.items():
         project.replace("config/dev/config.yaml", old, new)
     project.replace("service/handlers.py", PAGE, WORK + PAGE)
-    # Docker's own check starts a Python inside the task: an eighth of a core then stops for a quarter of a second.
+    # Docker's own check starts a Python inside the task: a quarter of a core then stops for a third of a second.
     project.replace("Dockerfile", "HEALTHCHECK --interval=30s", "HEALTHCHECK --interval=1h")
     with launched(project):
         yield project
