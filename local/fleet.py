@@ -24,7 +24,7 @@ from local.aws import pages
 logger = logging.getLogger("spotfleet.fleet")
 
 # From launch until the agent registers. On AWS it takes half a minute and more: a rehearsal need not wait as long.
-BOOT_SECONDS = 15
+BOOT_SECONDS = 10
 # Minutes of CapacityProviderReservation below the target before machines go.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html
 SCALE_IN_MINUTES = 15

@@ -57,10 +57,10 @@ def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
 @pytest.mark.parametrize(
     ("speed", "after", "changes", "booted"),
     [
-        ("1", 14, {}, False),
-        ("1", 15, {}, True),
-        ("10", 1.4, {}, False),
-        ("10", 1.5, {}, True),
+        ("1", 9, {}, False),
+        ("1", 10, {}, True),
+        ("10", 0.9, {}, False),
+        ("10", 1, {}, True),
         ("1", 60, {"ecs": registered()}, False),
         ("1", 60, {"running": False}, False),
         ("1", 60, {"leaving": True}, False),

@@ -25,7 +25,9 @@ WHOLE_SECONDS = 360
 WINDOW_SECONDS = 5
 # Windows without a change, which are more than three of AWS's minutes, after which all has followed.
 STEADY_WINDOWS = 4
-CONNECTIONS = 16
+# So many that waiting for an answer does not hold back the next request.
+CONNECTIONS = 32
+FILLING_CONNECTIONS = 16
 IDLE_CONNECTIONS = 2
 # Four times the minimum fits two cores: one task of a quarter, two of them on a micro.
 SETTINGS = {
@@ -34,10 +36,10 @@ SETTINGS = {
     "max_tasks: 4": "max_tasks: 10",
     "max_machines: 4": "max_machines: 12",
 }
-# A page that waits for its data, as pages do, and costs half a ms of CPU: the load fills the service, not its sender.
+# A page that waits for its data, as pages do, and costs 2 ms of CPU: the load fills the service, not its sender.
 PAGE = '    return Response(text="<h1>HELLO WORLD</h1>"'
 WORK = """    await __import__("asyncio").sleep(0.02)
-    __import__("hashlib").pbkdf2_hmac("sha256", b"", b"", 1000)
+    __import__("hashlib").pbkdf2_hmac("sha256", b"", b"", 6000)
 """
 
 
@@ -129,7 +131,7 @@ def rest(project: Project) -> None:
 def test_tasks_and_machines_follow_a_step_of_load_and_go_back(project: Project) -> None:
     url = project.status()["url"]
     rest(project)
-    carried = send(project, url, WINDOW_SECONDS, CONNECTIONS).per_second
+    carried = send(project, url, WINDOW_SECONDS, FILLING_CONNECTIONS).per_second
     rest(project)
     idle = send(project, url, 3 * WINDOW_SECONDS, IDLE_CONNECTIONS, carried / 4)
     before, _ = look(project)
