@@ -794,12 +794,10 @@ def _register_container_instance(data: Record) -> Response:
         if record["ec2InstanceId"] == instance_id and record["status"] != "INACTIVE":
             return _ecs_answer({"containerInstance": _described(record)})
     arn = f"arn:aws:ecs:{get_region()}:{get_account_id()}:container-instance/{cluster}/{uuid4().hex}"
-    found = _group_of(instance_id)
-    provider = _provider_of(found[0]["AutoScalingGroupARN"]) if found else None
     _container_instances[arn] = {
         "containerInstanceArn": arn,
         "ec2InstanceId": instance_id,
-        "capacityProviderName": provider["name"] if provider else None,
+        "capacityProviderName": None,
         "status": "ACTIVE",
         "agentConnected": True,
         "registeredAt": time.time(),
@@ -811,6 +809,16 @@ def _register_container_instance(data: Record) -> Response:
     }
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstance": _described(_container_instances[arn])})
+
+
+def _capacity_provider(record: Record) -> str | None:
+    """Return the capacity provider of a machine: its group may get one when the machine has joined already."""
+    if record["capacityProviderName"] is None:
+        found = _group_of(record["ec2InstanceId"])
+        provider = _provider_of(found[0]["AutoScalingGroupARN"]) if found else None
+        record["capacityProviderName"] = provider["name"] if provider else None
+    name: str | None = record["capacityProviderName"]
+    return name
 
 
 def _deregister_container_instance(data: Record) -> Response:
@@ -879,6 +887,7 @@ def _described(record: Record) -> Record:
     machine = _machine(record)
     remaining = {"CPU": machine.cpu, "MEMORY": machine.memory}
     return record | {
+        "capacityProviderName": _capacity_provider(record),
         "remainingResources": [
             item | {"integerValue": remaining[item["name"]]} if item["name"] in remaining else item
             for item in record["registeredResources"]
@@ -983,7 +992,7 @@ def _choose_machine(task: Record) -> placement.Machine | None:
         for record in list(_container_instances.values())
         if record["_cluster"] == cluster
         and record["status"] == "ACTIVE"
-        and task.get("capacityProviderName") in (None, record["capacityProviderName"])
+        and task.get("capacityProviderName") in (None, _capacity_provider(record))
     ]
     service = ecs._services.get(f"{cluster}/{task.get('startedBy')}", {})
     distinct = any(item.get("type") == "distinctInstance" for item in service.get("placementConstraints", []))

@@ -1199,6 +1199,14 @@ def test_machines_register_drain_and_go(cloud: Cloud) -> None:
     assert ecs.describe_clusters(clusters=["registered"])["clusters"][0]["registeredContainerInstancesCount"] == 1
 
     place = {"cluster": "registered", "containerInstances": [made["containerInstanceArn"]]}
+    group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
+    provider = {"autoScalingGroupArn": group["AutoScalingGroupARN"]}
+    ecs.create_capacity_provider(name="made-after-the-machine", autoScalingGroupProvider=provider)
+    described = ecs.describe_container_instances(**place)["containerInstances"][0]
+    assert "capacityProviderName" not in made
+    assert described["capacityProviderName"] == "made-after-the-machine"
+    ecs.delete_capacity_provider(capacityProvider="made-after-the-machine")
+
     drained = ecs.update_container_instances_state(**place, status="DRAINING")["containerInstances"][0]
     assert (drained["ec2InstanceId"], drained["status"]) == (machine, "DRAINING")
     assert ecs.list_container_instances(cluster="registered", status="ACTIVE")["containerInstanceArns"] == []
