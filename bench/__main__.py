@@ -68,12 +68,12 @@ def main() -> int:
 
 def compare(effort: Effort, folder: Path) -> None:
     """Measure everything and report it."""
-    tools.need_load_generators()
+    tools.need_load_generator()
     server_core, load_core = tools.two_cores()
     service_python = tools.virtual_environment(FOLDER / "service-venv", PROJECT / "service" / "requirements.txt")
     peers_python = tools.virtual_environment(FOLDER / "peers-venv", PROJECT / "bench" / "requirements.txt")
     compile_service(service_python)
-    # The clients that are written here stay off the servers' core, as wrk and hey do.
+    # The clients that are written here stay off the servers' core, as wrk does.
     os.sched_setaffinity(0, {load_core})
     everyone = contenders(service_python, peers_python)
     docker_engine.ensure()
@@ -203,7 +203,7 @@ def in_containers(result: report.Result, effort: Effort, core: int, load_core: i
         for port in ports.values():
             saturate(port, FEW, seconds, load_core)
         full = in_turns(ports, effort.rounds, lambda name: saturate(ports[name], FEW, seconds, load_core))
-        offered = in_turns(ports, effort.rounds, lambda name: offer(ports[name], 1.5 * seconds, load_core))
+        offered = in_turns(ports, effort.rounds, lambda name: offer(ports[name], 2 * seconds, load_core))
     images.remove()
     result.ratios["start 0.25"] = Ratios(
         [one / other for one, other in zip(started[SPOTFLEET], started[ARTICLE], strict=True)]

@@ -1,8 +1,6 @@
 """The measurements. Each one compares servers in turns, so that a noisy machine disturbs all alike."""
 
 import asyncio
-import csv
-import io
 import random
 import re
 import statistics
@@ -11,14 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from bench.clients import HOST, Outcome, burst, load_until_unhealthy, percentile
+from bench.clients import HOST, Outcome, burst, load_until_unhealthy
 from bench.servers import Contender, Server, running
 
+PAUSES = Path(__file__).with_name("pauses.lua")
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 BUSY_CONNECTIONS = 128
 NEW_CONNECTIONS = 200
-OFFERED_CONNECTIONS = 32
+OFFERED_CONNECTIONS = 128
 OFFERED_PER_SECOND = 3000
 SIGTERM_CONNECTIONS = 64
 # A saturated server that got less of its core than this was disturbed.
@@ -69,13 +69,32 @@ def ratios(bursts: dict[str, list[Burst]], name: str, other: str, value: str) ->
 
 def saturate(port: int, connections: int, seconds: int, core: int, headers: Iterable[str] = ()) -> Burst:
     """Have wrk on `core` send as many requests as the server on `port` answers."""
-    command = ["taskset", "--cpu-list", str(core), "wrk", "--threads=1", f"--connections={connections}", "--latency"]
-    command += [f"--duration={seconds}s", *(f"--header={header}" for header in headers), f"http://{HOST}:{port}/"]
+    return wrk(core, f"-c{connections}", f"-d{seconds}s", *(f"-H{header}" for header in headers), url(port))
+
+
+def offer(port: int, seconds: int, core: int) -> Burst:
+    """Have wrk on `core` offer 3,000 requests a second, each at a moment of its own.
+
+    Of the 128 connections few are busy at a time, so that slow answers hardly hold back the requests that follow.
+    """
+    pause_ms = 1000 * OFFERED_CONNECTIONS / OFFERED_PER_SECOND
+    pauses = [f"-s{PAUSES}", url(port), "--", f"{pause_ms:.1f}"]
+    return wrk(core, f"-c{OFFERED_CONNECTIONS}", f"-d{seconds}s", *pauses)
+
+
+def url(port: int) -> str:
+    """Return the page's address."""
+    return f"http://{HOST}:{port}/"
+
+
+def wrk(core: int, *arguments: str) -> Burst:
+    """Run wrk on `core` and return what it measured. Raises RuntimeError for any answer but success."""
+    command = ["taskset", "--cpu-list", str(core), "wrk", "-t1", "--latency", *arguments]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in output or "Requests/sec" not in output:
-        raise RuntimeError(f"wrk did not get the answers it wanted:\n{output}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    return Burst(float(rate[1]) if rate else 0.0, wrk_percentile(output, 50), wrk_percentile(output, 99))
+    if "Non-2xx" in output or not rate:
+        raise RuntimeError(f"wrk did not get the answers it wanted:\n{output}")
+    return Burst(float(rate[1]), wrk_percentile(output, 50), wrk_percentile(output, 99))
 
 
 def saturate_alone(server: Server, connections: int, seconds: int, core: int, headers: Iterable[str] = ()) -> Burst:
@@ -95,17 +114,6 @@ def wrk_percentile(output: str, percent: int) -> float:
     if not found:
         raise RuntimeError(f"No {percent} % in wrk's output:\n{output}")
     return float(found[1]) * MILLISECONDS[found[2]]
-
-
-def offer(port: int, seconds: float, core: int) -> Burst:
-    """Have hey on `core` offer 3,000 requests a second."""
-    each = OFFERED_PER_SECOND // OFFERED_CONNECTIONS
-    command = ["taskset", "--cpu-list", str(core), "hey", f"-z={seconds:g}s", f"-c={OFFERED_CONNECTIONS}", f"-q={each}"]
-    output = subprocess.run(
-        [*command, "-o=csv", f"http://{HOST}:{port}/"], capture_output=True, text=True, check=True
-    ).stdout
-    taken = [float(row["response-time"]) * 1000 for row in csv.DictReader(io.StringIO(output))]
-    return Burst(len(taken) / seconds, percentile(taken, 50), percentile(taken, 99))
 
 
 def newcomers(server: Server, rounds: int, core: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the benchmark needs beside Python: load generators, virtual environments, cores."""
+"""What the benchmark needs beside Python: load generator, virtual environments, cores."""
 
 import os
 import subprocess
@@ -10,10 +10,9 @@ from local import packages
 from local.console import Failure, say
 
 
-def need_load_generators() -> None:
-    """Make sure that wrk and hey are there; raises Failure with the command to run where we may not install them."""
-    for name in ("wrk", "hey"):
-        packages.ensure(name, f"{name} (it makes the load)")
+def need_load_generator() -> None:
+    """Make sure that wrk is there; raises Failure with the command to run where we may not install it."""
+    packages.ensure("wrk", "wrk (it makes the load)")
 
 
 def two_cores() -> tuple[int, int]:
