@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import measure, report, tools
 from bench.clients import percentile
 from bench.containers import Images
-from bench.measure import Burst, Ratios, in_turns, offer, ratios, saturate
+from bench.measure import Ratios, in_turns, offer, ratios, saturate
 from bench.servers import (
     ARTICLE,
     ARTICLE_LOG,
@@ -29,6 +29,7 @@ from bench.servers import (
     contenders,
     running,
 )
+from bench.wrk import Burst
 from local import docker_engine
 from local.console import Failure, complain, say
 

@@ -2,20 +2,17 @@
 
 import asyncio
 import random
-import re
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from bench import wrk
 from bench.clients import HOST, Outcome, burst, load_until_unhealthy
 from bench.servers import Contender, Server, running
+from bench.wrk import Burst
 
-PAUSES = Path(__file__).with_name("pauses.lua")
-MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 BUSY_CONNECTIONS = 128
 NEW_CONNECTIONS = 200
 OFFERED_CONNECTIONS = 128
@@ -24,15 +21,6 @@ SIGTERM_CONNECTIONS = 64
 # A saturated server that got less of its core than this was disturbed.
 UNDISTURBED_SHARE = 0.9
 MOST_ATTEMPTS = 3
-
-
-@dataclass
-class Burst:
-    """What one burst of load measured."""
-
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
 
 
 @dataclass
@@ -69,32 +57,20 @@ def ratios(bursts: dict[str, list[Burst]], name: str, other: str, value: str) ->
 
 def saturate(port: int, connections: int, seconds: int, core: int, headers: Iterable[str] = ()) -> Burst:
     """Have wrk on `core` send as many requests as the server on `port` answers."""
-    return wrk(core, f"-c{connections}", f"-d{seconds}s", *(f"-H{header}" for header in headers), url(port))
+    return wrk.run(url(port), connections, seconds, headers=headers, core=core)
 
 
 def offer(port: int, seconds: int, core: int) -> Burst:
-    """Have wrk on `core` offer 3,000 requests a second, each at a moment of its own.
+    """Have wrk on `core` offer 3,000 requests a second.
 
     Of the 128 connections few are busy at a time, so that slow answers hardly hold back the requests that follow.
     """
-    pause_ms = 1000 * OFFERED_CONNECTIONS / OFFERED_PER_SECOND
-    pauses = [f"-s{PAUSES}", url(port), "--", f"{pause_ms:.1f}"]
-    return wrk(core, f"-c{OFFERED_CONNECTIONS}", f"-d{seconds}s", *pauses)
+    return wrk.run(url(port), OFFERED_CONNECTIONS, seconds, per_second=OFFERED_PER_SECOND, core=core)
 
 
 def url(port: int) -> str:
     """Return the page's address."""
     return f"http://{HOST}:{port}/"
-
-
-def wrk(core: int, *arguments: str) -> Burst:
-    """Run wrk on `core` and return what it measured. Raises RuntimeError for any answer but success."""
-    command = ["taskset", "--cpu-list", str(core), "wrk", "-t1", "--latency", *arguments]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if "Non-2xx" in output or not rate:
-        raise RuntimeError(f"wrk did not get the answers it wanted:\n{output}")
-    return Burst(float(rate[1]), wrk_percentile(output, 50), wrk_percentile(output, 99))
 
 
 def saturate_alone(server: Server, connections: int, seconds: int, core: int, headers: Iterable[str] = ()) -> Burst:
@@ -106,14 +82,6 @@ def saturate_alone(server: Server, connections: int, seconds: int, core: int, he
         if share >= UNDISTURBED_SHARE:
             break
     return measured
-
-
-def wrk_percentile(output: str, percent: int) -> float:
-    """Return a latency from wrk's table, in ms."""
-    found = re.search(rf"\b{percent}%\s+([\d.]+)(us|ms|s|m)\b", output)
-    if not found:
-        raise RuntimeError(f"No {percent} % in wrk's output:\n{output}")
-    return float(found[1]) * MILLISECONDS[found[2]]
 
 
 def newcomers(server: Server, rounds: int, core: int) -> list[float]:

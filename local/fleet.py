@@ -34,6 +34,10 @@ RESERVATION_NAMESPACE = "AWS/ECS/ManagedScaling"
 NOTICE_TAG = "spotfleet:interruption"
 # Tasks, container instances and services that ECS describes in one call.
 DESCRIBED = {"tasks": 100, "containerInstances": 100, "services": 10}
+# In ms: what the ECS agent takes when it is told nothing, or nothing between the bounds.
+# https://github.com/aws/amazon-ecs-agent/blob/master/README.md#environment-variables
+CPU_PERIOD = 100
+CPU_PERIODS = range(8, CPU_PERIOD + 1)
 USER_DATA_SETTING = re.compile(r"^\s*(ECS_[A-Z_]+)=(.*?)\s*$", re.MULTILINE)
 
 Record = Mapping[str, Any]
@@ -72,14 +76,20 @@ class Machine:
 
 
 def agent_settings(user_data: str) -> dict[str, str]:
-    """Return the ECS agent's settings (ECS_CLUSTER and others) that a machine's user data writes."""
-    return dict(USER_DATA_SETTING.findall(user_data))
+    """Return the ECS agent's settings (ECS_CLUSTER and others) that a machine's user data, in base64, writes."""
+    return dict(USER_DATA_SETTING.findall(base64.b64decode(user_data).decode(errors="replace")))
 
 
 def offered(instance_type: str, agent: Mapping[str, str]) -> tuple[int, int]:
     """Return the CPU units and the MiB of memory that a machine of a type offers to tasks."""
     memory = instance_types.memory_mib(instance_type) - int(agent.get("ECS_RESERVED_MEMORY", "0"))
     return instance_types.cpu_units(instance_type), memory
+
+
+def cpu_period(agent: Mapping[str, str]) -> int:
+    """Return the ms after which a machine's tasks get their share of its CPU anew."""
+    period = re.fullmatch(r"(\d+)ms", agent.get("ECS_CGROUP_CPU_PERIOD", ""))
+    return int(period[1]) if period and int(period[1]) in CPU_PERIODS else CPU_PERIOD
 
 
 def has_booted(machine: Machine, now: float) -> bool:
@@ -392,7 +402,7 @@ def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, e
 
 def _agent(ec2: aws.Client, instance_id: str) -> dict[str, str]:
     answer = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
-    return agent_settings(base64.b64decode(answer["UserData"].get("Value", "")).decode(errors="replace"))
+    return agent_settings(answer["UserData"].get("Value", ""))
 
 
 def _register(ecs: aws.Client, machine: Machine) -> None:

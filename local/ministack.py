@@ -70,11 +70,11 @@ KEPT_SERVICE_FIELDS = (
 DEFAULT_STOP_TIMEOUT = 30
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
 STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
+# By which MiniStack, as the ECS agent, says to which task a container belongs.
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
 MEBIBYTE = 1024 * 1024
 CPU_UNITS = 1024
-NANO = 10**9
-# Docker refuses a limit above what the computer has.
-CPUS = os.cpu_count() or 1
+MICROSECONDS = 1000
 # What DescribeScalingActivities of a group goes back to.
 KEPT_ACTIVITIES = 100
 # Real seconds in which the lines that the tasks print are collected, to go to their log streams together.
@@ -1151,6 +1151,7 @@ def _with_definition(original: Callable[..., Record]) -> Callable[..., Record]:
     def run_arguments(container: Record, task: Record, env: Record, ports: Record, *rest: object) -> Record:
         on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
         settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
+        settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
         settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
         return settings
 
@@ -1164,8 +1165,6 @@ def _container_settings(container: Record, task: Record) -> Record:
     cpu = container.get("cpu") or task.get("cpu")
     settings = {
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
-        # The task's own CPU size is a hard limit, a container's only its share: as ECS does on Linux.
-        "nano_cpus": min(int(task["cpu"]), CPUS * CPU_UNITS) * NANO // CPU_UNITS if task.get("cpu") else None,
         "cpu_shares": int(cpu) if cpu else None,
         "entrypoint": container.get("entryPoint"),
         "init": linux.get("initProcessEnabled"),
@@ -1177,6 +1176,18 @@ def _container_settings(container: Record, task: Record) -> Record:
         "working_dir": container.get("workingDirectory"),
     }
     return {name: value for name, value in settings.items() if value}
+
+
+def _cpu_limit(definition: Record, task_arn: str) -> Record:
+    """Return the arguments for Docker of a task's CPU size: a hard limit, where a container's is only a share.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#task_size
+    """
+    if not definition.get("cpu"):
+        return {}
+    machine = ec2._instances.get(_machine_of(ecs._tasks.get(task_arn, {})), {})
+    period = fleet.cpu_period(fleet.agent_settings(machine.get("UserData", ""))) * MICROSECONDS
+    return {"cpu_period": period, "cpu_quota": period * int(definition["cpu"]) // CPU_UNITS}
 
 
 def _scratch_folders(container: Record, task: Record, linux: Record) -> Record:

@@ -1,5 +1,6 @@
 """What the fleet decides about each machine, on a clock that the tests set."""
 
+import base64
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +46,20 @@ def machine(name: str = "i-1", **changes: Any) -> Machine:  # noqa: ANN401  # ea
 
 def test_user_data_tells_the_agents_settings() -> None:
     text = "#!/bin/bash\ncat >> /etc/ecs/ecs.config <<'CONFIG'\nECS_CLUSTER=web\n  ECS_RESERVED_MEMORY=64 \nCONFIG\n"
-    assert fleet.agent_settings(text) == {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64"}
-    assert fleet.agent_settings("#!/bin/bash\n") == {}
+    assert fleet.agent_settings(base64.b64encode(text.encode()).decode()) == {
+        "ECS_CLUSTER": "web",
+        "ECS_RESERVED_MEMORY": "64",
+    }
+    assert fleet.agent_settings("") == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "period"),
+    [("10ms", 10), ("8ms", 8), ("100ms", 100), ("7ms", 100), ("101ms", 100), ("1s", 100), ("fast", 100)],
+)
+def test_tasks_get_their_cpu_anew_as_often_as_the_agent_is_told(setting: str, period: int) -> None:
+    assert fleet.cpu_period({"ECS_CGROUP_CPU_PERIOD": setting}) == period
+    assert fleet.cpu_period({}) == 100
 
 
 def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:

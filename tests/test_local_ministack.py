@@ -1,6 +1,7 @@
 """The private names of MiniStack that local/ministack.py uses, and what it makes of a container definition."""
 
 import ast
+import base64
 import importlib
 import json
 import subprocess
@@ -110,7 +111,7 @@ def run_arguments(ministack: ModuleType, container: dict[str, Any], **task: obje
     """Return the Docker arguments of a container definition on top of MiniStack's own."""
 
     def original(_container: object, _task: object, _env: object, ports: object, *_rest: object) -> dict[str, Any]:
-        return {"ports": ports, "labels": {}}
+        return {"ports": ports, "labels": {ministack.TASK_LABEL: "here"}}
 
     build: Callable[..., dict[str, Any]] = ministack._with_definition(original)
     return build(container, task, {}, {"5000/tcp": 0})
@@ -135,23 +136,42 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
         },
         "mountPoints": [{"sourceVolume": "scratch", "containerPath": "/tmp"}],  # noqa: S108  # in the container
     }
-    arguments = run_arguments(ministack, container, volumes=[{"name": "scratch"}], cpu="256")
+    arguments = run_arguments(ministack, container, volumes=[{"name": "scratch"}])
     assert arguments["read_only"] is True
     assert arguments["user"] == "10001"
     assert arguments["mem_limit"] == 256 * 1024 * 1024
-    assert arguments["cpu_shares"] == 256
-    assert arguments["nano_cpus"] == 250_000_000
     assert arguments["entrypoint"] == ["/bin/app"]
     assert arguments["init"] is True
     assert arguments["cap_drop"] == ["ALL"]
     assert arguments["tmpfs"] == {"/run": "size=16m", "/tmp": "rw"}  # noqa: S108
-    assert arguments["labels"] == {"spotfleet.stop-timeout": "45"}
+    assert arguments["labels"][ministack.STOP_TIMEOUT_LABEL] == "45"
 
 
 def test_bare_container_gets_no_settings(ministack: ModuleType) -> None:
     arguments = run_arguments(ministack, {"name": "web"})
     assert arguments.keys() == {"ports", "labels"}
-    assert arguments["labels"] == {"spotfleet.stop-timeout": "30"}
+    assert arguments["labels"][ministack.STOP_TIMEOUT_LABEL] == "30"
+
+
+def test_cpu_of_a_container_is_its_share(ministack: ModuleType) -> None:
+    arguments = run_arguments(ministack, {"name": "web", "cpu": 256})
+    assert arguments["cpu_shares"] == 256
+    assert "cpu_quota" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("user_data", "period", "quota"), [("ECS_CGROUP_CPU_PERIOD=10ms\n", 10_000, 2_500), ("", 100_000, 25_000)]
+)
+def test_cpu_of_a_task_is_its_limit_in_each_period_of_its_machine(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch, user_data: str, period: int, quota: int
+) -> None:
+    machine = {"UserData": base64.b64encode(user_data.encode()).decode()}
+    monkeypatch.setitem(ministack.ec2._instances, "i-1", machine)
+    monkeypatch.setitem(ministack._container_instances, "machine", {"ec2InstanceId": "i-1"})
+    monkeypatch.setitem(ministack.ecs._tasks, "here", {"containerInstanceArn": "machine"})
+    arguments = run_arguments(ministack, {"name": "web"}, cpu="256")
+    assert (arguments["cpu_period"], arguments["cpu_quota"]) == (period, quota)
+    assert arguments["cpu_shares"] == 256
 
 
 class FakeContainer:

@@ -1,5 +1,6 @@
 """The rendered templates of every environment: strictly linted, wired to each other, and right where AWS is strict."""
 
+import base64
 import ipaddress
 import itertools
 import json
@@ -15,6 +16,7 @@ from sceptre.resolvers import Resolver
 from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
 
+from local import fleet
 from tests import lint_templates
 from tests.changed import changed
 from tests.lint_templates import ENVIRONMENTS, plan
@@ -413,6 +415,17 @@ def test_machines_join_the_cluster_and_drain_on_a_spot_notice(environment: str) 
     assert "ECS_CLUSTER=${ClusterName}" in lines
     # Off unless set.
     assert "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" in lines
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_task_that_used_up_its_cpu_waits_milliseconds(environment: str) -> None:
+    user_data = resource(environment, "machines", "LaunchTemplate")["LaunchTemplateData"]["UserData"]
+    agent = fleet.agent_settings(base64.b64encode(user_data["Fn::Base64"]["Fn::Sub"].encode()).decode())
+    period = fleet.cpu_period(agent)
+    assert period == 10
+    # The kernel takes no limit of less than a millisecond.
+    least_units = 128
+    assert period * least_units / 1024 >= 1
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
