@@ -98,12 +98,12 @@ def has_booted(machine: Machine, now: float) -> bool:
     return alive and now - machine.launched >= clock.seconds(BOOT_SECONDS)
 
 
-def is_warm(machine: Machine, now: float) -> bool:
-    """Tell whether a machine counts in the scaling of its group: its warm-up is over.
+def is_warm(machine: Machine, minute: int) -> bool:
+    """Tell whether a machine counts in its group's metrics of an AWS minute: its warm-up was over when that ended.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html
     """
-    return now - machine.launched >= clock.seconds(machine.warmup)
+    return metrics_store.end(minute) - machine.launched >= clock.seconds(machine.warmup)
 
 
 def is_lost(machine: Machine) -> bool:

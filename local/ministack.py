@@ -509,7 +509,7 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, f"Terminating EC2 instance: {instance['InstanceId']}", cause)
+    _note(group, _terminating(instance), cause)
     machine = ec2._instances.get(instance["InstanceId"], {})
     alive = machine.get("State", {}).get("Name") == "running"
     if alive and _is_drained_by_ecs(group) and _tasks_on_instance(instance["InstanceId"]):
@@ -520,6 +520,9 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
 
 def _remove_instance(group: Record, instance: Record) -> None:
     group["Instances"].remove(instance)
+    for activity in group.get("_activities", []):
+        if activity["Description"] == _terminating(instance):
+            activity["EndTime"] = now_iso()
     ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
 
 
@@ -527,6 +530,11 @@ def _is_drained_by_ecs(group: Record) -> bool:
     provider = _provider_of(group["AutoScalingGroupARN"])
     settings = provider["autoScalingGroupProvider"] if provider else {}
     return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
+
+
+def _terminating(instance: Record) -> str:
+    """Return how the activity is described that takes an instance out of its group."""
+    return f"Terminating EC2 instance: {instance['InstanceId']}"
 
 
 def _note(group: Record, description: str, cause: str) -> None:
