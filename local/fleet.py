@@ -256,8 +256,9 @@ def _keep(region: str, machine: Machine) -> None:
 def _roll(region: str, machines: Sequence[Machine]) -> None:
     """Replace the machines that their group would launch differently today."""
     launched = {machine.id: machine.launched for machine in machines}
+    joined = {machine.id for machine in machines if machine.ecs}
     for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
-        fleet_roll.step(region, group, launched)
+        fleet_roll.step(region, group, launched, joined)
 
 
 def _is_managed(provider: Record) -> bool:

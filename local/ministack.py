@@ -455,7 +455,7 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
         _reach_desired_capacity(group)
-        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name)
+        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name, _joined_machines)
         return name, attributes
 
     return update
@@ -817,6 +817,11 @@ def _register_container_instance(data: Record) -> Response:
     }
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstance": _described(_container_instances[arn])})
+
+
+def _joined_machines() -> set[str]:
+    """Return the EC2 instances whose ECS agent is in a cluster."""
+    return {record["ec2InstanceId"] for record in _container_instances.values() if record["status"] != "INACTIVE"}
 
 
 def _capacity_provider(record: Record) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from local import fleet, fleet_commands, fleet_roll
 from local.console import Failure
 from local.fleet import Machine
+from tests.changed import changed
 
 LAUNCHED = 1_000_000.0
 AGENT = {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
@@ -282,6 +283,25 @@ def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: i
     assert fleet_roll.next_step(members, POLICY, desired, most, LAUNCHED) == step
 
 
+SIGNALS = fleet_roll.Policy(keep=1, batch=1, pause=900, signals=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "step"),
+    [
+        # The new machine is there for five minutes, but its agent has not joined.
+        ([("old", 999, False, True), ("new", 300, True, False)], fleet_roll.Step()),
+        ([("old", 999, False, True), ("new", 20, True, True)], fleet_roll.Step(replace=("old",))),
+        ([("new", 20, True, True), ("newer", 10, True, True)], fleet_roll.Step()),
+    ],
+)
+def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
+    members: list[tuple[str, int, bool, bool]], step: fleet_roll.Step
+) -> None:
+    found = [fleet_roll.Member(name, LAUNCHED - age, current, joined) for name, age, current, joined in members]
+    assert fleet_roll.next_step(found, SIGNALS, 2, 4, LAUNCHED) == step
+
+
 TEMPLATE = """
 Resources:
   Group:
@@ -290,6 +310,7 @@ Resources:
         MinInstancesInService: !Ref Minimum
         MaxBatchSize: 2
         PauseTime: !Sub PT${Warmup}S
+        WaitOnResourceSignals: false
     Properties:
       Subnets: !Split [",", !Ref Subnets]
   Other: {}
@@ -300,6 +321,70 @@ def test_the_template_tells_how_to_roll() -> None:
     policy = fleet_roll.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
     assert policy == fleet_roll.Policy(keep=3, batch=2, pause=90)
     assert fleet_roll.policy_in(TEMPLATE, "Other", {}) is None
+
+
+@pytest.mark.parametrize(("minimum", "pause", "signals"), [(0, 120, False), (1, 900, True)])
+def test_the_machines_of_the_configuration_roll_by_their_signals(minimum: int, pause: int, signals: bool) -> None:
+    # It keeps so many in service and pauses for the warm-up without signals, which come within 15 minutes otherwise.
+    environment = changed(min_machines=minimum, on_demand_base=minimum)
+    parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
+    policy = fleet_roll.policy_in(environment.body("machines"), "AutoScalingGroup", parameters)
+    assert policy == fleet_roll.Policy(keep=minimum, batch=1, pause=pause, signals=signals)
+
+
+def rolled_group(*versions: str) -> dict[str, Any]:
+    """Return a group that launches version 2, with machines of some versions: i-0, i-1 and so on."""
+    instances = [
+        {"InstanceId": f"i-{number}", "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+        for number, version in enumerate(versions)
+    ]
+    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances}
+
+
+def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
+    group = rolled_group("1", "2", "2")
+    assert fleet_roll.unfinished(group, POLICY, {"i-0"}) == ["i-0"]
+    assert fleet_roll.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
+
+
+class RollingAws:
+    """Auto Scaling of a group that is another one at each look."""
+
+    def __init__(self, *looks: dict[str, Any]) -> None:
+        self.looks = list(looks)
+
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        """Describe the group; the last description stays."""
+        assert AutoScalingGroupNames == ["group"]
+        return {"AutoScalingGroups": [self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]]}
+
+
+@pytest.fixture
+def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let every template roll by signals, and a clock go on only where something waits; its waits are returned."""
+    waits: list[float] = []
+    monkeypatch.setattr(fleet_roll, "policy_of", lambda *_stack: SIGNALS)
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("time.monotonic", lambda: sum(waits))
+    return waits
+
+
+def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
+    looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
+    joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
+    fleet_roll.wait(RollingAws(*looks), None, "group", lambda: next(joined))
+    assert len(rolling) == 3
+
+
+def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) -> None:
+    fleet_roll.wait(RollingAws(rolled_group("2")), None, "group", set)
+    assert rolling == []
+
+
+def test_an_update_fails_when_its_roll_stands_still(rolling: list[float]) -> None:
+    with pytest.raises(ValueError, match="The roll of group has stood still for 60 minutes at i-0"):
+        fleet_roll.wait(RollingAws(rolled_group("1")), None, "group", set)
+    assert sum(rolling) == pytest.approx(3600, abs=1)
 
 
 @pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])
