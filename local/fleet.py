@@ -2,7 +2,8 @@
 
 Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
 and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
-steps but the last minute whose metric was published, so that it can be restarted at any time.
+steps but the last minute whose metric was published and the failures that were told, so that it can be restarted at
+any time.
 """
 
 import base64
@@ -10,12 +11,13 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from hooks import instance_types
 from local import aws, clock, controllers, fleet_roll, metrics_store, placement
@@ -194,20 +196,46 @@ class Fleet(controllers.Controller):
     def __init__(self) -> None:
         self.interval = controllers.pace()
         self._published: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, str] = {}
 
     def step(self) -> None:
         """Boot, replace, drain and scale the machines."""
         for region in controllers.regions():
             machines = read_machines(region)
             for machine in machines:
-                try:
+                with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
-                except ClientError as error:
-                    # It went, or its cluster is not there yet: the next step looks again.
-                    logger.info("%s: %s", machine.id, error)
-            _move_tasks(region, machines)
-            _roll(region, machines)
+            draining = {item.ecs["containerInstanceArn"] for item in machines if item.draining and item.ecs}
+            for cluster in sorted({_cluster(machine.ecs) for machine in machines if machine.draining}):
+                with self._apart(f"The draining of {cluster} in {region}"):
+                    _move_tasks(region, cluster, draining)
+            self._roll(region, machines)
             self._scale(region, machines)
+
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        """Let what fails for one machine, cluster or group stop no other one; a failure that lasts is told once."""
+        try:
+            yield
+        except (EndpointConnectionError, HTTPClientError):
+            # The embedded AWS answers nobody.
+            raise
+        except Exception as error:
+            if self._failures.get(what) != repr(error):
+                self._failures[what] = repr(error)
+                # An error that AWS answers: what it is about went, or is not there yet.
+                trace = None if isinstance(error, ClientError) else error
+                logger.warning("%s failed, and is tried again: %s", what, error, exc_info=trace)
+        else:
+            self._failures.pop(what, None)
+
+    def _roll(self, region: str, machines: Sequence[Machine]) -> None:
+        """Replace the machines that their group would launch differently today."""
+        launched = {machine.id: machine.launched for machine in machines}
+        joined = {machine.id for machine in machines if machine.ecs}
+        for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+            with self._apart(f"The roll of {group['AutoScalingGroupName']} in {region}"):
+                fleet_roll.step(region, group, launched, joined)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
         """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
@@ -220,7 +248,8 @@ class Fleet(controllers.Controller):
                 place = (region, provider["name"])
                 if self._published.get(place) != minute and _is_managed(provider):
                     self._published[place] = minute
-                    _scale_provider(region, cluster["clusterName"], provider, machines, minute)
+                    with self._apart(f"The scaling by {provider['name']} in {region}"):
+                        _scale_provider(region, cluster["clusterName"], provider, machines, minute)
 
 
 def _keep(region: str, machine: Machine) -> None:
@@ -251,14 +280,6 @@ def _keep(region: str, machine: Machine) -> None:
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
         )
-
-
-def _roll(region: str, machines: Sequence[Machine]) -> None:
-    """Replace the machines that their group would launch differently today."""
-    launched = {machine.id: machine.launched for machine in machines}
-    joined = {machine.id for machine in machines if machine.ecs}
-    for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
-        fleet_roll.step(region, group, launched, joined)
 
 
 def _is_managed(provider: Record) -> bool:
@@ -426,21 +447,34 @@ def _register(ecs: aws.Client, machine: Machine) -> None:
     logger.info("The machine %s (%s, %s) joins.", machine.id, machine.type, machine.zone)
 
 
-def _move_tasks(region: str, machines: Iterable[Machine]) -> None:
-    """Stop the services' tasks on draining machines as their replacements become healthy."""
+def _move_tasks(region: str, cluster: str, draining: Container[str]) -> None:
+    """Stop the services' tasks on a cluster's draining machines as their replacements become healthy.
+
+    Tasks that belong to no service run until they end or their machine goes:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+    """
     ecs = aws.client("ecs", region)
-    draining = {item.ecs["containerInstanceArn"]: item for item in machines if item.draining and item.ecs}
-    for cluster in {_cluster(machine.ecs) for machine in draining.values()}:
-        present = [task for task in tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
-        leaving = [task for task in present if task.get("containerInstanceArn") in draining]
-        for name in {task["startedBy"] for task in leaving if task.get("startedBy")}:
-            mine = [task for task in present if task.get("startedBy") == name]
-            _move_tasks_of_service(region, cluster, name, mine, set(draining))
+    present = [task for task in tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
+    leaving = [task for task in present if task.get("containerInstanceArn") in draining]
+    for name in sorted({service_of(task) for task in leaving} - {""}):
+        for service in ecs.describe_services(cluster=cluster, services=[name])["services"]:
+            mine = [task for task in present if service_of(task) == name]
+            _move_tasks_of_service(region, cluster, service, mine, draining)
 
 
-def _move_tasks_of_service(region: str, cluster: str, name: str, tasks: Sequence[Record], draining: set[str]) -> None:
+def service_of(task: Record) -> str:
+    """Return the name of the service that a task belongs to, or nothing when it was started alone.
+
+    Here the group of a service's task on a machine that drains starts with another word than on AWS.
+    """
+    kind, _, name = str(task.get("group", "")).partition(":")
+    return name if kind in ("service", "draining") else ""
+
+
+def _move_tasks_of_service(
+    region: str, cluster: str, service: Record, tasks: Sequence[Record], draining: Container[str]
+) -> None:
     ecs = aws.client("ecs", region)
-    service = ecs.describe_services(cluster=cluster, services=[name])["services"][0]
     healthy_ids = _healthy_targets(region, service)
     leaving = [task for task in tasks if task.get("containerInstanceArn") in draining]
     staying = [task for task in tasks if task.get("containerInstanceArn") not in draining]

@@ -1,10 +1,12 @@
 """What the fleet decides about each machine, on a clock that the tests set."""
 
 import base64
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from local import fleet, fleet_commands, fleet_roll
 from local.console import Failure
@@ -149,6 +151,100 @@ def test_draining_tasks_stop_as_replacements_become_healthy(
     described: dict[str, Any], draining: int, healthy: int, starting: int, stop: int
 ) -> None:
     assert fleet.stoppable(described, draining, healthy, starting) == stop
+
+
+class FakeEcs:
+    """ECS with one cluster of tasks; it knows the service web, and remembers what is stopped."""
+
+    def __init__(self, tasks: list[dict[str, Any]]) -> None:
+        self.tasks = tasks
+        self.stopped: list[str] = []
+
+    def get_paginator(self, _operation: str) -> "FakeEcs":
+        """Return itself, for list_tasks."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the tasks' ARNs."""
+        yield {"taskArns": [task["taskArn"] for task in self.tasks]}
+
+    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
+        """Describe all tasks."""
+        return {"tasks": self.tasks}
+
+    def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
+        """Describe the services of those names that exist."""
+        assert cluster == "web"
+        return {"services": [service(1) for name in services if name == "web"]}
+
+    def stop_task(self, task: str, **_parameters: str) -> None:
+        """Stop a task."""
+        self.stopped.append(task)
+
+
+def task(name: str, group: str, started_by: str, on: str = "1") -> dict[str, Any]:
+    """Return the description of a running task on a machine of the cluster web."""
+    arn = f"arn:aws:ecs:eu-west-1:000000000000:container-instance/web/{on}"
+    described = {"taskArn": name, "group": group, "startedBy": started_by, "containerInstanceArn": arn}
+    return described | {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []}
+
+
+def test_tasks_of_no_service_stay_on_a_machine_that_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    ecs = FakeEcs(
+        [
+            task("alone", "family:batch", "me"),
+            # Who starts a task may call himself like a service.
+            task("like web", "family:batch", "web"),
+            task("of a service that is gone", "service:gone", "gone"),
+            task("leaving", "draining:web", "web"),
+            task("replacement", "service:web", "web", on="2"),
+        ]
+    )
+    monkeypatch.setattr("local.aws.client", lambda *_names: ecs)
+    fleet._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
+    assert ecs.stopped == ["leaving"]
+
+
+class Groups:
+    """Auto Scaling with a group that fails before one that does not."""
+
+    def get_paginator(self, _operation: str) -> "Groups":
+        """Return itself, for describe_auto_scaling_groups and list_clusters."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the groups, and no cluster."""
+        groups = [{"AutoScalingGroupName": name} for name in ("bad", "good")]
+        yield {"AutoScalingGroups": groups, "clusterArns": []}
+
+
+def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rolled: list[str] = []
+
+    def roll(_region: str, group: dict[str, str], *_rest: object) -> None:
+        if group["AutoScalingGroupName"] == "bad":
+            raise IndexError("list index out of range")
+        rolled.append(group["AutoScalingGroupName"])
+
+    monkeypatch.setattr("local.controllers.regions", lambda: ["eu-west-1"])
+    monkeypatch.setattr("local.aws.client", lambda *_names: Groups())
+    monkeypatch.setattr(fleet, "read_machines", lambda _region: [])
+    monkeypatch.setattr(fleet_roll, "step", roll)
+    controller = fleet.Fleet()
+    controller.step()
+    controller.step()
+    assert rolled == ["good", "good"]
+    (told,) = caplog.records
+    assert told.getMessage() == "The roll of bad in eu-west-1 failed, and is tried again: list index out of range"
+    assert told.exc_info
+
+
+def test_an_aws_that_does_not_answer_stops_the_step() -> None:
+    controller = fleet.Fleet()
+    with pytest.raises(EndpointConnectionError), controller._apart("Everything"):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
 
 
 def provider(target: int = 100, **scaling: int) -> dict[str, Any]:
