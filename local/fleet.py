@@ -50,7 +50,8 @@ class Machine:
     """A machine of an Auto Scaling group, as EC2, the group and ECS describe it.
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
-    seconds; `notice` is when EC2 takes it, in seconds since 1970.
+    seconds; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it then
+    already.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Machine:
     ecs: Record | None = None
     warmup: float = 0
     notice: float | None = None
+    rebalanced: bool = False
 
     @property
     def empty(self) -> bool:
@@ -108,9 +110,13 @@ def is_warm(machine: Machine, minute: int) -> bool:
     return metrics_store.end(minute) - machine.launched >= clock.seconds(machine.warmup)
 
 
-def is_lost(machine: Machine) -> bool:
-    """Tell whether the group must replace a machine that does not run any more."""
-    return not machine.running and not machine.leaving
+def must_be_replaced(machine: Machine) -> bool:
+    """Tell whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-capacity-rebalancing.html
+    """
+    noticed = machine.rebalanced and machine.notice is not None
+    return not machine.leaving and (noticed or not machine.running)
 
 
 def must_drain(machine: Machine) -> bool:
@@ -261,8 +267,7 @@ def _keep(region: str, machine: Machine) -> None:
     if is_due(machine, now):
         logger.info("EC2 takes the Spot machine %s back.", machine.id)
         aws.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
-    elif is_lost(machine) or (machine.notice is not None and machine.running and not machine.leaving):
-        # A group with capacity rebalancing replaces a machine at its notice already.
+    elif must_be_replaced(machine):
         autoscaling.terminate_instance_in_auto_scaling_group(
             InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
@@ -419,6 +424,7 @@ def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, e
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
         notice=datetime.fromisoformat(notice).timestamp() if notice else None,
+        rebalanced=bool(group.get("CapacityRebalance", False)),
     )
 
 

@@ -89,10 +89,21 @@ def test_a_machine_registers_after_its_boot(
     assert fleet.has_booted(machine(**changes), LAUNCHED + after) is booted
 
 
-def test_the_group_replaces_what_died_once() -> None:
-    assert fleet.is_lost(machine(running=False))
-    assert not fleet.is_lost(machine(running=False, leaving=True))
-    assert not fleet.is_lost(machine())
+@pytest.mark.parametrize(
+    ("changes", "replaced"),
+    [
+        ({}, False),
+        ({"running": False}, True),
+        ({"running": False, "leaving": True}, False),
+        # Only a group with capacity rebalancing replaces a machine before EC2 has taken it.
+        ({"notice": 5.0}, False),
+        ({"notice": 5.0, "rebalanced": True}, True),
+        ({"notice": 5.0, "rebalanced": True, "leaving": True}, False),
+        ({"notice": 5.0, "running": False}, True),
+    ],
+)
+def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
+    assert fleet.must_be_replaced(machine(**changes)) is replaced
 
 
 @pytest.mark.parametrize(
