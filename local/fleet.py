@@ -9,6 +9,7 @@ any time.
 import base64
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -326,11 +327,36 @@ def _scale_provider(region: str, cluster: str, provider: Record, machines: Seque
             autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=wanted)
 
 
+def launched_types(overrides: Sequence[Record], otherwise: Sequence[str]) -> list[str]:
+    """Return the types that a group's launch template overrides name, or `otherwise` where there are none.
+
+    Of attributes (InstanceRequirements) it is the smallest known type that has them; none where no type has.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-mixed-instances-group-attribute-based-instance-type-selection.html
+    """
+    required = [item["InstanceRequirements"] for item in overrides if "InstanceRequirements" in item]
+    named = [item["InstanceType"] for item in overrides if "InstanceType" in item]
+    if not required:
+        return named or list(otherwise)
+    found = [_smallest_with(requirements) for requirements in required]
+    return [*named, *(name for name in found if name)]
+
+
+def _smallest_with(requirements: Record) -> str | None:
+    makers = requirements.get("CpuManufacturers") or instance_types.CURRENT_FAMILIES
+    return instance_types.smallest(makers, _range(requirements["VCpuCount"]), _range(requirements["MemoryMiB"]))
+
+
+def _range(bounds: Record) -> tuple[float, float]:
+    return float(bounds.get("Min", 0)), float(bounds.get("Max", math.inf))
+
+
 def _smallest(group: Record, machines: Sequence[Machine]) -> placement.Machine:
     """Return the smallest machine that the group may launch, which a new task can count on."""
-    template = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-    types = [item["InstanceType"] for item in template.get("Overrides", []) if "InstanceType" in item]
-    types = types or [machine.type for machine in machines] or ["t3.micro"]
+    overrides = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", [])
+    types = launched_types(overrides, [machine.type for machine in machines] or ["t3.micro"])
+    if not types:
+        # No task can count on a machine that is never launched.
+        return placement.Machine("new", "", "", 0, 0)
     agent = machines[0].agent if machines else {}
     smallest = min(types, key=lambda item: offered(item, agent)[1])
     cpu, memory = offered(smallest, agent)

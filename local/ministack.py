@@ -480,6 +480,12 @@ def _reach_desired_capacity(group: Record) -> None:
     while len(_staying(group)) < group["DesiredCapacity"]:
         before = len(_staying(group))
         instance = _launch(group)
+        if instance is None:
+            text = (
+                "AutoScaling: %s launches nothing and stays below its desired capacity: no known instance type has %s"
+            )
+            autoscaling.logger.warning(text, group["AutoScalingGroupName"], _launch_specification(group)[1])
+            return
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
         _note(
@@ -643,13 +649,17 @@ def _with_user_data(original: Callable[[Record], Response]) -> Callable[[Record]
     return describe
 
 
-def _launch(group: Record) -> Record:
-    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that."""
+def _launch(group: Record) -> Record | None:
+    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that.
+
+    None where no known instance type has what the group requires.
+    """
     specification, overrides = _launch_specification(group)
     data = _launch_template_data(specification)
     spot = _next_is_spot(group)
-    types = [item["InstanceType"] for item in overrides if "InstanceType" in item]
-    types = types or [data.get("InstanceType", "t3.micro")]
+    types = fleet.launched_types(overrides, [data.get("InstanceType", "t3.micro")])
+    if not types:
+        return None
     instance_type = types[len(_staying(group)) % len(types)] if spot else types[0]
     subnet, zone = _emptiest_subnet(group)
     machine = ec2._launch_instances_internal(

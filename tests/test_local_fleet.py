@@ -307,6 +307,37 @@ def test_empty_spot_machines_go_first_and_the_base_never() -> None:
     assert [item.id for item in fleet.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
 
 
+def requirements(*makers: str, memory: int) -> dict[str, Any]:
+    """Return a group's override with what its machines must have: one processor or more, and so many MiB."""
+    wanted = {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": memory, "Max": 2 * memory}, "CpuManufacturers": makers}
+    return {"InstanceRequirements": wanted}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "types"),
+    [
+        ([], ["t3.micro"]),
+        ([{"InstanceType": "m5.large"}, {"InstanceType": "m6i.large"}], ["m5.large", "m6i.large"]),
+        ([requirements("amazon-web-services", memory=8192)], ["r8g.medium"]),
+        ([requirements("intel", "amd", memory=8192)], ["r7a.medium"]),
+        ([requirements("intel", memory=10_000_000)], []),
+    ],
+)
+def test_a_group_launches_what_it_requires(overrides: list[dict[str, Any]], types: list[str]) -> None:
+    assert fleet.launched_types(overrides, ["t3.micro"]) == types
+
+
+def test_a_waiting_task_counts_on_the_smallest_machine_that_may_come() -> None:
+    def new(*overrides: dict[str, Any]) -> tuple[str, int, int]:
+        group = {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": overrides}}}
+        found = fleet._smallest(group, [])
+        return found.type, found.cpu, found.memory
+
+    assert new(requirements("amd", memory=8192)) == ("r7a.medium", 1024, 7208)
+    assert new(requirements("amd", memory=10_000_000)) == ("", 0, 0)
+    assert new({"InstanceType": "t3.small"}, {"InstanceType": "t3.micro"}) == ("t3.micro", 2048, 901)
+
+
 def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
     room = fleet.room(machine())
     assert (room.cpu, room.memory, len(room.tasks)) == (2048, 837, 0)
