@@ -134,7 +134,7 @@ class Metrics(controllers.Controller):
                 used, tasks = self._publish(region, cluster["clusterName"], ended)
                 seen |= used
                 measured += tasks
-            warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, time.time())]
+            warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, ended)]
             for group, values in machine_cpu(warm, measured).items():
                 dimensions = {"AutoScalingGroupName": group}
                 cloudwatch = aws.client("cloudwatch", region)

@@ -17,6 +17,11 @@ def minute(moment: float) -> int:
     return int(moment // clock.seconds(MINUTE))
 
 
+def end(number: int) -> float:
+    """Return the moment (seconds since 1970) at which an AWS minute ends."""
+    return (number + 1) * clock.seconds(MINUTE)
+
+
 def publish(
     cloudwatch: aws.Client, namespace: str, values: Mapping[str, Sequence[float]], dimensions: Dimensions, number: int
 ) -> None:

@@ -455,7 +455,7 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
         _reach_desired_capacity(group)
-        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name)
+        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name, _joined_machines)
         return name, attributes
 
     return update
@@ -480,6 +480,12 @@ def _reach_desired_capacity(group: Record) -> None:
     while len(_staying(group)) < group["DesiredCapacity"]:
         before = len(_staying(group))
         instance = _launch(group)
+        if instance is None:
+            text = (
+                "AutoScaling: %s launches nothing and stays below its desired capacity: no known instance type has %s"
+            )
+            autoscaling.logger.warning(text, group["AutoScalingGroupName"], _launch_specification(group)[1])
+            return
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
         _note(
@@ -509,7 +515,7 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, f"Terminating EC2 instance: {instance['InstanceId']}", cause)
+    _note(group, _terminating(instance), cause)
     machine = ec2._instances.get(instance["InstanceId"], {})
     alive = machine.get("State", {}).get("Name") == "running"
     if alive and _is_drained_by_ecs(group) and _tasks_on_instance(instance["InstanceId"]):
@@ -520,6 +526,9 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
 
 def _remove_instance(group: Record, instance: Record) -> None:
     group["Instances"].remove(instance)
+    for activity in group.get("_activities", []):
+        if activity["Description"] == _terminating(instance):
+            activity["EndTime"] = now_iso()
     ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
 
 
@@ -527,6 +536,11 @@ def _is_drained_by_ecs(group: Record) -> bool:
     provider = _provider_of(group["AutoScalingGroupARN"])
     settings = provider["autoScalingGroupProvider"] if provider else {}
     return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
+
+
+def _terminating(instance: Record) -> str:
+    """Return how the activity is described that takes an instance out of its group."""
+    return f"Terminating EC2 instance: {instance['InstanceId']}"
 
 
 def _note(group: Record, description: str, cause: str) -> None:
@@ -635,13 +649,17 @@ def _with_user_data(original: Callable[[Record], Response]) -> Callable[[Record]
     return describe
 
 
-def _launch(group: Record) -> Record:
-    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that."""
+def _launch(group: Record) -> Record | None:
+    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that.
+
+    None where no known instance type has what the group requires.
+    """
     specification, overrides = _launch_specification(group)
     data = _launch_template_data(specification)
     spot = _next_is_spot(group)
-    types = [item["InstanceType"] for item in overrides if "InstanceType" in item]
-    types = types or [data.get("InstanceType", "t3.micro")]
+    types = fleet.launched_types(overrides, [data.get("InstanceType", "t3.micro")])
+    if not types:
+        return None
     instance_type = types[len(_staying(group)) % len(types)] if spot else types[0]
     subnet, zone = _emptiest_subnet(group)
     machine = ec2._launch_instances_internal(
@@ -809,6 +827,11 @@ def _register_container_instance(data: Record) -> Response:
     }
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstance": _described(_container_instances[arn])})
+
+
+def _joined_machines() -> set[str]:
+    """Return the EC2 instances whose ECS agent is in a cluster."""
+    return {record["ec2InstanceId"] for record in _container_instances.values() if record["status"] != "INACTIVE"}
 
 
 def _capacity_provider(record: Record) -> str | None:

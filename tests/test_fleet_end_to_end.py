@@ -14,6 +14,8 @@ from tests.projects import Project, Requests, launched
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 WAIT_SECONDS = 90
+# The 15 minutes in which a new machine has to signal.
+SIGNAL_SECONDS = 90
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
 LOOK = """
 import json, sys
@@ -103,6 +105,20 @@ def test_a_killed_machine_is_replaced_with_its_tasks(project: Project) -> None:
     after = wait_until(project, runs(4))
     assert gone not in {machine["id"] for machine in after["machines"]}
     assert [machine["spot"] for machine in after["machines"]].count(False) == 1
+
+
+def test_a_larger_volume_replaces_every_machine(project: Project) -> None:
+    before = {machine["id"] for machine in wait_until(project, runs(4))["machines"]}
+    project.replace("config/dev/config.yaml", "root_volume_gib: 30", "root_volume_gib: 40")
+    began = time.monotonic()
+    with Requests(project.status()["url"]) as requests:
+        launched = project.sceptre("launch", "-y", "dev/machines.yaml")
+    assert launched.returncode == 0, launched.stdout
+    # New machines signal when they have joined; a wait for the end of the signals' time would be longer for each one.
+    assert time.monotonic() - began < SIGNAL_SECONDS
+    assert set(requests.answers) == {"200"}
+    after = {machine["id"] for machine in wait_until(project, runs(4))["machines"]}
+    assert after.isdisjoint(before)
 
 
 def test_only_spot_machines_are_interrupted(project: Project) -> None:

@@ -751,6 +751,27 @@ def test_auto_scaling_group_has_machines(cloud: Cloud) -> None:
     }
 
 
+@pytest.mark.parametrize(("memory", "types"), [(8192, {"m8g.large"}), (10_000_000, set())])
+def test_auto_scaling_group_launches_what_it_requires(cloud: Cloud, memory: int, types: set[str]) -> None:
+    policy = json.loads(json.dumps(GROUP["Group"]["Properties"]["MixedInstancesPolicy"]))
+    required = {
+        **{"VCpuCount": {"Min": 2, "Max": "4"}, "MemoryMiB": {"Min": str(memory), "Max": 2 * memory}},
+        **{"CpuManufacturers": ["amazon-web-services"], "InstanceGenerations": ["current"]},
+        **{"BurstablePerformance": "excluded", "BareMetal": "excluded"},
+    }
+    policy["LaunchTemplate"]["Overrides"] = [{"InstanceRequirements": required}]
+    name = cloud.create("required", changed(GROUP, "Group", MixedInstancesPolicy=policy), {"Name": ref("Group")})[
+        "Name"
+    ]
+    found = cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    group = found["AutoScalingGroups"][0]
+    assert group["DesiredCapacity"] == 3
+    assert {instance["InstanceType"] for instance in group["Instances"]} == types
+    told = group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"][0]["InstanceRequirements"]
+    assert (told["MemoryMiB"]["Min"], told["CpuManufacturers"]) == (memory, ["amazon-web-services"])
+    cloud.delete("required")
+
+
 SERVICE: dict[str, Any] = {
     **GROUP,
     "Cluster": {"Type": "AWS::ECS::Cluster"},

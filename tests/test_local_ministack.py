@@ -292,6 +292,24 @@ def test_machines_follow_the_distribution(
         group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
 
 
+def test_the_activity_of_a_drained_machine_ends_with_its_drain(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminated: list[list[str]] = []
+    terminate = {"TerminateInstances": lambda parameters: terminated.append(parameters["InstanceId.1"])}
+    monkeypatch.setattr(ministack.ec2, "_ACTION_MAP", terminate)
+    monkeypatch.setattr(ministack, "now_iso", lambda: "later")
+    instance = {"InstanceId": "i-1", "LifecycleState": "Terminating:Wait"}
+    activities = [
+        {"Description": f"{what} EC2 instance: {name}", "EndTime": "before"}
+        for what, name in (("Terminating", "i-2"), ("Terminating", "i-1"), ("Launching a new", "i-1"))
+    ]
+    group = {"Instances": [instance], "_activities": activities}
+    ministack._remove_instance(group, instance)
+    assert [activity["EndTime"] for activity in activities] == ["before", "later", "before"]
+    assert (group["Instances"], terminated) == ([], [["i-1"]])
+
+
 def test_only_this_module_imports_ministack() -> None:
     importing = [
         path.name
