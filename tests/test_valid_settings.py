@@ -136,6 +136,13 @@ def test_wrong_value_is_named_with_what_would_be_right(key: str, value: object, 
     assert "\n" not in problems[key]
 
 
+def test_a_wrong_schedule_is_named_with_its_place() -> None:
+    night = {"schedule": "cron(0 20 * * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}
+    problems = find_problems(settings(scheduled_scaling=[night]))
+    assert "must be such as cron(0 20 ? * MON-FRI *)" in problems["scheduled_scaling.0.schedule"]
+    assert "needs a ? as its day of month or as its day of week" in problems["scheduled_scaling.0.schedule"]
+
+
 @pytest.mark.parametrize(
     ("changes", "key", "should"),
     [
