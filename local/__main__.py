@@ -86,9 +86,11 @@ def up(arguments: argparse.Namespace) -> int:
             variables[base_image.VARIABLE] = image
         if console.run([_sceptre(), "launch", "-y", name], f"launching {name}", variables) != 0:
             raise Failure(f"sceptre launch {name} failed; the reason is above. After mending it, run this again.")
-        url = _wait_for_service(name)
+        url, tasks = _wait_for_service(name)
     say(f"\n{url}")
-    say(_answer(url))
+    say(
+        _answer(url) if tasks else "The desired count is 0, by schedule or by hand: nothing answers until it is raised."
+    )
     return 0
 
 
@@ -107,18 +109,18 @@ def _settle(name: str) -> None:
         raise Failure(f"A stack of {name} is still changing: see python -m local status {name}")
 
 
-def _wait_for_service(name: str) -> str:
-    """Return the service's URL once it has the tasks that it wants, all healthy."""
+def _wait_for_service(name: str) -> tuple[str, int]:
+    """Return the services' URL and how many tasks they want, once they have these, all healthy."""
     current = None
 
     def ready() -> bool:
         nonlocal current
         current = status.of(name)
-        return current is not None and current.complete and current.url is not None and current.desired_tasks > 0
+        return current is not None and current.complete and current.url is not None
 
     if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS):
         raise Failure(f"The service of {name} is not healthy: see python -m local status {name}")
-    return current.url  # type: ignore[union-attr,return-value]  # ready() was true
+    return current.url, current.desired_tasks  # type: ignore[union-attr,return-value]  # ready() was true
 
 
 def _answer(url: str) -> str:

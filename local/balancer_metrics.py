@@ -21,6 +21,12 @@ NAMESPACE = "AWS/ApplicationELB"
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 # Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
 PERCENTILES = 100
+# What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
+# https://aws.amazon.com/elasticloadbalancing/pricing/
+UNIT_CONNECTIONS = 25
+UNIT_BYTES = 1e9
+MINUTE_SECONDS = 60
+MINUTES_PER_HOUR = 60
 # Real seconds of requests that rate and percentiles of now are made of.
 NOW_SECONDS = 5.0
 HALF, NEARLY_ALL = 0.5, 0.99
@@ -58,6 +64,7 @@ class Tally:
                 continue
             key = (line["pxname"], line["svname"])
             now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
+            now |= {"connections": int(line["conn_tot"] or 0), "bytes": int(line["bin"] or 0) + int(line["bout"] or 0)}
             before = self._before.get(key, {})
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
@@ -227,6 +234,18 @@ def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[fl
 
 
 def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:
-    """Return the answers that the load balancer itself gave: those to clients without those of targets."""
+    """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
-    return {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
+    values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
+    if clients["client_connections"] or clients["client_bytes"]:
+        values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]
+    return values
+
+
+def consumed_units(connections: int, size: int) -> float:
+    """Return the capacity units that a minute's new connections and bytes are: of the one that they take more of.
+
+    What AWS counts besides, open connections and rules beyond ten, is not looked at.
+    """
+    by_connections = connections / MINUTE_SECONDS / UNIT_CONNECTIONS
+    return max(by_connections, size * MINUTES_PER_HOUR / UNIT_BYTES)

@@ -1,5 +1,5 @@
-"""What the tasks use, published each AWS minute: CPU and memory in percent of a service's reservation, as ECS does it,
-and CPU in percent of a group's machines, as EC2 does it.
+"""What the tasks use, published each AWS minute: in percent of a service's reservation and of a cluster's machines, as
+ECS does it, and by Auto Scaling group, as EC2 does it; with it the size of each group.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html
@@ -29,11 +29,16 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Use:
-    """What a container has used: CPU seconds since its start, bytes of memory now; `moment` in seconds since 1970."""
+    """What a container has used: CPU seconds and bytes of the network since its start, bytes of memory now.
+
+    `moment` is in seconds since 1970.
+    """
 
     moment: float
     cpu_seconds: float
     memory: int
+    received: int = 0
+    sent: int = 0
 
 
 def use_of(stats: Record, moment: float) -> Use:
@@ -41,7 +46,9 @@ def use_of(stats: Record, moment: float) -> Use:
     memory = stats.get("memory_stats", {})
     cache = memory.get("stats", {}).get("inactive_file", memory.get("stats", {}).get("total_inactive_file", 0))
     cpu = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / NANOSECONDS
-    return Use(moment, cpu, max(0, memory.get("usage", 0) - cache))
+    networks = stats.get("networks", {}).values()
+    received, sent = (sum(network[name] for network in networks) for name in ("rx_bytes", "tx_bytes"))
+    return Use(moment, cpu, max(0, memory.get("usage", 0) - cache), received, sent)
 
 
 def cpu_percent(before: Use, after: Use, units: int) -> float:
@@ -62,6 +69,21 @@ class Measured:
         """Return the CPU that it used in percent of so many CPU units."""
         return sum(cpu_percent(a, b, units) for a, b in zip(self.before, self.after, strict=True))
 
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it uses."""
+        return sum(item.memory for item in self.after)
+
+    @property
+    def received(self) -> float:
+        """The bytes that it received since the minute before."""
+        return float(sum(max(0, b.received - a.received) for a, b in zip(self.before, self.after, strict=True)))
+
+    @property
+    def sent(self) -> float:
+        """The bytes that it sent since the minute before."""
+        return float(sum(max(0, b.sent - a.sent) for a, b in zip(self.before, self.after, strict=True)))
+
 
 def _measured(task: Record, before: Mapping[str, Use], now: Mapping[str, Use]) -> Measured:
     after = {item["runtimeId"]: now[item["runtimeId"]] for item in task["containers"] if item.get("runtimeId") in now}
@@ -76,33 +98,62 @@ def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
     if need.cpu:
         values["CPUUtilization"] = [measured.cpu_percent(need.cpu)]
     if need.memory:
-        used = sum(item.memory for item in measured.after)
-        values["MemoryUtilization"] = [PERCENT * used / (need.memory * MEBIBYTE)]
+        values["MemoryUtilization"] = [PERCENT * measured.memory / (need.memory * MEBIBYTE)]
     return values
 
 
-def machine_cpu(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, list[float]]:
-    """Return, by Auto Scaling group, the CPU in percent that tasks use of each machine that has joined."""
-    values: dict[str, list[float]] = {}
+def machine_use(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, dict[str, list[float]]]:
+    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined."""
+    groups: dict[str, dict[str, list[float]]] = {}
     for machine in machines:
         if machine.ecs is None:
             continue
         on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
         units = _size(machine.ecs["registeredResources"], "CPU")
-        values.setdefault(machine.group, []).append(sum(one.cpu_percent(units) for one in on_it))
+        values = groups.setdefault(machine.group, {"CPUUtilization": [], "NetworkIn": [], "NetworkOut": []})
+        values["CPUUtilization"].append(sum(one.cpu_percent(units) for one in on_it))
+        values["NetworkIn"].append(sum(one.received for one in on_it))
+        values["NetworkOut"].append(sum(one.sent for one in on_it))
+    return groups
+
+
+def cluster_use(machines: Iterable[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return the share of a cluster's CPU and memory that its tasks use, and that they reserve; none without machines.
+
+    `machines` are its container instances.
+    """
+    total, left = {"CPU": 0, "MEMORY": 0}, {"CPU": 0, "MEMORY": 0}
+    for machine in machines:
+        for name in total:
+            total[name] += _size(machine["registeredResources"], name)
+            left[name] += _size(machine["remainingResources"], name)
+    values = {}
+    if total["CPU"]:
+        values["CPUReservation"] = [PERCENT * (total["CPU"] - left["CPU"]) / total["CPU"]]
+        values["CPUUtilization"] = [sum(one.cpu_percent(total["CPU"]) for one in measured)]
+    if total["MEMORY"]:
+        values["MemoryReservation"] = [PERCENT * (total["MEMORY"] - left["MEMORY"]) / total["MEMORY"]]
+        used = sum(one.memory for one in measured)
+        values["MemoryUtilization"] = [PERCENT * used / (total["MEMORY"] * MEBIBYTE)]
     return values
 
 
-def reservation(machines: Iterable[Record]) -> dict[str, list[float]]:
-    """Return the share of a cluster's CPU and memory that its tasks reserve; nothing without machines."""
-    totals = {"CPU": 0, "MEMORY": 0}
-    left = dict(totals)
-    for machine in machines:
-        for name in totals:
-            totals[name] += _size(machine["registeredResources"], name)
-            left[name] += _size(machine["remainingResources"], name)
-    names = {"CPU": "CPUReservation", "MEMORY": "MemoryReservation"}
-    return {names[name]: [PERCENT * (total - left[name]) / total] for name, total in totals.items() if total}
+def group_size(group: Record) -> dict[str, list[float]]:
+    """Return what an Auto Scaling group says of its size each minute.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-metrics.html
+    """
+    states = [instance["LifecycleState"] for instance in group["Instances"]]
+    counts = {
+        "GroupDesiredCapacity": group["DesiredCapacity"],
+        "GroupInServiceInstances": states.count("InService"),
+        "GroupMaxSize": group["MaxSize"],
+        "GroupMinSize": group["MinSize"],
+        "GroupPendingInstances": sum(state.startswith("Pending") for state in states),
+        "GroupTerminatingInstances": sum(state.startswith("Terminating") for state in states),
+        "GroupTotalInstances": len(states),
+    }
+    return {name: [float(count)] for name, count in counts.items()}
 
 
 def _size(resources: Iterable[Record], name: str) -> int:
@@ -134,11 +185,7 @@ class Metrics(controllers.Controller):
                 used, tasks = self._publish(region, cluster["clusterName"], ended)
                 seen |= used
                 measured += tasks
-            warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, ended)]
-            for group, values in machine_cpu(warm, measured).items():
-                dimensions = {"AutoScalingGroupName": group}
-                cloudwatch = aws.client("cloudwatch", region)
-                metrics_store.publish(cloudwatch, "AWS/EC2", {"CPUUtilization": values}, dimensions, ended)
+            _publish_groups(region, measured, ended)
         self._before = seen
 
     def close(self) -> None:
@@ -161,8 +208,8 @@ class Metrics(controllers.Controller):
                         values.setdefault(name, []).extend(samples)
             dimensions = {"ClusterName": cluster, "ServiceName": service}
             metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute)
-        instances = fleet.container_instances(ecs, [cluster]).values()
-        metrics_store.publish(cloudwatch, NAMESPACE, reservation(instances), {"ClusterName": cluster}, minute)
+        instances = list(fleet.container_instances(ecs, [cluster]).values())
+        metrics_store.publish(cloudwatch, NAMESPACE, cluster_use(instances, measured), {"ClusterName": cluster}, minute)
         return now, measured
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
@@ -173,6 +220,17 @@ class Metrics(controllers.Controller):
         with ThreadPoolExecutor(READERS) as pool:
             found = dict(zip(containers, pool.map(lambda name: _use(engine, name), containers), strict=True))
         return {name: use for name, use in found.items() if use}
+
+
+def _publish_groups(region: str, measured: Sequence[Measured], minute: int) -> None:
+    """Publish the size of each Auto Scaling group, and what is used of its machines."""
+    cloudwatch = aws.client("cloudwatch", region)
+    for group in aws.pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+        dimensions = {"AutoScalingGroupName": group["AutoScalingGroupName"]}
+        metrics_store.publish(cloudwatch, "AWS/AutoScaling", group_size(group), dimensions, minute)
+    warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, minute)]
+    for name, values in machine_use(warm, measured).items():
+        metrics_store.publish(cloudwatch, "AWS/EC2", values, {"AutoScalingGroupName": name}, minute)
 
 
 def _use(engine: DockerClient, container: str) -> Use | None:

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import docker.errors
+from botocore.exceptions import BotoCoreError, ClientError
 from docker import DockerClient
 from docker.models.containers import Container
 from ministack import app
@@ -39,7 +40,7 @@ from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws, clock, engine_watch, fleet, fleet_roll, placement, targets
+from local import aws, clock, engine_watch, fleet, fleet_roll, metrics_store, placement, targets
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
 
 Record = dict[str, Any]
@@ -1146,6 +1147,22 @@ def _put_lines() -> None:
             place = {"logGroupName": group, "logStreamName": stream}
             cloudwatch_logs._put_log_events({**place, "logEvents": events})
             _forget_oldest_lines(group, stream)
+            _count_lines(group, events)
+
+
+def _count_lines(group: str, events: list[Record]) -> None:
+    """Publish what a log group has taken in.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+    """
+    values = {
+        "IncomingBytes": [float(sum(len(event["message"].encode()) for event in events))],
+        "IncomingLogEvents": [float(len(events))],
+    }
+    # The server may be about to end.
+    with suppress(BotoCoreError, ClientError):
+        dimensions = {"LogGroupName": group}
+        metrics_store.publish(_client("cloudwatch"), "AWS/Logs", values, dimensions, metrics_store.minute(time.time()))
 
 
 def _forget_oldest_lines(group: str, stream: str) -> None:

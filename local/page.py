@@ -56,9 +56,9 @@ class Page(controllers.Controller):
             "controllers": identity["controllers"],
             "environments": [self._environment(name, identity) for name in names],
         }
+        global _snapshot  # noqa: PLW0603  # replaced as a whole: who has the old one may still be writing it out
         with _lock:
-            _snapshot.clear()
-            _snapshot.update(made)
+            _snapshot = made
 
     def _environment(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
         current = status.read(name, identity)
@@ -69,7 +69,13 @@ class Page(controllers.Controller):
         point["rate"] = sum(group["requests_per_second"] for service in services for group in service["groups"])
         self._history[name].append(point)
         history = list(self._history[name])
-        return {**current.as_json(), "services": services, "history": history}
+        activities = [item for region, group in current.groups for item in self._group_activities(region, group)]
+        return {**current.as_json(), "services": services, "machine_activities": activities, "history": history}
+
+    def _group_activities(self, region: str, group: str) -> list[dict[str, str]]:
+        """Return why machines have come and gone lately."""
+        described = self._client("autoscaling", region).describe_scaling_activities(AutoScalingGroupName=group)
+        return [_activity(item) for item in described["Activities"][:ACTIVITIES]]
 
     def _service(self, region: str, arn: str) -> dict[str, Any]:
         cluster, name = arn.split("/")[1:3]
@@ -85,6 +91,8 @@ class Page(controllers.Controller):
         groups = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
         return {
             "name": name,
+            "desired": sum(service["desiredCount"] for service in described),
+            "running": sum(service["runningCount"] for service in described),
             "cpu_percent": cpu,
             "cpu_target_percent": _cpu_target(policies),
             "activities": [_activity(item) for item in activities["ScalingActivities"][:ACTIVITIES]],

@@ -179,14 +179,26 @@ async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
 
 def find() -> dict[str, Any] | None:
     """Return what the embedded AWS of this repository says about itself, or None when it does not run."""
+    identity = _ask(IDENTITY_PATH)
+    return identity if identity is not None and identity.get("folder") == str(environment.ROOT) else None
+
+
+def shown(name: str) -> dict[str, Any]:
+    """Return what the live page shows of an environment; nothing when it shows none of that name."""
+    page = _ask(f"{PAGE_PATH}.json") or {}
+    found: dict[str, Any] = next((item for item in page.get("environments", []) if item["environment"] == name), {})
+    return found
+
+
+def _ask(path: str) -> dict[str, Any] | None:
+    """Return the JSON object that the embedded AWS answers, or None when it, or something else there, does not."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(environment.endpoint() + IDENTITY_PATH, timeout=5) as response:
-            identity: dict[str, Any] = json.load(response)
+        with opener.open(environment.endpoint() + path, timeout=5) as response:
+            answer = json.load(response)
     except (OSError, ValueError):
         return None
-    ours = isinstance(identity, dict) and identity.get("folder") == str(environment.ROOT)
-    return identity if ours else None
+    return answer if isinstance(answer, dict) else None
 
 
 def start() -> None:

@@ -8,6 +8,8 @@ from local.aws import pages
 
 # Tasks that ECS describes in one call.
 DESCRIBED_TASKS = 100
+# Scaling activities that fit the screen.
+SHOWN_ACTIVITIES = 3
 
 
 @dataclass
@@ -50,6 +52,10 @@ class Status:
     troubles: list[str] = field(default_factory=list)
     # Region and ARN of each service.
     services: list[tuple[str, str]] = field(default_factory=list)
+    # Region and name of each Auto Scaling group.
+    groups: list[tuple[str, str]] = field(default_factory=list)
+    # What the live page shows of them: how each service does, and why tasks and machines came and went.
+    figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -72,12 +78,40 @@ class Status:
         lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in self.machines] or ["  none"]
         lines += ["", f"Tasks ({len(self.tasks)} of {self.desired_tasks})"]
         lines += [_task_line(task) for task in self.tasks] or ["  none"]
+        services = self.figures.get("services", [])
+        if services:
+            lines += ["", "Now", *(_service_line(service) for service in services)]
+        activities = [item for service in services for item in service["activities"]]
+        activities = sorted([*activities, *self.figures.get("machine_activities", [])], key=_started, reverse=True)
+        if activities:
+            lines += [
+                "",
+                "Scaling",
+                *(f"  {item['time'][11:19]}  {item['why']}" for item in activities[:SHOWN_ACTIVITIES]),
+            ]
         return "\n".join(lines)
 
 
 def _task_line(task: Task) -> str:
     where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
     return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
+
+
+def _service_line(service: dict[str, Any]) -> str:
+    groups = service["groups"]
+    rate = sum(group["requests_per_second"] for group in groups)
+    slowest = [
+        max((group[name] for group in groups if group[name] is not None), default=None) for name in ("p50", "p99")
+    ]
+    p50, p99 = ("-" if seconds is None else f"{1000 * seconds:.0f} ms" for seconds in slowest)
+    cpu = next((f"{value:.0f} %" for value in reversed(service["cpu_percent"]) if value is not None), "-")
+    target = service["cpu_target_percent"]
+    of_target = "" if target is None else f" (target {target:.0f} %)"
+    return f"  {service['name']}: {rate:.1f} requests/s, p50 {p50}, p99 {p99}, CPU {cpu}{of_target}"
+
+
+def _started(activity: dict[str, str]) -> str:
+    return activity["time"]
 
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
@@ -99,6 +133,7 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.url = balancer_ports.url(arn)
     for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
         status.machines += _machines(region, group)
+        status.groups.append((region, group))
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
         status.services.append((region, arn))
@@ -196,4 +231,8 @@ def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict
 def of(name: str) -> Status | None:
     """Return the status of an environment, or None when the embedded AWS does not run."""
     identity = server.find()
-    return read(name, identity) if identity else None
+    if identity is None:
+        return None
+    status = read(name, identity)
+    status.figures = server.shown(name)
+    return status

@@ -21,6 +21,7 @@ MINUTE = 60
 def line(proxy: str, server: str, ok: int, failed: int = 0, errors: int = 0) -> dict[str, str]:
     """Return HAProxy's statistics of one server or frontend."""
     counts = {"hrsp_2xx": ok, "hrsp_3xx": 0, "hrsp_4xx": 0, "hrsp_5xx": failed, "econ": errors}
+    counts |= {"conn_tot": ok, "bin": 100 * ok, "bout": 400 * ok}
     return {"pxname": proxy, "svname": server} | {name: str(value) for name, value in counts.items()}
 
 
@@ -65,6 +66,14 @@ def test_what_did_not_happen_is_not_reported() -> None:
 def test_the_load_balancers_own_answers_are_those_that_no_target_gave() -> None:
     clients = Counter({"client_2xx": 10, "client_4xx": 3, "client_5xx": 4})
     assert own_answers(clients, Counter({"2xx": 10, "4xx": 3, "5xx": 1})) == {"HTTPCode_ELB_5XX_Count": [3.0]}
+
+
+def test_capacity_units_are_those_of_connections_or_of_bytes() -> None:
+    tally = Tally()
+    clients = tally.new([line(FRONTEND, "FRONTEND", 3000)])[FRONTEND]
+    # 50 new connections a second are two units; 1.5 MB a minute are a tenth of one.
+    assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [2.0]}
+    assert balancer_metrics.consumed_units(connections=0, size=50_000_000) == 3.0
 
 
 class Process:

@@ -387,6 +387,20 @@ def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert len(text.splitlines()) < 24
 
 
+def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
+    current = complete_status()
+    activity = {"time": "2026-03-02T12:00:05+00:00", "why": "an instance was started"}
+    service = {
+        **{"name": "web", "cpu_percent": [10.0, 64.6, None], "cpu_target_percent": 70.0},
+        "groups": [{"requests_per_second": 412.34, "p50": 0.003, "p99": None}],
+        "activities": [{"time": f"2026-03-02T12:00:0{second}+00:00", "why": f"at {second}"} for second in (9, 7, 3)],
+    }
+    current.figures = {"services": [service], "machine_activities": [activity]}
+    lines = current.as_text().splitlines()
+    assert "  web: 412.3 requests/s, p50 3 ms, p99 -, CPU 65 % (target 70 %)" in lines
+    assert lines[-3:] == ["  12:00:09  at 9", "  12:00:07  at 7", "  12:00:05  an instance was started"]
+
+
 @pytest.mark.parametrize("change", ["stack", "task"])
 def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     current = complete_status()

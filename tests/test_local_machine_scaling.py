@@ -81,17 +81,18 @@ def test_a_warm_up_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not fleet.is_warm(replace(machine(), launched=ended - 11), MINUTE)
 
 
-def test_a_machines_cpu_is_what_its_tasks_use_of_it() -> None:
+def test_a_machines_use_is_that_of_its_tasks() -> None:
     first, idle, booting = machine("i-1"), machine("i-2"), machine("i-3", ecs=None)
 
     def task(cpu_seconds: float) -> Measured:
         on_first = {"containerInstanceArn": first.ecs and first.ecs["containerInstanceArn"]}
-        return Measured(on_first, [Use(100.0, 0.0, 0)], [Use(160.0, cpu_seconds, 0)])
+        before, after = Use(100.0, 0.0, 0, received=10, sent=100), Use(160.0, cpu_seconds, 0, received=15, sent=107)
+        return Measured(on_first, [before], [after])
 
     # 30 and 60 CPU seconds of the 120 that two processors have in a minute.
-    found = metrics.machine_cpu([first, idle, booting], [task(30.0), task(60.0)])
-    assert found == {"group": [75.0, 0.0]}
-    assert metrics.machine_cpu([booting], []) == {}
+    found = metrics.machine_use([first, idle, booting], [task(30.0), task(60.0)])
+    assert found == {"group": {"CPUUtilization": [75.0, 0.0], "NetworkIn": [10.0, 0.0], "NetworkOut": [14.0, 0.0]}}
+    assert metrics.machine_use([booting], []) == {}
 
 
 class FakeAws:

@@ -189,18 +189,33 @@ def test_docker_counts_the_page_cache_and_ecs_does_not() -> None:
     stats = {
         "cpu_stats": {"cpu_usage": {"total_usage": 2_500_000_000}},
         "memory_stats": {"usage": 900, "stats": {"inactive_file": 300}},
+        "networks": {"eth0": {"rx_bytes": 7, "tx_bytes": 9}, "eth1": {"rx_bytes": 1, "tx_bytes": 2}},
     }
-    assert metrics.use_of(stats, 1.0) == metrics.Use(1.0, 2.5, 600)
+    assert metrics.use_of(stats, 1.0) == metrics.Use(1.0, 2.5, 600, received=8, sent=11)
     assert metrics.use_of({}, 1.0) == metrics.Use(1.0, 0.0, 0)
 
 
-def test_reservation_of_a_cluster() -> None:
+def test_a_clusters_use_and_reservation() -> None:
     machine = {
         "registeredResources": [{"name": "CPU", "integerValue": 2048}, {"name": "MEMORY", "integerValue": 800}],
         "remainingResources": [{"name": "CPU", "integerValue": 1024}, {"name": "MEMORY", "integerValue": 600}],
     }
-    assert metrics.reservation([machine]) == {"CPUReservation": [50.0], "MemoryReservation": [25.0]}
-    assert metrics.reservation([]) == {}
+    before, after = metrics.Use(100.0, 5.0, 0), metrics.Use(160.0, 35.0, 400 * 1024 * 1024)
+    assert metrics.cluster_use([machine], [metrics.Measured({}, [before], [after])]) == {
+        "CPUReservation": [50.0],
+        "CPUUtilization": [25.0],
+        "MemoryReservation": [25.0],
+        "MemoryUtilization": [50.0],
+    }
+    assert metrics.cluster_use([], []) == {}
+
+
+def test_a_group_tells_its_size() -> None:
+    instances = [{"LifecycleState": state} for state in ("InService", "InService", "Pending", "Terminating:Wait")]
+    size = metrics.group_size({"DesiredCapacity": 3, "MinSize": 1, "MaxSize": 5, "Instances": instances})
+    assert (size["GroupInServiceInstances"], size["GroupTotalInstances"]) == ([2.0], [4.0])
+    assert (size["GroupPendingInstances"], size["GroupTerminatingInstances"]) == ([1.0], [1.0])
+    assert (size["GroupDesiredCapacity"], size["GroupMinSize"], size["GroupMaxSize"]) == ([3.0], [1.0], [5.0])
 
 
 class FakeCloudWatch:
