@@ -74,6 +74,11 @@ class LoadBalancer:
     idle_timeout: float
     listeners: tuple[Listener, ...]
 
+    @property
+    def group_arns(self) -> set[str]:
+        """The target groups that its rules forward to."""
+        return {arn for listener in self.listeners for rule in listener.rules for arn, _weight in rule.groups}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -91,7 +96,7 @@ def read(clients: dict[str, aws.Client]) -> Wanted:
     regions: dict[str, str] = {}
     for region, client in clients.items():
         found = list(_balancers(client))
-        used = {arn for item in found for one in item.listeners for rule in one.rules for arn, _ in rule.groups}
+        used = {arn for balancer in found for arn in balancer.group_arns}
         known = {item["TargetGroupArn"]: item for item in aws.pages(client, "describe_target_groups", "TargetGroups")}
         balancers += found
         for arn in sorted(used & set(known)):

@@ -30,6 +30,7 @@ class FakeElbv2:
         self.rules: list[dict[str, Any]] = []
         self.ports = {80: "HTTP"}
         self.balancers = [BALANCER]
+        self.idle_timeout = 60
         self.attributes: dict[str, str] = {"deregistration_delay.timeout_seconds": "30"}
         self.health_check: dict[str, Any] = {
             "HealthCheckPath": "/healthcheck",
@@ -58,7 +59,7 @@ class FakeElbv2:
         return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
 
     def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        return {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": "60"}]}
+        return {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": str(self.idle_timeout)}]}
 
     def describe_listeners(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803
         listener = {"LoadBalancerArn": LoadBalancerArn, "DefaultActions": [self.default_action]}

@@ -43,8 +43,7 @@ class Backend(ThreadingHTTPServer):
             protocol_version = "HTTP/1.1"
 
             def do_GET(handler) -> None:  # noqa: N805
-                if handler.path == "/slow":
-                    time.sleep(1)
+                time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
                 body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
                 handler.send_response(self.status if handler.path == "/healthcheck" else 200)
                 handler.send_header("Content-Length", str(len(body)))
@@ -207,6 +206,15 @@ def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
     bench.until(lambda: bench.state(second) == "healthy")
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 2)
+
+
+def test_an_answer_later_than_the_idle_timeout_is_a_504(bench: Bench) -> None:
+    bench.elbv2.idle_timeout = 2
+    bench.add(Backend("one"))
+    assert bench.ask("/slow")[0] == 200
+    bench.elbv2.idle_timeout = 1
+    bench.balancer.step()
+    assert bench.ask("/slower")[0] == 504
 
 
 def test_a_pid_file_that_haproxy_is_writing_says_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,6 +246,24 @@ def test_waiting_times_follow_the_speed_and_the_time_for_an_answer_does_not(
     assert "timeout check 5000ms" in bench.text
 
 
+def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    bench.elbv2.idle_timeout = 300
+    bench.steps()
+    timeouts = [line.strip() for line in bench.text.splitlines() if "timeout" in line or "hard-stop-after" in line]
+    assert [line for line in timeouts if "connect" not in line and "check" not in line] == [
+        "hard-stop-after 300s",
+        "timeout client 300s",
+        "timeout server 300s",
+        "timeout server 300s",
+    ]
+    bench.elbv2.idle_timeout = 90
+    bench.steps()
+    assert "timeout server 90s" in bench.text
+
+
 # --- Rules
 
 
