@@ -24,7 +24,7 @@ from local import balancer, balancer_ports, balancer_process, environment, load,
 from local.balancer import Balancer
 from local.balancer_process import Process
 from local.targets import Target
-from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, forward
+from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, authenticate, forward
 from tests.projects import Project, free_port, get, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
@@ -141,9 +141,11 @@ def test_rules_are_followed_in_their_order(bench: Bench) -> None:
     bench.elbv2.add_rule(6, answer("200", "query"), query)
     bench.elbv2.add_rule(7, answer("200", "post"), method)
     bench.elbv2.add_rule(8, {"Type": "redirect", "RedirectConfig": redirect}, path("/secure/*"))
+    bench.elbv2.add_rule_of_several(9, [authenticate(), forward()], path("/private/*"))
     backend = Backend("one")
     bench.add(backend)
 
+    assert bench.ask("/private/a")[:2] == (501, "The local load balancer does not know the action authenticate-oidc.")
     assert bench.ask("/")[:2] == (404, 'none\'s "own"')
     assert bench.ask("/both")[1] == "one /both http"
     assert bench.ask("/both", X_Kind="Beta")[1] == "both"

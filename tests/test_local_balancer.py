@@ -15,7 +15,7 @@ from local import balancer, balancer_config, balancer_model, balancer_ports, bal
 from local.balancer import Balancer
 from local.console import Failure
 from local.targets import Health, Target
-from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, forward
+from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, authenticate, forward
 
 BACKEND = "targetgroup.blue.3333"
 POOL = "pool-max-conn -1 pool-purge-delay 5s"
@@ -246,9 +246,7 @@ def test_waiting_times_follow_the_speed_and_the_time_for_an_answer_does_not(
     assert "timeout check 5000ms" in bench.text
 
 
-def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
     bench.elbv2.idle_timeout = 300
     bench.steps()
@@ -318,6 +316,19 @@ def test_a_redirect_to_https_goes_to_the_port_that_stands_for_443(bench: Bench) 
     assert f'http-request redirect location "{location}" code 301 if {{ var(txn.rule) -m int 0 }}' in lines
     assert any(line.startswith("bind 127.0.0.1:8443 ssl crt ") for line in lines)
     assert balancer_ports.url(BALANCER) == "https://127.0.0.1:8443/"
+
+
+@pytest.mark.parametrize("kind", ["authenticate-oidc", "authenticate-cognito", "jwt-validation"])
+def test_nothing_behind_an_authentication_is_reached(bench: Bench, kind: str) -> None:
+    condition = {"Field": "path-pattern", "Values": ["/private/*"]}
+    bench.elbv2.add_rule_of_several(10, [authenticate(kind), forward() | {"Order": 2}], condition)
+    bench.elbv2.before_default_action = [authenticate(kind)]
+    bench.steps()
+    text = f"The local load balancer does not know the action {kind}."
+    for number in (0, 1):
+        chosen = f"if {{ var(txn.rule) -m int {number} }}"
+        assert f"  http-request return status 501 content-type text/plain string '{text}' {chosen}" in bench.text
+    assert "use_backend" not in bench.text
 
 
 def test_weights_share_the_requests(bench: Bench) -> None:
