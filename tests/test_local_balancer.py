@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import balancer, balancer_config, balancer_model, balancer_ports, balancer_process, environment, targets
+from local import (
+    balancer,
+    balancer_config,
+    balancer_model,
+    balancer_ports,
+    balancer_process,
+    environment,
+    server,
+    targets,
+)
 from local.balancer import Balancer
 from local.console import Failure
 from local.targets import Health, Target
@@ -357,15 +366,40 @@ def test_the_next_balancer_gets_the_next_free_port_and_addresses_stay() -> None:
     assert second == {("a", 80): 8080, ("b", 80): 8082, ("b", 8000): 8000, ("b", 81): 8083}
 
 
-def test_a_port_in_use_and_one_that_is_none_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        monkeypatch.setenv("LOCAL_HTTP_PORT", str(port))
-        with pytest.raises(Failure, match=f"Port {port}, where the load balancer would answer, is not free"):
-            balancer_ports.require_free()
-    monkeypatch.setenv("LOCAL_HTTP_PORT", "http")
-    with pytest.raises(Failure, match="LOCAL_HTTP_PORT is 'http'"):
+@pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
+def test_a_port_in_use_is_named_before_anything_starts(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = 9000
+    monkeypatch.setattr(balancer_ports, "is_free", lambda tried: tried != port)
+    balancer_ports.require_free()
+    monkeypatch.setenv(variable, str(port))
+    with pytest.raises(Failure) as failure:
         balancer_ports.require_free()
+    assert str(failure.value) == (
+        f"Port {port}, where the load balancer would answer, is not free: "
+        f"stop what uses it, or choose another port with {variable}={port + 100}."
+    )
+
+
+def test_a_default_port_in_use_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_HTTPS_PORT", raising=False)
+    monkeypatch.setattr(balancer_ports, "is_free", lambda port: port != 8443)
+    with pytest.raises(Failure, match=r"Port 8443, .* with LOCAL_HTTPS_PORT=8543\."):
+        balancer_ports.require_free()
+
+
+def test_a_port_that_somebody_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not balancer_ports.is_free(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
+def test_a_port_that_is_none_is_named_also_while_the_embedded_aws_runs(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "find", lambda: {"speed": 1})
+    monkeypatch.setenv(variable, "abc")
+    with pytest.raises(Failure, match=f"^{variable} is 'abc': give a port number from 1 to 65535\\.$"):
+        server.start()
 
 
 def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
