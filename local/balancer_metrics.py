@@ -187,8 +187,7 @@ class BalancerMetrics(controllers.Controller):
     def _publish(self, counts: dict[str, Counts], seconds: dict[str, list[float]], minute: int) -> None:
         wanted = balancer_model.read({region: self._client("elbv2", region) for region in self._regions()})
         for balancer in wanted.balancers:
-            used = {arn for listener in balancer.listeners for rule in listener.rules for arn, _weight in rule.groups}
-            groups = [wanted.groups[arn] for arn in sorted(used & set(wanted.groups))]
+            groups = [wanted.groups[arn] for arn in sorted(balancer.group_arns & set(wanted.groups))]
             region = balancer.arn.split(":")[3]
             of_balancer: dict[str, list[float]] = {}
             for group in groups:

@@ -797,6 +797,7 @@ def _keep_container_instances() -> None:
         "ListContainerInstances": _list_container_instances,
         "RegisterContainerInstance": _register_container_instance,
         "StopTask": _with_replacement(ecs._ACTION_MAP["StopTask"]),
+        "SubmitTaskStateChange": _replacing_unhealthy(ecs._ACTION_MAP["SubmitTaskStateChange"]),
         "UpdateContainerInstancesState": _update_container_instances_state,
     }
     _replace(ecs, "_start_task_worker", _with_placement)
@@ -852,7 +853,7 @@ def _deregister_container_instance(data: Record) -> Response:
     if _tasks_on(record["containerInstanceArn"]) and not data.get("force"):
         return _ecs_error("InvalidParameterException", "Found running tasks on the instance.")
     record |= {"status": "INACTIVE", "agentConnected": False}
-    _replace_tasks_of(record)
+    _start_replacements(_tasks_on(record["containerInstanceArn"]))
     return _ecs_answer({"containerInstance": _described(record)})
 
 
@@ -882,7 +883,7 @@ def _update_container_instances_state(data: Record) -> Response:
     for record in records:
         record["status"] = data["status"]
         if data["status"] == "DRAINING":
-            _replace_tasks_of(record)
+            _start_replacements(_tasks_on(record["containerInstanceArn"]))
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
 
@@ -1056,16 +1057,32 @@ def _live_tasks(service: Record) -> list[Record]:
     ]
 
 
-def _replace_tasks_of(record: Record) -> None:
-    """Let ECS start replacements for the tasks of a machine that drains, before they are stopped.
+def _start_replacements(tasks: list[Record]) -> None:
+    """Let ECS start replacements for tasks, of a machine that drains or unhealthy ones, before they are stopped.
 
     A task whose group is no longer its service's does not count for the service any more.
     """
-    tasks = _tasks_on(record["containerInstanceArn"])
     for task in tasks:
         if task.get("group", "").startswith("service:"):
             task["group"] = f"draining:{task['startedBy']}"
     _reconcile_services_of(tasks)
+
+
+def _replacing_unhealthy(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Start a replacement for a task that is reported as UNHEALTHY: AWS has no API to tell its scheduler so.
+
+    Such a task failed its deployment.
+    """
+
+    def submit(data: Record) -> Response:
+        task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+        if task and data.get("status") == "UNHEALTHY":
+            ecs._record_service_task_failure(task)
+            task["healthStatus"] = "UNHEALTHY"
+            _start_replacements([task])
+        return original(data)
+
+    return submit
 
 
 def _reconcile_services_of(tasks: list[Record]) -> None:
@@ -1339,8 +1356,6 @@ def _keeping_fields(original: Callable[[Record], Response]) -> Callable[[Record]
 
 # The end of a service and a leaving task look this often whether the balancer has let go, in real seconds.
 TARGET_POLL = 0.1
-# How stopTask's reason starts when a task failed the load balancer's health checks; such a task failed its deployment.
-FAILED_HEALTH_CHECKS = "Task failed ELB health checks"
 LEAVING = ("DEACTIVATING", "STOPPING")
 
 
@@ -1439,8 +1454,6 @@ def _after_deregistration(original: Callable[[Record], Response]) -> Callable[[R
         if first:
             _count_again(task)
             spawn_background(_leave, task, groups, thread_name=f"leave-{task['taskArn'][-8:]}")
-            if task["stoppedReason"].startswith(FAILED_HEALTH_CHECKS):
-                ecs._record_service_task_failure(task)
         answer: Response = json_response({"task": ecs._sanitize(task)})
         return answer
 
@@ -1478,6 +1491,9 @@ def _waiting_for_last_tasks(original: Callable[[Record], Response]) -> Callable[
     def delete_service(data: Record) -> Response:
         answer = original(data)
         service = json.loads(answer[2]).get("service")
+        # Those that are being replaced do not count for the service, so that MiniStack has left them.
+        for task in _live_tasks(service) if service else []:
+            ecs._stop_task(data | {"task": task["taskArn"], "reason": "Service deleted"})
         while service and any(
             task.get("startedBy") == service["serviceName"]
             and task.get("clusterArn") == service["clusterArn"]

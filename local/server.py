@@ -39,10 +39,11 @@ Send = Callable[[Message], Awaitable[None]]
 def serve() -> None:
     """Run the embedded AWS in this process, on the loopback interface only, until SIGTERM or SIGINT.
 
-    Raises Failure when its port is in use.
+    Raises Failure when its port is in use, or a port of the load balancer's is none.
     """
     _require_free_port()
     clock.speed()  # says at once when it is not a number
+    balancer_ports.require_numbers()
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
@@ -204,8 +205,9 @@ def _ask(path: str) -> dict[str, Any] | None:
 def start() -> None:
     """Start the embedded AWS in the background unless it runs, and wait until it answers.
 
-    Raises Failure when its port is in use, or when it does not come up.
+    Raises Failure when a port is none or in use, its own or the load balancer's, or when it does not come up.
     """
+    balancer_ports.require_numbers()
     if identity := find():
         say(f"The embedded AWS runs at {environment.endpoint()}.")
         _mention_other_speed(float(identity["speed"]))
