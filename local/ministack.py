@@ -102,6 +102,7 @@ def application() -> Callable[..., Any]:
     _add_machine_images()
     _serve_registry_here()
     _find_load_balancers_everywhere()
+    _name_target_groups_as_metrics_do()
     _know_ipv6_and_nat_instances()
     _run_machines()
     _run_tasks_as_defined()
@@ -394,6 +395,14 @@ def _find_load_balancers_everywhere() -> None:
 
     # Only MiniStack's traffic handler uses this function.
     _replace(alb, "_find_lb_by_name", in_own_region)
+
+
+def _name_target_groups_as_metrics_do() -> None:
+    """Let Fn::GetAtt TargetGroupFullName be the dimension of the group's metrics: MiniStack cuts its beginning off.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    _replace(alb, "_target_group_full_name_from_arn", lambda _original: lambda arn: arn.rpartition(":")[2])
 
 
 # --- Machines: the instances of an Auto Scaling group

@@ -13,7 +13,7 @@ import pytest
 
 from bench import wrk
 from local import packages
-from tests.projects import Project, launched
+from tests.projects import Project, Requests, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
