@@ -20,10 +20,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-def test_the_environment_heals(project: Project) -> None:
+def test_the_environment_heals(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     if not docker_engine.stop_if_ours():
         pytest.skip("This engine runs for others too, so it is not restarted; where the tests start one, it is.")
     assert not docker_engine.answers()
+    # Where the engine was, not where a user wants it to be.
+    monkeypatch.delenv("DOCKER_HOST")
     docker_engine.ensure()
     back = time.monotonic()
     while not healthy(project):
