@@ -35,7 +35,13 @@ ecs = aws.client("ecs", region)
 cluster = fleet.clusters(ecs)[0]["clusterName"]
 if len(sys.argv) > 1:
     service = ecs.list_services(cluster=cluster)["serviceArns"][0]
-    ecs.update_service(cluster=cluster, service=service, desiredCount=int(sys.argv[1]))
+    # The least, because scaling would soon go back from a mere desired count.
+    aws.client("application-autoscaling", region).register_scalable_target(
+        ServiceNamespace="ecs",
+        ScalableDimension="ecs:service:DesiredCount",
+        ResourceId=service[service.index("service/"):],
+        MinCapacity=int(sys.argv[1]),
+    )
 machines = [
     {"id": m.id, "spot": m.spot, "leaving": m.leaving, "arn": m.ecs and m.ecs["containerInstanceArn"]}
     for m in fleet.read_machines(region) if m.running
@@ -54,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def look(project: Project, *desired: str) -> dict[str, Any]:
-    """Return the machines and tasks, after setting the desired count where one is given."""
+    """Return the machines and tasks, after setting the least number of tasks where one is given."""
     done = subprocess.run(
         [sys.executable, "-c", LOOK, *desired],
         cwd=project.folder,
