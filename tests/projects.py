@@ -79,8 +79,9 @@ class Project:
         return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
 
     def status(self, environment: str = "dev") -> dict[str, Any]:
-        """Return what `python -m local status --json` prints."""
+        """Return what `python -m local status --json` prints, without the figures, which are other ones each time."""
         status: dict[str, Any] = json.loads(self.local("status", environment, "--json").stdout)
+        del status["figures"]
         return status
 
     def replace(self, file: str, old: str, new: str) -> None:
