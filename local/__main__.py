@@ -86,9 +86,15 @@ def up(arguments: argparse.Namespace) -> int:
             variables[base_image.VARIABLE] = image
         if console.run([_sceptre(), "launch", "-y", name], f"launching {name}", variables) != 0:
             raise Failure(f"sceptre launch {name} failed; the reason is above. After mending it, run this again.")
-        url = _wait_for_service(name)
-    say(f"\n{url}")
-    say(_answer(url))
+        current = _wait_for_service(name)
+    say(f"\n{current.url}")
+    if current.at_zero:
+        say(
+            f"No task of {', '.join(current.at_zero)} is to run now: the desired count is 0, as the settings or a "
+            "schedule want it. So nothing was asked of it."
+        )
+    else:
+        say(_answer(current.url or ""))
     return 0
 
 
@@ -107,18 +113,18 @@ def _settle(name: str) -> None:
         raise Failure(f"A stack of {name} is still changing: see python -m local status {name}")
 
 
-def _wait_for_service(name: str) -> str:
-    """Return the service's URL once it has the tasks that it wants, all healthy."""
+def _wait_for_service(name: str) -> status.Status:
+    """Return the environment's status once its services have the tasks that they want, all healthy."""
     current = None
 
     def ready() -> bool:
         nonlocal current
         current = status.of(name)
-        return current is not None and current.complete and current.url is not None and current.desired_tasks > 0
+        return current is not None and current.complete and current.url is not None and bool(current.services)
 
-    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS):
+    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS) or current is None:
         raise Failure(f"The service of {name} is not healthy: see python -m local status {name}")
-    return current.url  # type: ignore[union-attr,return-value]  # ready() was true
+    return current
 
 
 def _answer(url: str) -> str:

@@ -48,8 +48,9 @@ class Status:
     # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
     speed: float = 1
     troubles: list[str] = field(default_factory=list)
-    # Region and ARN of each service.
+    # Region and ARN of each active service, and the names of those that want no task now.
     services: list[tuple[str, str]] = field(default_factory=list)
+    at_zero: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -101,7 +102,6 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.machines += _machines(region, group)
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
-        status.services.append((region, arn))
     return status
 
 
@@ -142,6 +142,9 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     if not services or services[0]["status"] != "ACTIVE":
         return
     service = services[0]
+    status.services.append((region, arn))
+    if service["desiredCount"] == 0:
+        status.at_zero.append(service["serviceName"])
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]

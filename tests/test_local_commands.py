@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local import __main__ as cli
-from local import base_image, console, docker_engine, environment, server, status
+from local import balancer_process, base_image, console, docker_engine, environment, server, status
 from local.aws import api_parameters, client
 from local.cloudformation_types import Owner, Service
 from local.console import Failure
@@ -227,6 +227,40 @@ def answering(status: int) -> Iterator[str]:
 def test_what_a_service_answers_is_shown(status: int, shown: str) -> None:
     with answering(status) as url:
         assert cli._answer(url) == f"HTTP/1.1 {shown}\na page"
+
+
+def at_night() -> status.Status:
+    """Return the status of an environment whose schedule wants no task now."""
+    current = complete_status()
+    current.desired_tasks, current.tasks = 0, []
+    current.services, current.at_zero = [("eu-west-1", "arn:aws:ecs:eu-west-1:000000000000:service/c/web")], ["web"]
+    return current
+
+
+def test_up_succeeds_while_a_schedule_wants_no_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
+    for module, name in (
+        *((docker_engine, "ensure"), (balancer_process, "ensure_installed"), (server, "start")),
+        *((base_image, "choose"), (console, "run")),
+    ):
+        monkeypatch.setattr(module, name, lambda *_arguments: 0)
+    monkeypatch.setattr(status, "of", lambda _name: at_night())
+    assert cli.up(argparse.Namespace(environment="dev")) == 0
+    _blank, url, line = capsys.readouterr().out.splitlines()
+    assert url == "http://127.0.0.1:8080/"
+    assert line.startswith("No task of web is to run now: the desired count is 0")
+
+
+def test_up_waits_for_an_environment_without_an_active_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = at_night()
+    current.services = []
+    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
+    monkeypatch.setattr(status, "of", lambda _name: current)
+    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m local status dev"):
+        cli._wait_for_service("dev")
 
 
 def test_a_service_that_cannot_answer_is_a_failure() -> None:
