@@ -26,7 +26,7 @@ _lock = threading.Lock()
 def snapshot() -> dict[str, Any]:
     """Return what the page shows now."""
     with _lock:
-        return _snapshot
+        return dict(_snapshot)
 
 
 class Page(controllers.Controller):

@@ -60,6 +60,14 @@ def test_the_page_has_every_launched_environment_with_its_history(watching: Page
     assert (group["requests_per_second"], group["p99"]) == (0.0, None)
 
 
+def test_what_a_browser_was_given_stays_while_the_page_changes(watching: Page) -> None:
+    watching.step()
+    shown = page.snapshot()
+    assert page.snapshot() is not shown
+    shown.clear()
+    assert page.snapshot()["environments"]
+
+
 def test_an_aws_that_does_not_answer_is_an_error_and_not_an_empty_page() -> None:
     with pytest.raises(ConnectionError):
         Page(lambda: None).step()
