@@ -1,12 +1,12 @@
-"""What the tasks use, published each AWS minute: CPU and memory in percent of a service's reservation, as ECS does it,
-and CPU in percent of a group's machines, as EC2 does it.
+"""What the tasks use, published each AWS minute: CPU and memory in percent of a service's reservation and of a cluster,
+as ECS does it, and CPU and network of a group's machines, as EC2 does it.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +29,16 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Use:
-    """What a container has used: CPU seconds since its start, bytes of memory now; `moment` in seconds since 1970."""
+    """What a container has used: CPU seconds and bytes of its network since its start, bytes of memory now.
+
+    `moment` is in seconds since 1970.
+    """
 
     moment: float
     cpu_seconds: float
     memory: int
+    received: int = 0
+    sent: int = 0
 
 
 def use_of(stats: Record, moment: float) -> Use:
@@ -41,7 +46,9 @@ def use_of(stats: Record, moment: float) -> Use:
     memory = stats.get("memory_stats", {})
     cache = memory.get("stats", {}).get("inactive_file", memory.get("stats", {}).get("total_inactive_file", 0))
     cpu = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / NANOSECONDS
-    return Use(moment, cpu, max(0, memory.get("usage", 0) - cache))
+    networks = list((stats.get("networks") or {}).values())
+    received, sent = (sum(item.get(name, 0) for item in networks) for name in ("rx_bytes", "tx_bytes"))
+    return Use(moment, cpu, max(0, memory.get("usage", 0) - cache), received, sent)
 
 
 def cpu_percent(before: Use, after: Use, units: int) -> float:
@@ -62,6 +69,21 @@ class Measured:
         """Return the CPU that it used in percent of so many CPU units."""
         return sum(cpu_percent(a, b, units) for a, b in zip(self.before, self.after, strict=True))
 
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it uses."""
+        return sum(use.memory for use in self.after)
+
+    @property
+    def received(self) -> int:
+        """The bytes that came to it."""
+        return sum(b.received - a.received for a, b in zip(self.before, self.after, strict=True))
+
+    @property
+    def sent(self) -> int:
+        """The bytes that it sent."""
+        return sum(b.sent - a.sent for a, b in zip(self.before, self.after, strict=True))
+
 
 def _measured(task: Record, before: Mapping[str, Use], now: Mapping[str, Use]) -> Measured:
     after = {item["runtimeId"]: now[item["runtimeId"]] for item in task["containers"] if item.get("runtimeId") in now}
@@ -76,20 +98,49 @@ def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
     if need.cpu:
         values["CPUUtilization"] = [measured.cpu_percent(need.cpu)]
     if need.memory:
-        used = sum(item.memory for item in measured.after)
-        values["MemoryUtilization"] = [PERCENT * used / (need.memory * MEBIBYTE)]
+        values["MemoryUtilization"] = [PERCENT * measured.memory / (need.memory * MEBIBYTE)]
     return values
 
 
 def machine_cpu(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, list[float]]:
     """Return, by Auto Scaling group, the CPU in percent that tasks use of each machine that has joined."""
     values: dict[str, list[float]] = {}
-    for machine in machines:
-        if machine.ecs is None:
-            continue
-        on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
-        units = _size(machine.ecs["registeredResources"], "CPU")
+    for machine, on_it in _with_tasks(machines, measured):
+        units = _size(machine.ecs["registeredResources"], "CPU") if machine.ecs else 0
         values.setdefault(machine.group, []).append(sum(one.cpu_percent(units) for one in on_it))
+    return values
+
+
+def machine_network(
+    machines: Iterable[fleet.Machine], measured: Sequence[Measured]
+) -> dict[str, dict[str, list[float]]]:
+    """Return, by Auto Scaling group, the bytes that came to the tasks of each machine and that they sent."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for machine, on_it in _with_tasks(machines, measured):
+        of_group = values.setdefault(machine.group, {"NetworkIn": [], "NetworkOut": []})
+        of_group["NetworkIn"].append(float(sum(one.received for one in on_it)))
+        of_group["NetworkOut"].append(float(sum(one.sent for one in on_it)))
+    return values
+
+
+def _with_tasks(
+    machines: Iterable[fleet.Machine], measured: Sequence[Measured]
+) -> Iterator[tuple[fleet.Machine, list[Measured]]]:
+    """Yield each machine that has joined its cluster, with the tasks on it."""
+    for machine in machines:
+        if machine.ecs is not None:
+            arn = machine.ecs["containerInstanceArn"]
+            yield machine, [one for one in measured if one.task.get("containerInstanceArn") == arn]
+
+
+def cluster_use(machines: Sequence[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return the share of a cluster's registered CPU and memory that its tasks use; nothing without machines."""
+    cpu, memory = (sum(_size(one["registeredResources"], name) for one in machines) for name in ("CPU", "MEMORY"))
+    values = {}
+    if cpu:
+        values["CPUUtilization"] = [sum(one.cpu_percent(cpu) for one in measured)]
+    if memory:
+        values["MemoryUtilization"] = [PERCENT * sum(one.memory for one in measured) / (memory * MEBIBYTE)]
     return values
 
 
@@ -134,11 +185,7 @@ class Metrics(controllers.Controller):
                 used, tasks = self._publish(region, cluster["clusterName"], ended)
                 seen |= used
                 measured += tasks
-            warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, time.time())]
-            for group, values in machine_cpu(warm, measured).items():
-                dimensions = {"AutoScalingGroupName": group}
-                cloudwatch = aws.client("cloudwatch", region)
-                metrics_store.publish(cloudwatch, "AWS/EC2", {"CPUUtilization": values}, dimensions, ended)
+            _publish_machines(region, measured, ended)
         self._before = seen
 
     def close(self) -> None:
@@ -161,8 +208,9 @@ class Metrics(controllers.Controller):
                         values.setdefault(name, []).extend(samples)
             dimensions = {"ClusterName": cluster, "ServiceName": service}
             metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute)
-        instances = fleet.container_instances(ecs, [cluster]).values()
-        metrics_store.publish(cloudwatch, NAMESPACE, reservation(instances), {"ClusterName": cluster}, minute)
+        instances = list(fleet.container_instances(ecs, [cluster]).values())
+        of_cluster = reservation(instances) | cluster_use(instances, measured)
+        metrics_store.publish(cloudwatch, NAMESPACE, of_cluster, {"ClusterName": cluster}, minute)
         return now, measured
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
@@ -173,6 +221,17 @@ class Metrics(controllers.Controller):
         with ThreadPoolExecutor(READERS) as pool:
             found = dict(zip(containers, pool.map(lambda name: _use(engine, name), containers), strict=True))
         return {name: use for name, use in found.items() if use}
+
+
+def _publish_machines(region: str, measured: Sequence[Measured], minute: int) -> None:
+    machines = fleet.read_machines(region)
+    warm = [machine for machine in machines if fleet.is_warm(machine, time.time())]
+    values = machine_network(machines, measured)
+    for group, cpu in machine_cpu(warm, measured).items():
+        values[group]["CPUUtilization"] = cpu
+    for group, of_group in values.items():
+        cloudwatch = aws.client("cloudwatch", region)
+        metrics_store.publish(cloudwatch, "AWS/EC2", of_group, {"AutoScalingGroupName": group}, minute)
 
 
 def _use(engine: DockerClient, container: str) -> Use | None:
