@@ -194,7 +194,7 @@ def _other_stacks(name: str) -> list[str]:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the environment's status."""
-    current = status.of(arguments.environment)
+    current = status.with_figures(arguments.environment)
     if current is None:
         raise Failure(
             f"The embedded AWS does not run at {environment.endpoint()}. Start it and launch with: "

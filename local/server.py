@@ -179,14 +179,23 @@ async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
 
 def find() -> dict[str, Any] | None:
     """Return what the embedded AWS of this repository says about itself, or None when it does not run."""
+    identity = _json(IDENTITY_PATH)
+    return identity if identity.get("folder") == str(environment.ROOT) else None
+
+
+def page() -> dict[str, Any]:
+    """Return what the live page shows; nothing when the embedded AWS does not run."""
+    return _json(f"{PAGE_PATH}.json")
+
+
+def _json(path: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(environment.endpoint() + IDENTITY_PATH, timeout=5) as response:
-            identity: dict[str, Any] = json.load(response)
+        with opener.open(environment.endpoint() + path, timeout=5) as response:
+            found = json.load(response)
     except (OSError, ValueError):
-        return None
-    ours = isinstance(identity, dict) and identity.get("folder") == str(environment.ROOT)
-    return identity if ours else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def start() -> None:

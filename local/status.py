@@ -1,6 +1,8 @@
 """What an environment consists of now: stacks, image, machines, tasks and their health, URL."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from local import aws, balancer_model, balancer_ports, balancer_process, clock, environment, fleet, server
@@ -8,6 +10,8 @@ from local.aws import pages
 
 # Tasks that ECS describes in one call.
 DESCRIBED_TASKS = 100
+# Scaling activities that the text shows.
+LAST_ACTIVITIES = 3
 
 
 @dataclass
@@ -51,6 +55,11 @@ class Status:
     # Region and ARN of each active service, and the names of those that want no task now.
     services: list[tuple[str, str]] = field(default_factory=list)
     at_zero: list[str] = field(default_factory=list)
+    # Region and name of each Auto Scaling group.
+    groups: list[tuple[str, str]] = field(default_factory=list)
+    # What the live page shows of each service, and why machines came and went, newest first: see page.py.
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    machine_activities: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -61,8 +70,10 @@ class Status:
         return len(good) == len(environment.layers(self.environment)) and served
 
     def as_json(self) -> dict[str, Any]:
-        """Return the status for a program."""
-        return {**asdict(self), "complete": self.complete}
+        """Return the status for a program; times in seconds."""
+        values = asdict(self)
+        del values["groups"]
+        return {**values, "services": values.pop("figures"), "complete": self.complete}
 
     def as_text(self) -> str:
         """Return the status on one screen."""
@@ -73,12 +84,46 @@ class Status:
         lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in self.machines] or ["  none"]
         lines += ["", f"Tasks ({len(self.tasks)} of {self.desired_tasks})"]
         lines += [_task_line(task) for task in self.tasks] or ["  none"]
+        lines += ["", "Services", *([_service_line(service) for service in self.figures] or ["  no figures yet"])]
+        lines += ["", "Last scaling activities", *(_activity_lines(self._last_activities()) or ["  none"])]
         return "\n".join(lines)
+
+    def _last_activities(self) -> list[dict[str, str]]:
+        """Return the last activities of all services and of the machines, each with whose it is."""
+        found = [item | {"whose": service["name"]} for service in self.figures for item in service["activities"]]
+        found += [item | {"whose": "machines"} for item in self.machine_activities]
+        return sorted(found, key=lambda item: datetime.fromisoformat(item["time"]), reverse=True)[:LAST_ACTIVITIES]
 
 
 def _task_line(task: Task) -> str:
     where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
     return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
+
+
+def _service_line(service: Mapping[str, Any]) -> str:
+    used = next((value for value in reversed(service["cpu_percent"]) if value is not None), None)
+    return (
+        f"  {service['name']}: {service['running']} of {service['desired']} running, {service['healthy']} healthy, "
+        f"{service['requests_per_second']:.1f} requests/s, p50 {_milliseconds(service['p50'])}, "
+        f"p99 {_milliseconds(service['p99'])}, CPU {_percent(used)} (target {_percent(service['cpu_target_percent'])})"
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{1000 * seconds:.0f} ms"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} %"
+
+
+def _activity_lines(activities: list[dict[str, str]]) -> list[str]:
+    """Return two lines for each activity: when, whose and what; why."""
+    lines = []
+    for item in activities:
+        moment = datetime.fromisoformat(item["time"]).astimezone()
+        lines += [f"  {moment:%H:%M:%S}  {item['whose']}: {item['what']}", f"            {item['why']}"]
+    return lines
 
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
@@ -99,6 +144,7 @@ def read(name: str, identity: dict[str, Any]) -> Status:
     for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::LoadBalancer", []):
         status.url = balancer_ports.url(arn)
     for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
+        status.groups.append((region, group))
         status.machines += _machines(region, group)
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
@@ -200,3 +246,12 @@ def of(name: str) -> Status | None:
     """Return the status of an environment, or None when the embedded AWS does not run."""
     identity = server.find()
     return read(name, identity) if identity else None
+
+
+def with_figures(name: str) -> Status | None:
+    """Return the same, with rates, latencies, CPU use and scaling activities as the live page has them."""
+    status = of(name)
+    for shown in server.page().get("environments", []) if status else []:
+        if status and shown["environment"] == name:
+            status.figures, status.machine_activities = shown["services"], shown["machine_activities"]
+    return status

@@ -418,7 +418,50 @@ def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     text = capsys.readouterr().out
     for word in ("spotfleet-dev-vpc", "web:1", "spot", "healthy", "http://127.0.0.1:8080/"):
         assert word in text
-    assert len(text.splitlines()) < 24
+    assert len(text.splitlines()) < 30
+
+
+def shown_on_the_page() -> dict[str, Any]:
+    """Return what the live page shows of the environment: a service that was scaled, and a machine that came for it."""
+
+    def activity(second: int, what: str, why: str) -> dict[str, str]:
+        return {"time": f"2026-11-23T12:00:{second:02}+00:00", "what": what, "why": why, "state": "Successful"}
+
+    service = {
+        **{"name": "web", "desired": 2, "running": 1, "healthy": 1},
+        **{"requests_per_second": 12.5, "p50": 0.003, "p99": None},
+        **{"cpu_percent": [80.4, 91.6, None], "cpu_target_percent": 70.0},
+        "activities": [activity(10, "Setting desired count to 2.", "it is busy"), activity(1, "old", "older")],
+    }
+    machines = [activity(20, "Launching i-2", "a task waits"), activity(2, "Launching i-1", "the first")]
+    return {"environments": [{"environment": "dev", "services": [service], "machine_activities": machines}]}
+
+
+@pytest.mark.usefixtures("free_port")
+def test_status_has_the_figures_of_the_live_page(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(status, "of", lambda _name: complete_status())
+    monkeypatch.setattr(server, "page", shown_on_the_page)
+    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures = "1 of 2 running, 1 healthy, 12.5 requests/s, p50 3 ms, p99 -, CPU 92 % (target 70 %)"
+    assert f"  web: {figures}" in lines
+    activities = lines[lines.index("Last scaling activities") + 1 :]
+    assert [line[12:] for line in activities] == [
+        *("machines: Launching i-2", "a task waits"),
+        *("web: Setting desired count to 2.", "it is busy"),
+        *("machines: Launching i-1", "the first"),
+    ]
+    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
+    answer = json.loads(capsys.readouterr().out)
+    (shown,) = shown_on_the_page()["environments"]
+    assert (answer["services"], answer["machine_activities"]) == (shown["services"], shown["machine_activities"])
+
+
+@pytest.mark.usefixtures("free_port")
+def test_status_before_the_page_has_looked(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(status, "of", lambda _name: complete_status())
+    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
+    assert "Services\n  no figures yet\n\nLast scaling activities\n  none\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", ["stack", "task"])
