@@ -1,6 +1,7 @@
 """What an EC2 instance type offers to tasks, worked out from its name."""
 
 import re
+from collections.abc import Iterable
 
 TYPE_NAME = re.compile(r"(?P<family>t3|t3a|t4g|[cmr][5-9][a-z]*)\.(?P<size>nano|micro|small|medium|\d*x?large)")
 # https://aws.amazon.com/ec2/instance-types/: GiB of the size "large"; the other sizes are its halves and multiples.
@@ -9,6 +10,16 @@ SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large
 # The kernel keeps some: ECS registers a machine with what the system reports as total. A micro's 1024 MiB become 901.
 SHARE_AFTER_KERNEL = 0.88
 CPU_UNITS_PER_VCPU = 1024
+# Families of the current generation without CPU credits, by the processor's maker, and the sizes that they come in;
+# Intel's start at large: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
+CURRENT_FAMILIES = {
+    "amazon-web-services": ("c8g", "m8g", "r8g"),
+    "amd": ("c7a", "m7a", "r7a"),
+    "intel": ("c7i", "m7i", "r7i"),
+}
+CURRENT_SIZES = (
+    *("medium", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge", "24xlarge", "48xlarge"),
+)
 
 
 def is_known(instance_type: str) -> bool:
@@ -33,8 +44,12 @@ def architecture(instance_type: str) -> str:
 
 def memory_mib(instance_type: str) -> int:
     """Return the memory in MiB with which a machine of the type registers with ECS."""
-    nominal = LARGE_GIB[instance_type[0]] * _size(instance_type.partition(".")[2]) * 1024
-    return after_kernel(nominal)
+    return after_kernel(nominal_mib(instance_type))
+
+
+def nominal_mib(instance_type: str) -> float:
+    """Return the memory in MiB that AWS publishes for the type."""
+    return LARGE_GIB[instance_type[0]] * _size(instance_type.partition(".")[2]) * 1024
 
 
 def after_kernel(nominal_mib: float) -> int:
@@ -47,6 +62,27 @@ def cpu_units(instance_type: str) -> int:
     size = _size(instance_type.partition(".")[2])
     smallest = 2 if is_burstable(instance_type) else 1
     return max(smallest, int(2 * size)) * CPU_UNITS_PER_VCPU
+
+
+def smallest(makers: Iterable[str], vcpus: tuple[float, float], memory_mib: tuple[float, float]) -> str | None:
+    """Return the smallest current type, not burstable, with a processor of these makers, or None.
+
+    `vcpus` and `memory_mib` are the least and the most of them; where nothing known is between both, the least counts.
+    """
+    types = [
+        f"{family}.{size}"
+        for maker in makers
+        for family in CURRENT_FAMILIES.get(maker, ())
+        for size in CURRENT_SIZES
+        if (maker, size) != ("intel", "medium")
+    ]
+    fitting = [name for name in types if _vcpus(name) >= vcpus[0] and nominal_mib(name) >= memory_mib[0]]
+    exact = [name for name in fitting if _vcpus(name) <= vcpus[1] and nominal_mib(name) <= memory_mib[1]]
+    return min(exact or fitting, key=lambda name: (nominal_mib(name), _vcpus(name)), default=None)
+
+
+def _vcpus(instance_type: str) -> int:
+    return cpu_units(instance_type) // CPU_UNITS_PER_VCPU
 
 
 def _size(size: str) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
-from hooks import instance_types
+from hooks import instance_types, schedule
 
 PRIVATE_NETWORKS = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 # AWS allows /16 to /28 (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html); below /24 six subnets
@@ -254,9 +254,18 @@ class MachineSettings(Section):
 class ScheduledChange(Section):
     """Limits of the number of tasks that hold from a time on."""
 
-    schedule: str = Field(pattern=r"^(cron\(.+\)|rate\(.+\)|at\(.+\))$", description="such as cron(0 20 ? * MON-FRI *)")
+    schedule: str = Field(description="such as cron(0 20 ? * MON-FRI *)")
     min_tasks: int = Field(ge=0, le=5000, description="tasks that run at least")
     max_tasks: int = Field(ge=0, le=5000, description="tasks that run at most")
+
+    @field_validator("schedule")
+    @classmethod
+    def _check_schedule(cls, expression: str) -> str:
+        try:
+            schedule.parse(expression)
+        except ValueError as error:
+            raise ValueError(f"must be such as cron(0 20 ? * MON-FRI *): {error}") from error
+        return expression
 
 
 class ServiceSettings(Section):

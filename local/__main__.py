@@ -86,15 +86,11 @@ def up(arguments: argparse.Namespace) -> int:
             variables[base_image.VARIABLE] = image
         if console.run([_sceptre(), "launch", "-y", name], f"launching {name}", variables) != 0:
             raise Failure(f"sceptre launch {name} failed; the reason is above. After mending it, run this again.")
-        current = _wait_for_service(name)
-    say(f"\n{current.url}")
-    if current.at_zero:
-        say(
-            f"No task of {', '.join(current.at_zero)} is to run now: the desired count is 0, as the settings or a "
-            "schedule want it. So nothing was asked of it."
-        )
-    else:
-        say(_answer(current.url or ""))
+        url, tasks = _wait_for_service(name)
+    say(f"\n{url}")
+    say(
+        _answer(url) if tasks else "The desired count is 0, by schedule or by hand: nothing answers until it is raised."
+    )
     return 0
 
 
@@ -113,18 +109,18 @@ def _settle(name: str) -> None:
         raise Failure(f"A stack of {name} is still changing: see python -m local status {name}")
 
 
-def _wait_for_service(name: str) -> status.Status:
-    """Return the environment's status once its services have the tasks that they want, all healthy."""
+def _wait_for_service(name: str) -> tuple[str, int]:
+    """Return the services' URL and how many tasks they want, once they have these, all healthy."""
     current = None
 
     def ready() -> bool:
         nonlocal current
         current = status.of(name)
-        return current is not None and current.complete and current.url is not None and bool(current.services)
+        return current is not None and current.complete and current.url is not None
 
-    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS) or current is None:
+    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS):
         raise Failure(f"The service of {name} is not healthy: see python -m local status {name}")
-    return current
+    return current.url, current.desired_tasks  # type: ignore[union-attr,return-value]  # ready() was true
 
 
 def _answer(url: str) -> str:
@@ -194,7 +190,7 @@ def _other_stacks(name: str) -> list[str]:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the environment's status."""
-    current = status.with_figures(arguments.environment)
+    current = status.of(arguments.environment)
     if current is None:
         raise Failure(
             f"The embedded AWS does not run at {environment.endpoint()}. Start it and launch with: "

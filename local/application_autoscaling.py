@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from botocore.model import StringShape
 from botocore.validate import ParamValidator
 
+from hooks import schedule
 from local import aws
 
 TARGET_PREFIX = "AnyScaleFrontendService."
@@ -298,7 +299,10 @@ def _put_scaling_policy(scope: Scope, parameters: Parameters) -> Parameters:
         **parameters,
     }
     needed = f"{policy['PolicyType']}PolicyConfiguration"
-    if policy["PolicyType"] in ("StepScaling", "TargetTrackingScaling") and needed not in policy:
+    if policy["PolicyType"] != "TargetTrackingScaling":
+        only = "only TargetTrackingScaling is supported here"
+        raise ApiError("ValidationException", f"{policy['PolicyType']}: {only}")
+    if needed not in policy:
         raise ApiError("ValidationException", f"{needed} is required for the policy type {policy['PolicyType']}")
     _delete_alarms(scope, old)
     policy["Alarms"] = _put_alarms(scope, key, policy)
@@ -387,6 +391,10 @@ def _put_scheduled_action(scope: Scope, parameters: Parameters) -> Parameters:
     old = scope.scheduled_actions.get((key, name), {})
     if "Schedule" not in {**old, **parameters}:
         raise ApiError("ValidationException", "Schedule is required to create a scheduled action")
+    try:
+        schedule.parse({**old, **parameters}["Schedule"])
+    except ValueError as error:
+        raise ApiError("ValidationException", str(error)) from error
     arn = scope.arn(f"scheduledAction:{uuid4()}:resource/{key[0]}/{key[1]}:scheduledActionName/{name}")
     scope.scheduled_actions[key, name] = {
         "ScheduledActionARN": arn,

@@ -22,8 +22,6 @@ HTTPS_PORT = 443
 FULL_WEIGHT = 100
 # What ALB waits for a connection to a target: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/
 CONNECT_SECONDS = 10
-# How long requests of before a change of the rules may take.
-OLD_REQUESTS_SECONDS = 60
 # Where HAProxy keeps its last requests: a running number, the target group, the target's time in milliseconds.
 RING = "requests"
 RING_BYTES = 65536
@@ -53,11 +51,11 @@ def render(
         if (balancer.arn, listener.port) in ports
         for line in _frontend(balancer, listener, ports, certificate, wanted)
     ]
-    blocks = {group.arn: list(_backend(group)) for group in wanted.groups.values()}
+    blocks = {group.arn: list(_backend(group, _idle_timeout(wanted, group))) for group in wanted.groups.values()}
     fixed = "\n".join([*head, *body, *(line for block in blocks.values() for line in block)])
     description = hashlib.sha256(fixed.encode()).hexdigest()[:20]
     with_servers = [line for arn, block in blocks.items() for line in [*block, *servers.get(arn, [])]]
-    return "\n".join([*_global(socket, description), *head, *body, *with_servers, ""])
+    return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *head, *body, *with_servers, ""])
 
 
 def description(configuration: str) -> str:
@@ -66,13 +64,27 @@ def description(configuration: str) -> str:
     return found[1] if found else ""
 
 
-def _global(socket: str, text: str) -> Iterator[str]:
+def _idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
+    """Return the seconds after which load balancers close connections without traffic, the longest of those of a group.
+
+    A client's connection and a target's wait equally long: an answer that takes longer is a 504 on AWS too.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+    """
+    return max(
+        math.ceil(balancer.idle_timeout)
+        for balancer in wanted.balancers
+        if group is None or group.arn in balancer.group_arns
+    )
+
+
+def _global(socket: str, text: str, longest: int) -> Iterator[str]:
     yield "global"
     yield f"  description {text}"
     yield f"  stats socket unix@{socket} mode 600 level admin expose-fd listeners"
     # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
     yield "  nbthread 1"
-    yield f"  hard-stop-after {OLD_REQUESTS_SECONDS}s"
+    # How long requests of before a change of the rules may take.
+    yield f"  hard-stop-after {longest}s"
 
 
 def _defaults() -> Iterator[str]:
@@ -85,8 +97,6 @@ def _defaults() -> Iterator[str]:
     yield '  log-format "%rt %b %Tr"'
     yield "  mode http"
     yield f"  timeout connect {CONNECT_SECONDS}s"
-    yield "  timeout client 60s"
-    yield "  timeout server 60s"
     # As ALB: a request that could not be delivered is the client's to repeat.
     yield "  retries 0"
     # A change of the rules must not close a connection on which the next request is already under way.
@@ -263,11 +273,11 @@ def _forward(groups: list[tuple[Group, int]], chosen: str) -> Iterator[str]:
 # --- Target groups
 
 
-def _backend(group: Group) -> Iterator[str]:
-    yield f"backend {group.backend}{OPEN}"
-    yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
-    yield f"backend {group.backend}"
-    yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
+def _backend(group: Group, idle_timeout: int) -> Iterator[str]:
+    for name in (f"{group.backend}{OPEN}", group.backend):
+        yield f"backend {name}"
+        yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
+        yield f"  timeout server {idle_timeout}s"
     yield f"  option httpchk GET {_quoted(group.path)}"
     yield "  http-check send hdr User-Agent ELB-HealthChecker/2.0"
     yield f"  http-check expect status {group.matcher}"

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local import aws, balancer_config, balancer_model, clock, controllers, metrics_store
-from local.balancer_model import Group, LoadBalancer, Wanted
+from local import aws, balancer_config, balancer_model, controllers, metrics_store
+from local.balancer_model import Group, Wanted
 from local.balancer_process import Process
 
 NAMESPACE = "AWS/ApplicationELB"
@@ -21,15 +21,15 @@ NAMESPACE = "AWS/ApplicationELB"
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 # Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
 PERCENTILES = 100
+# What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
+# https://aws.amazon.com/elasticloadbalancing/pricing/
+UNIT_CONNECTIONS = 25
+UNIT_BYTES = 1e9
+MINUTE_SECONDS = 60
+MINUTES_PER_HOUR = 60
 # Real seconds of requests that rate and percentiles of now are made of.
 NOW_SECONDS = 5.0
 HALF, NEARLY_ALL = 0.5, 0.99
-# What one load balancer capacity unit holds: new connections per second, active connections, bytes per hour, and
-# evaluations of rules per second, of which each request has ten free.
-# https://aws.amazon.com/elasticloadbalancing/pricing/
-LCU_NEW_CONNECTIONS, LCU_ACTIVE_CONNECTIONS, LCU_BYTES, LCU_RULES = 25, 3000, 2**30, 1000
-FREE_RULES = 10
-HOUR = 3600
 
 # What is known of a backend or frontend since the last look: requests, and answers by class.
 Counts = Counter[str]
@@ -64,8 +64,7 @@ class Tally:
                 continue
             key = (line["pxname"], line["svname"])
             now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
-            now["connections"] = int(line.get("conn_tot") or 0)
-            now["bytes"] = int(line.get("bin") or 0) + int(line.get("bout") or 0)
+            now |= {"connections": int(line["conn_tot"] or 0), "bytes": int(line["bin"] or 0) + int(line["bout"] or 0)}
             before = self._before.get(key, {})
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
@@ -143,8 +142,6 @@ class BalancerMetrics(controllers.Controller):
         self._minute = metrics_store.minute(clock())
         self._counts: dict[str, Counts] = {}
         self._seconds: dict[str, list[float]] = {}
-        # By frontend, the most connections that were open at a look of this minute.
-        self._active: Counts = Counter()
         # The last looks: when, what was counted, how long the requests took.
         self._recent: deque[tuple[float, dict[str, Counts], dict[str, list[float]]]] = deque()
 
@@ -158,14 +155,9 @@ class BalancerMetrics(controllers.Controller):
             counts, seconds, ended = self._counts, self._seconds, self._minute
             self._counts, self._seconds, self._minute = {}, {}, minute
             self._publish(counts, seconds, ended)
-            self._active.clear()
 
     def _look(self, moment: float) -> None:
-        lines = list(self._process.statistics())
-        counts = self._tally.new(lines)
-        for line in lines:
-            if line["svname"] == "FRONTEND":
-                self._active[line["pxname"]] = max(self._active[line["pxname"]], int(line.get("scur") or 0))
+        counts = self._tally.new(self._process.statistics())
         seconds = self._times.new(self._process.command(f"show events {balancer_config.RING}"))
         if self._first:
             # What HAProxy counted before this controller began belongs to minutes that are over.
@@ -195,8 +187,7 @@ class BalancerMetrics(controllers.Controller):
     def _publish(self, counts: dict[str, Counts], seconds: dict[str, list[float]], minute: int) -> None:
         wanted = balancer_model.read({region: self._client("elbv2", region) for region in self._regions()})
         for balancer in wanted.balancers:
-            used = {arn for listener in balancer.listeners for rule in listener.rules for arn, _weight in rule.groups}
-            groups = [wanted.groups[arn] for arn in sorted(used & set(wanted.groups))]
+            groups = [wanted.groups[arn] for arn in sorted(balancer.group_arns & set(wanted.groups))]
             region = balancer.arn.split(":")[3]
             of_balancer: dict[str, list[float]] = {}
             for group in groups:
@@ -211,20 +202,7 @@ class BalancerMetrics(controllers.Controller):
             for group in groups:
                 targets.update(counts.get(group.backend, Counter()))
             of_balancer |= balancer_metrics(clients, targets)
-            of_balancer["ConsumedLCUs"] = [self._capacity_units(balancer, counts)]
             self._put(region, of_balancer, {"LoadBalancer": balancer.name}, minute)
-
-    def _capacity_units(self, balancer: LoadBalancer, counts: Mapping[str, Counts]) -> float:
-        """Return the capacity units of a minute; every request counts as if all rules of its listener had been read."""
-        frontends = [balancer_config.frontend(balancer, listener.port) for listener in balancer.listeners]
-        clients: Counts = Counter()
-        evaluations = 0
-        for listener, frontend in zip(balancer.listeners, frontends, strict=True):
-            count = counts.get(frontend, Counter())
-            clients.update(count)
-            requests = sum(count[f"client_{name}"] for name in CLASSES)
-            evaluations += requests * max(0, len(listener.rules) - 1 - FREE_RULES)
-        return capacity_units(clients, sum(self._active[name] for name in frontends), evaluations)
 
     def _publish_group(
         self, region: str, balancer: str, group: Group, values: dict[str, list[float]], minute: int, wanted: Wanted
@@ -255,22 +233,18 @@ def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[fl
 
 
 def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:
-    """Return the answers that the load balancer itself gave: those to clients without those of targets."""
+    """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
-    return {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
+    values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
+    if clients["client_connections"] or clients["client_bytes"]:
+        values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]
+    return values
 
 
-def capacity_units(clients: Counts, active: int, evaluations: int) -> float:
-    """Return a minute's part of the capacity units (LCU) that an hour like it costs: those of what it needs most.
+def consumed_units(connections: int, size: int) -> float:
+    """Return the capacity units that a minute's new connections and bytes are: of the one that they take more of.
 
-    Connections, bytes and evaluations are of one AWS minute, their rates those of real time, like the requests.
-    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/monitor-capacity-unit-reservation.html
+    What AWS counts besides, open connections and rules beyond ten, is not looked at.
     """
-    seconds = clock.seconds(metrics_store.MINUTE)
-    units = max(
-        clients["client_connections"] / seconds / LCU_NEW_CONNECTIONS,
-        active / LCU_ACTIVE_CONNECTIONS,
-        clients["client_bytes"] / seconds * HOUR / LCU_BYTES,
-        evaluations / seconds / LCU_RULES,
-    )
-    return units * metrics_store.MINUTE / HOUR
+    by_connections = connections / MINUTE_SECONDS / UNIT_CONNECTIONS
+    return max(by_connections, size * MINUTES_PER_HOUR / UNIT_BYTES)

@@ -11,6 +11,8 @@ from local import aws
 from local.targets import Target
 
 DEFAULT_RULE = "default"
+# The actions of which a rule has one, as its last.
+LAST_ACTIONS = ("forward", "redirect", "fixed-response")
 # Rules of one listener, and listeners of one balancer, that a single answer holds.
 PAGE = 100
 
@@ -39,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a listener: conditions that must all hold, and the last action, in ELBv2's own form."""
+    """A rule of a listener: conditions that must all hold, and the action that decides, in ELBv2's own form."""
 
     priority: str
     conditions: tuple[dict[str, Any], ...]
@@ -74,6 +76,11 @@ class LoadBalancer:
     idle_timeout: float
     listeners: tuple[Listener, ...]
 
+    @property
+    def group_arns(self) -> set[str]:
+        """The target groups that its rules forward to."""
+        return {arn for listener in self.listeners for rule in listener.rules for arn, _weight in rule.groups}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -91,7 +98,7 @@ def read(clients: dict[str, aws.Client]) -> Wanted:
     regions: dict[str, str] = {}
     for region, client in clients.items():
         found = list(_balancers(client))
-        used = {arn for item in found for one in item.listeners for rule in one.rules for arn, _ in rule.groups}
+        used = {arn for balancer in found for arn in balancer.group_arns}
         known = {item["TargetGroupArn"]: item for item in aws.pages(client, "describe_target_groups", "TargetGroups")}
         balancers += found
         for arn in sorted(used & set(known)):
@@ -131,14 +138,20 @@ def _attributes(items: list[dict[str, str]]) -> dict[str, str]:
     return {item["Key"]: item["Value"] for item in items}
 
 
+def _deciding(actions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the action that answers or forwards, or one before it that has to let requests through, as a login."""
+    before = [action for action in actions if action["Type"] not in LAST_ACTIONS]
+    return before[0] if before else actions[-1]
+
+
 def _listener(client: aws.Client, item: dict[str, Any]) -> Listener:
     rules = [
-        Rule(rule["Priority"], tuple(rule.get("Conditions", [])), rule["Actions"][-1])
+        Rule(rule["Priority"], tuple(rule.get("Conditions", [])), _deciding(rule["Actions"]))
         for rule in client.describe_rules(ListenerArn=item["ListenerArn"])["Rules"]
         if rule["Priority"] != DEFAULT_RULE and rule["Actions"]
     ]
     rules.sort(key=lambda rule: int(rule.priority))
-    rules.append(Rule(DEFAULT_RULE, (), item["DefaultActions"][-1]))
+    rules.append(Rule(DEFAULT_RULE, (), _deciding(item["DefaultActions"])))
     return Listener(item["ListenerArn"], int(item["Port"]), item["Protocol"] == "HTTPS", tuple(rules))
 
 

@@ -48,14 +48,21 @@ def is_free(port: int) -> bool:
     return True
 
 
+def require_numbers() -> None:
+    """Raise Failure when LOCAL_HTTP_PORT or LOCAL_HTTPS_PORT is not a port number."""
+    for aws_port in VARIABLES:
+        first(aws_port)
+
+
 def require_free() -> None:
-    """Raise Failure when the port where the first load balancer would answer is in use."""
-    port = first(80)
-    if not is_free(port):
-        raise Failure(
-            f"Port {port}, where the load balancer would answer, is not free: stop what uses it, or choose another "
-            f"port with LOCAL_HTTP_PORT={port + 100}."
-        )
+    """Raise Failure when a port where the first load balancer would answer is in use."""
+    for aws_port, (variable, _default) in VARIABLES.items():
+        port = first(aws_port)
+        if not is_free(port):
+            raise Failure(
+                f"Port {port}, where the load balancer would answer, is not free: stop what "
+                f"uses it, or choose another port with {variable}={port + 100}."
+            )
 
 
 def assign(wanted: Iterable[Key], kept: dict[Key, int], free: Callable[[int], bool] = is_free) -> dict[Key, int]:

@@ -60,12 +60,10 @@ def classes() -> list[Callable[[], Controller]]:
     from local.machine_scaling import MachineScaling  # noqa: PLC0415
     from local.metrics import Metrics  # noqa: PLC0415
     from local.page import Page  # noqa: PLC0415
-    from local.resource_metrics import ResourceMetrics  # noqa: PLC0415
     from local.scaling import Alarms, Scaling  # noqa: PLC0415
     from local.task_health import TaskHealth  # noqa: PLC0415
 
-    tasks_and_machines = [TaskHealth, Fleet, MachineScaling]
-    return [Balancer, BalancerMetrics, *tasks_and_machines, Metrics, ResourceMetrics, Alarms, Scaling, Page]
+    return [Balancer, BalancerMetrics, TaskHealth, Fleet, MachineScaling, Metrics, Alarms, Scaling, Page]
 
 
 def pace() -> float:
@@ -140,7 +138,7 @@ class _Runner:
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
-        while not self.ending.is_set():
+        while True:
             steps_before = self.report.steps
             try:
                 self._live()
@@ -159,9 +157,18 @@ class _Runner:
                 )
             if self.report.steps - steps_before >= WELL_AFTER:
                 pause = FIRST_PAUSE
-            self.ending.wait(pause)
+            if self.ending.wait(pause):
+                self._close()
+                break
             pause = min(pause * 2, LONGEST_PAUSE)
         self.report.state = "stopped"
+
+    def _close(self) -> None:
+        """End what a controller that died has left running."""
+        try:
+            self._make().close()
+        except Exception:
+            logger.exception("The controller %s could not end what it started.", self.report.name)
 
     def _live(self) -> None:
         """Run a new object of the controller until the end, or until it raises."""

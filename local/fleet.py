@@ -2,20 +2,23 @@
 
 Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
 and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
-steps but the last minute whose metric was published, so that it can be restarted at any time.
+steps but the last minute whose metric was published and the failures that were told, so that it can be restarted at
+any time.
 """
 
 import base64
 import json
 import logging
+import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from hooks import instance_types
 from local import aws, clock, controllers, fleet_roll, metrics_store, placement
@@ -48,7 +51,8 @@ class Machine:
     """A machine of an Auto Scaling group, as EC2, the group and ECS describe it.
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
-    seconds; `notice` is when EC2 takes it, in seconds since 1970.
+    seconds; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it then
+    already.
     """
 
     id: str
@@ -63,6 +67,7 @@ class Machine:
     ecs: Record | None = None
     warmup: float = 0
     notice: float | None = None
+    rebalanced: bool = False
 
     @property
     def empty(self) -> bool:
@@ -98,17 +103,21 @@ def has_booted(machine: Machine, now: float) -> bool:
     return alive and now - machine.launched >= clock.seconds(BOOT_SECONDS)
 
 
-def is_warm(machine: Machine, now: float) -> bool:
-    """Tell whether a machine counts in the scaling of its group: its warm-up is over.
+def is_warm(machine: Machine, minute: int) -> bool:
+    """Tell whether a machine counts in its group's metrics of an AWS minute: its warm-up was over when that ended.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html
     """
-    return now - machine.launched >= clock.seconds(machine.warmup)
+    return metrics_store.end(minute) - machine.launched >= clock.seconds(machine.warmup)
 
 
-def is_lost(machine: Machine) -> bool:
-    """Tell whether the group must replace a machine that does not run any more."""
-    return not machine.running and not machine.leaving
+def must_be_replaced(machine: Machine) -> bool:
+    """Tell whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-capacity-rebalancing.html
+    """
+    noticed = machine.rebalanced and machine.notice is not None
+    return not machine.leaving and (noticed or not machine.running)
 
 
 def must_drain(machine: Machine) -> bool:
@@ -194,20 +203,46 @@ class Fleet(controllers.Controller):
     def __init__(self) -> None:
         self.interval = controllers.pace()
         self._published: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, str] = {}
 
     def step(self) -> None:
         """Boot, replace, drain and scale the machines."""
         for region in controllers.regions():
             machines = read_machines(region)
             for machine in machines:
-                try:
+                with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
-                except ClientError as error:
-                    # It went, or its cluster is not there yet: the next step looks again.
-                    logger.info("%s: %s", machine.id, error)
-            _move_tasks(region, machines)
-            _roll(region, machines)
+            draining = {item.ecs["containerInstanceArn"] for item in machines if item.draining and item.ecs}
+            for cluster in sorted({_cluster(machine.ecs) for machine in machines if machine.draining}):
+                with self._apart(f"The draining of {cluster} in {region}"):
+                    _move_tasks(region, cluster, draining)
+            self._roll(region, machines)
             self._scale(region, machines)
+
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        """Let what fails for one machine, cluster or group stop no other one; a failure that lasts is told once."""
+        try:
+            yield
+        except (EndpointConnectionError, HTTPClientError):
+            # The embedded AWS answers nobody.
+            raise
+        except Exception as error:
+            if self._failures.get(what) != repr(error):
+                self._failures[what] = repr(error)
+                # An error that AWS answers: what it is about went, or is not there yet.
+                trace = None if isinstance(error, ClientError) else error
+                logger.warning("%s failed, and is tried again: %s", what, error, exc_info=trace)
+        else:
+            self._failures.pop(what, None)
+
+    def _roll(self, region: str, machines: Sequence[Machine]) -> None:
+        """Replace the machines that their group would launch differently today."""
+        launched = {machine.id: machine.launched for machine in machines}
+        joined = {machine.id for machine in machines if machine.ecs}
+        for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+            with self._apart(f"The roll of {group['AutoScalingGroupName']} in {region}"):
+                fleet_roll.step(region, group, launched, joined)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
         """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
@@ -220,7 +255,8 @@ class Fleet(controllers.Controller):
                 place = (region, provider["name"])
                 if self._published.get(place) != minute and _is_managed(provider):
                     self._published[place] = minute
-                    _scale_provider(region, cluster["clusterName"], provider, machines, minute)
+                    with self._apart(f"The scaling by {provider['name']} in {region}"):
+                        _scale_provider(region, cluster["clusterName"], provider, machines, minute)
 
 
 def _keep(region: str, machine: Machine) -> None:
@@ -232,8 +268,7 @@ def _keep(region: str, machine: Machine) -> None:
     if is_due(machine, now):
         logger.info("EC2 takes the Spot machine %s back.", machine.id)
         aws.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
-    elif is_lost(machine) or (machine.notice is not None and machine.running and not machine.leaving):
-        # A group with capacity rebalancing replaces a machine at its notice already.
+    elif must_be_replaced(machine):
         autoscaling.terminate_instance_in_auto_scaling_group(
             InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
@@ -251,13 +286,6 @@ def _keep(region: str, machine: Machine) -> None:
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
         )
-
-
-def _roll(region: str, machines: Sequence[Machine]) -> None:
-    """Replace the machines that their group would launch differently today."""
-    launched = {machine.id: machine.launched for machine in machines}
-    for group in pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
-        fleet_roll.step(region, group, launched)
 
 
 def _is_managed(provider: Record) -> bool:
@@ -299,11 +327,36 @@ def _scale_provider(region: str, cluster: str, provider: Record, machines: Seque
             autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=wanted)
 
 
+def launched_types(overrides: Sequence[Record], otherwise: Sequence[str]) -> list[str]:
+    """Return the types that a group's launch template overrides name, or `otherwise` where there are none.
+
+    Of attributes (InstanceRequirements) it is the smallest known type that has them; none where no type has.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/create-mixed-instances-group-attribute-based-instance-type-selection.html
+    """
+    required = [item["InstanceRequirements"] for item in overrides if "InstanceRequirements" in item]
+    named = [item["InstanceType"] for item in overrides if "InstanceType" in item]
+    if not required:
+        return named or list(otherwise)
+    found = [_smallest_with(requirements) for requirements in required]
+    return [*named, *(name for name in found if name)]
+
+
+def _smallest_with(requirements: Record) -> str | None:
+    makers = requirements.get("CpuManufacturers") or instance_types.CURRENT_FAMILIES
+    return instance_types.smallest(makers, _range(requirements["VCpuCount"]), _range(requirements["MemoryMiB"]))
+
+
+def _range(bounds: Record) -> tuple[float, float]:
+    return float(bounds.get("Min", 0)), float(bounds.get("Max", math.inf))
+
+
 def _smallest(group: Record, machines: Sequence[Machine]) -> placement.Machine:
     """Return the smallest machine that the group may launch, which a new task can count on."""
-    template = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
-    types = [item["InstanceType"] for item in template.get("Overrides", []) if "InstanceType" in item]
-    types = types or [machine.type for machine in machines] or ["t3.micro"]
+    overrides = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", [])
+    types = launched_types(overrides, [machine.type for machine in machines] or ["t3.micro"])
+    if not types:
+        # No task can count on a machine that is never launched.
+        return placement.Machine("new", "", "", 0, 0)
     agent = machines[0].agent if machines else {}
     smallest = min(types, key=lambda item: offered(item, agent)[1])
     cpu, memory = offered(smallest, agent)
@@ -397,6 +450,7 @@ def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, e
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
         notice=datetime.fromisoformat(notice).timestamp() if notice else None,
+        rebalanced=bool(group.get("CapacityRebalance", False)),
     )
 
 
@@ -425,21 +479,34 @@ def _register(ecs: aws.Client, machine: Machine) -> None:
     logger.info("The machine %s (%s, %s) joins.", machine.id, machine.type, machine.zone)
 
 
-def _move_tasks(region: str, machines: Iterable[Machine]) -> None:
-    """Stop the services' tasks on draining machines as their replacements become healthy."""
+def _move_tasks(region: str, cluster: str, draining: Container[str]) -> None:
+    """Stop the services' tasks on a cluster's draining machines as their replacements become healthy.
+
+    Tasks that belong to no service run until they end or their machine goes:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+    """
     ecs = aws.client("ecs", region)
-    draining = {item.ecs["containerInstanceArn"]: item for item in machines if item.draining and item.ecs}
-    for cluster in {_cluster(machine.ecs) for machine in draining.values()}:
-        present = [task for task in tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
-        leaving = [task for task in present if task.get("containerInstanceArn") in draining]
-        for name in {task["startedBy"] for task in leaving if task.get("startedBy")}:
-            mine = [task for task in present if task.get("startedBy") == name]
-            _move_tasks_of_service(region, cluster, name, mine, set(draining))
+    present = [task for task in tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
+    leaving = [task for task in present if task.get("containerInstanceArn") in draining]
+    for name in sorted({service_of(task) for task in leaving} - {""}):
+        for service in ecs.describe_services(cluster=cluster, services=[name])["services"]:
+            mine = [task for task in present if service_of(task) == name]
+            _move_tasks_of_service(region, cluster, service, mine, draining)
 
 
-def _move_tasks_of_service(region: str, cluster: str, name: str, tasks: Sequence[Record], draining: set[str]) -> None:
+def service_of(task: Record) -> str:
+    """Return the name of the service that a task belongs to, or nothing when it was started alone.
+
+    Here the group of a service's task on a machine that drains starts with another word than on AWS.
+    """
+    kind, _, name = str(task.get("group", "")).partition(":")
+    return name if kind in ("service", "draining") else ""
+
+
+def _move_tasks_of_service(
+    region: str, cluster: str, service: Record, tasks: Sequence[Record], draining: Container[str]
+) -> None:
     ecs = aws.client("ecs", region)
-    service = ecs.describe_services(cluster=cluster, services=[name])["services"][0]
     healthy_ids = _healthy_targets(region, service)
     leaving = [task for task in tasks if task.get("containerInstanceArn") in draining]
     staying = [task for task in tasks if task.get("containerInstanceArn") not in draining]

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attri
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,28 +18,36 @@ GROUP_TYPE = "AWS::AutoScaling::AutoScalingGroup"
 DURATION = re.compile(r"^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?$")
 REFERENCE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 POLL_SECONDS = 0.5
-# What CloudFormation waits for an update of the group at most, in AWS's seconds.
-LONGEST_ROLL = 3600
+# How long an update of the group waits for its next machine at most, in AWS's seconds.
+LONGEST_STEP = 3600
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The numbers of AutoScalingRollingUpdate; `pause` in AWS's seconds."""
+    """The numbers of AutoScalingRollingUpdate; `pause` in AWS's seconds.
+
+    With `signals` a new machine is ready when it has signalled, and `pause` only is the longest wait for that.
+    """
 
     keep: int
     batch: int
     pause: float
+    signals: bool = False
 
 
 @dataclass(frozen=True)
 class Member:
-    """A machine of a group: when it was launched, and whether the group would launch it the same way today."""
+    """A machine of a group: when it was launched, and whether the group would launch it the same way today.
+
+    `joined` tells whether its ECS agent has joined the cluster, which is when the machine signals.
+    """
 
     id: str
     launched: float
     current: bool
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,19 +59,24 @@ class Step:
 
 
 def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int, now: float) -> Step:
-    """Return what a roll does next; nothing while new machines are warming up or when all are current.
+    """Return what a roll does next; nothing while new machines are not ready or when all are current.
 
     Machines above the minimum in service are replaced, a batch at a time; where there is none, the group grows first.
     """
     outdated = sorted((item for item in members if not item.current), key=lambda item: item.launched)
-    warming = [item for item in members if item.current and now - item.launched < clock.seconds(policy.pause)]
-    if not outdated or warming or len(members) < desired:
+    starting = [item for item in members if item.current and not _is_ready(item, policy, now)]
+    if not outdated or starting or len(members) < desired:
         return Step()
     spare = len(members) - policy.keep
     if spare <= 0 and desired < most:
         return Step(capacity=min(desired + policy.batch, most))
     # A group that may not grow loses a machine for a while.
     return Step(replace=tuple(item.id for item in outdated[: max(1, min(policy.batch, spare))]))
+
+
+def _is_ready(member: Member, policy: Policy, now: float) -> bool:
+    """Tell whether the roll may go on after the launch of a machine."""
+    return member.joined if policy.signals else now - member.launched >= clock.seconds(policy.pause)
 
 
 def is_current(instance: Record, group: Record) -> bool:
@@ -110,6 +123,7 @@ def policy_in(body: str | Record, logical_id: str, parameters: Mapping[str, str]
         keep=int(values.get("MinInstancesInService", 0)),
         batch=int(values.get("MaxBatchSize", 1)),
         pause=_duration(values.get("PauseTime", "PT0S")),
+        signals=values.get("WaitOnResourceSignals", "false").lower() == "true",
     )
 
 
@@ -144,10 +158,13 @@ _TemplateLoader.add_constructor("!Sub", _scalar("Fn::Sub"))
 _TemplateLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
 
 
-def step(region: str, group: Record, launched: Mapping[str, float]) -> None:
-    """Take the roll of a group one step further; `launched` tells when each of its instances was launched."""
+def step(region: str, group: Record, launched: Mapping[str, float], joined: Container[str]) -> None:
+    """Take the roll of a group one step further.
+
+    `launched` tells when each of its instances was launched, `joined` which ones are in a cluster.
+    """
     members = [
-        Member(item["InstanceId"], launched[item["InstanceId"]], is_current(item, group))
+        Member(item["InstanceId"], launched[item["InstanceId"]], is_current(item, group), item["InstanceId"] in joined)
         for item in group["Instances"]
         if not item["LifecycleState"].startswith("Terminating") and item["InstanceId"] in launched
     ]
@@ -165,18 +182,37 @@ def step(region: str, group: Record, launched: Mapping[str, float]) -> None:
         autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
 
 
-def wait(autoscaling: aws.Client, cloudformation: aws.Client, name: str) -> None:
-    """Wait, as CloudFormation does, until no machine of a group is outdated; at once where no policy rolls them.
+def unfinished(group: Record, policy: Policy, joined: Container[str]) -> list[str]:
+    """Return the instances that a roll still has to replace, and with signals the new ones that have sent none."""
+    return [
+        item["InstanceId"]
+        for item in group["Instances"]
+        if not is_current(item, group) or (policy.signals and item["InstanceId"] not in joined)
+    ]
 
-    Raises ValueError when that takes too long.
+
+def wait(autoscaling: aws.Client, cloudformation: aws.Client, name: str, joined: Callable[[], Container[str]]) -> None:
+    """Wait, as CloudFormation does, for the roll of a group; at once where no machine is outdated or no policy rolls.
+
+    `joined` gives the instances whose ECS agent has joined, which is when they signal.
+    Raises ValueError when the next machine takes too long.
     """
-    if policy_of(cloudformation, name) is None:
+
+    def described() -> Record:
+        found: Record = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
+        return found
+
+    group, policy = described(), policy_of(cloudformation, name)
+    if policy is None or all(is_current(item, group) for item in group["Instances"]):
         return
-    deadline = time.monotonic() + clock.seconds(LONGEST_ROLL)
-    while True:
-        group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
-        if all(is_current(item, group) for item in group["Instances"]):
-            return
+    left: list[str] = []
+    deadline = 0.0
+    while now_left := unfinished(group, policy, joined()):
+        if now_left != left:
+            left, deadline = now_left, time.monotonic() + clock.seconds(LONGEST_STEP)
         if time.monotonic() > deadline:
-            raise ValueError(f"The machines of {name} were not replaced in {LONGEST_ROLL / 60:.0f} minutes")
+            raise ValueError(
+                f"The roll of {name} has stood still for {LONGEST_STEP / 60:.0f} minutes at {', '.join(left)}"
+            )
         time.sleep(POLL_SECONDS)
+        group = described()

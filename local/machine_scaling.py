@@ -4,10 +4,9 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking
 """
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from local import aws, controllers, fleet
+from local import aws, controllers, fleet, metrics_store
 from local.aws import pages
 from local.fleet import Machine, Record
 from local.scaling import tracked_by
@@ -17,19 +16,31 @@ logger = logging.getLogger("spotfleet.machine_scaling")
 
 
 def wanted_machines(
-    group: Record, machines: Sequence[Machine], tracked: Sequence[Tracked], now: float
+    group: Record, machines: Sequence[Machine], tracked: Sequence[Tracked]
 ) -> tuple[int, Tracked] | None:
     """Return the size that target tracking wants for a group and the policy that decides, or None when all stays.
 
-    Only warm machines made the metric; a group in which one still warms up does not shrink.
+    The machines that were warm at the end of the metric's minute made it, those that leave included; a group in which
+    one still warmed up then does not shrink.
     """
-    staying = [machine for machine in machines if machine.running and not machine.leaving]
-    warm = sum(fleet.is_warm(machine, now) for machine in staying)
+    minute = _minute(tracked)
+    made_it = [machine for machine in machines if machine.running and fleet.is_warm(machine, minute)]
     desired = int(group["DesiredCapacity"])
-    decision = track(Capacity(desired, warm, int(group["MinSize"]), int(group["MaxSize"])), tracked)
-    if decision and decision[0] < desired and warm < len(staying):
+    decision = track(Capacity(desired, len(made_it), int(group["MinSize"]), int(group["MaxSize"])), tracked)
+    staying = [machine for machine in machines if machine.running and not machine.leaving]
+    if decision and decision[0] < desired and not all(fleet.is_warm(machine, minute) for machine in staying):
         return None
     return decision
+
+
+def was_acted_upon(minute: int, activities: Iterable[Record]) -> bool:
+    """Tell whether a group's machines have come or gone since an AWS minute ended: its metric knows nothing of that."""
+    ended = metrics_store.end(minute)
+    return any(item.get("EndTime", item["StartTime"]).timestamp() >= ended for item in activities)
+
+
+def _minute(tracked: Iterable[Tracked]) -> int:
+    return min(item.minute for item in tracked)
 
 
 class MachineScaling(controllers.Controller):
@@ -63,7 +74,10 @@ class MachineScaling(controllers.Controller):
         autoscaling, cloudwatch = self._client("autoscaling", region), self._client("cloudwatch", region)
         groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         tracked = [tracked_by(cloudwatch, policy, policy["TargetTrackingConfiguration"]) for policy in policies]
-        decision = wanted_machines(groups[0], machines, tracked, time.time()) if groups else None
+        activities = autoscaling.describe_scaling_activities(AutoScalingGroupName=name)["Activities"]
+        if not groups or was_acted_upon(_minute(tracked), activities):
+            return
+        decision = wanted_machines(groups[0], machines, tracked)
         if decision:
             wanted, policy = decision
             logger.info(

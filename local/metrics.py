@@ -1,12 +1,12 @@
-"""What the tasks use, published each AWS minute: CPU and memory in percent of a service's reservation and of a cluster,
-as ECS does it, and CPU and network of a group's machines, as EC2 does it.
+"""What the tasks use, published each AWS minute: in percent of a service's reservation and of a cluster's machines, as
+ECS does it, and by Auto Scaling group, as EC2 does it; with it the size of each group.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/viewing_metrics_with_cloudwatch.html
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Use:
-    """What a container has used: CPU seconds and bytes of its network since its start, bytes of memory now.
+    """What a container has used: CPU seconds and bytes of the network since its start, bytes of memory now.
 
     `moment` is in seconds since 1970.
     """
@@ -46,8 +46,8 @@ def use_of(stats: Record, moment: float) -> Use:
     memory = stats.get("memory_stats", {})
     cache = memory.get("stats", {}).get("inactive_file", memory.get("stats", {}).get("total_inactive_file", 0))
     cpu = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / NANOSECONDS
-    networks = list((stats.get("networks") or {}).values())
-    received, sent = (sum(item.get(name, 0) for item in networks) for name in ("rx_bytes", "tx_bytes"))
+    networks = stats.get("networks", {}).values()
+    received, sent = (sum(network[name] for network in networks) for name in ("rx_bytes", "tx_bytes"))
     return Use(moment, cpu, max(0, memory.get("usage", 0) - cache), received, sent)
 
 
@@ -72,17 +72,17 @@ class Measured:
     @property
     def memory(self) -> int:
         """The bytes of memory that it uses."""
-        return sum(use.memory for use in self.after)
+        return sum(item.memory for item in self.after)
 
     @property
-    def received(self) -> int:
-        """The bytes that came to it."""
-        return sum(b.received - a.received for a, b in zip(self.before, self.after, strict=True))
+    def received(self) -> float:
+        """The bytes that it received since the minute before."""
+        return float(sum(max(0, b.received - a.received) for a, b in zip(self.before, self.after, strict=True)))
 
     @property
-    def sent(self) -> int:
-        """The bytes that it sent."""
-        return sum(b.sent - a.sent for a, b in zip(self.before, self.after, strict=True))
+    def sent(self) -> float:
+        """The bytes that it sent since the minute before."""
+        return float(sum(max(0, b.sent - a.sent) for a, b in zip(self.before, self.after, strict=True)))
 
 
 def _measured(task: Record, before: Mapping[str, Use], now: Mapping[str, Use]) -> Measured:
@@ -102,58 +102,58 @@ def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
     return values
 
 
-def machine_cpu(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, list[float]]:
-    """Return, by Auto Scaling group, the CPU in percent that tasks use of each machine that has joined."""
-    values: dict[str, list[float]] = {}
-    for machine, on_it in _with_tasks(machines, measured):
-        units = _size(machine.ecs["registeredResources"], "CPU") if machine.ecs else 0
-        values.setdefault(machine.group, []).append(sum(one.cpu_percent(units) for one in on_it))
-    return values
-
-
-def machine_network(
-    machines: Iterable[fleet.Machine], measured: Sequence[Measured]
-) -> dict[str, dict[str, list[float]]]:
-    """Return, by Auto Scaling group, the bytes that came to the tasks of each machine and that they sent."""
-    values: dict[str, dict[str, list[float]]] = {}
-    for machine, on_it in _with_tasks(machines, measured):
-        of_group = values.setdefault(machine.group, {"NetworkIn": [], "NetworkOut": []})
-        of_group["NetworkIn"].append(float(sum(one.received for one in on_it)))
-        of_group["NetworkOut"].append(float(sum(one.sent for one in on_it)))
-    return values
-
-
-def _with_tasks(
-    machines: Iterable[fleet.Machine], measured: Sequence[Measured]
-) -> Iterator[tuple[fleet.Machine, list[Measured]]]:
-    """Yield each machine that has joined its cluster, with the tasks on it."""
+def machine_use(machines: Iterable[fleet.Machine], measured: Sequence[Measured]) -> dict[str, dict[str, list[float]]]:
+    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined."""
+    groups: dict[str, dict[str, list[float]]] = {}
     for machine in machines:
-        if machine.ecs is not None:
-            arn = machine.ecs["containerInstanceArn"]
-            yield machine, [one for one in measured if one.task.get("containerInstanceArn") == arn]
+        if machine.ecs is None:
+            continue
+        on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
+        units = _size(machine.ecs["registeredResources"], "CPU")
+        values = groups.setdefault(machine.group, {"CPUUtilization": [], "NetworkIn": [], "NetworkOut": []})
+        values["CPUUtilization"].append(sum(one.cpu_percent(units) for one in on_it))
+        values["NetworkIn"].append(sum(one.received for one in on_it))
+        values["NetworkOut"].append(sum(one.sent for one in on_it))
+    return groups
 
 
-def cluster_use(machines: Sequence[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:
-    """Return the share of a cluster's registered CPU and memory that its tasks use; nothing without machines."""
-    cpu, memory = (sum(_size(one["registeredResources"], name) for one in machines) for name in ("CPU", "MEMORY"))
-    values = {}
-    if cpu:
-        values["CPUUtilization"] = [sum(one.cpu_percent(cpu) for one in measured)]
-    if memory:
-        values["MemoryUtilization"] = [PERCENT * sum(one.memory for one in measured) / (memory * MEBIBYTE)]
-    return values
+def cluster_use(machines: Iterable[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return the share of a cluster's CPU and memory that its tasks use, and that they reserve; none without machines.
 
-
-def reservation(machines: Iterable[Record]) -> dict[str, list[float]]:
-    """Return the share of a cluster's CPU and memory that its tasks reserve; nothing without machines."""
-    totals = {"CPU": 0, "MEMORY": 0}
-    left = dict(totals)
+    `machines` are its container instances.
+    """
+    total, left = {"CPU": 0, "MEMORY": 0}, {"CPU": 0, "MEMORY": 0}
     for machine in machines:
-        for name in totals:
-            totals[name] += _size(machine["registeredResources"], name)
+        for name in total:
+            total[name] += _size(machine["registeredResources"], name)
             left[name] += _size(machine["remainingResources"], name)
-    names = {"CPU": "CPUReservation", "MEMORY": "MemoryReservation"}
-    return {names[name]: [PERCENT * (total - left[name]) / total] for name, total in totals.items() if total}
+    values = {}
+    if total["CPU"]:
+        values["CPUReservation"] = [PERCENT * (total["CPU"] - left["CPU"]) / total["CPU"]]
+        values["CPUUtilization"] = [sum(one.cpu_percent(total["CPU"]) for one in measured)]
+    if total["MEMORY"]:
+        values["MemoryReservation"] = [PERCENT * (total["MEMORY"] - left["MEMORY"]) / total["MEMORY"]]
+        used = sum(one.memory for one in measured)
+        values["MemoryUtilization"] = [PERCENT * used / (total["MEMORY"] * MEBIBYTE)]
+    return values
+
+
+def group_size(group: Record) -> dict[str, list[float]]:
+    """Return what an Auto Scaling group says of its size each minute.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-metrics.html
+    """
+    states = [instance["LifecycleState"] for instance in group["Instances"]]
+    counts = {
+        "GroupDesiredCapacity": group["DesiredCapacity"],
+        "GroupInServiceInstances": states.count("InService"),
+        "GroupMaxSize": group["MaxSize"],
+        "GroupMinSize": group["MinSize"],
+        "GroupPendingInstances": sum(state.startswith("Pending") for state in states),
+        "GroupTerminatingInstances": sum(state.startswith("Terminating") for state in states),
+        "GroupTotalInstances": len(states),
+    }
+    return {name: [float(count)] for name, count in counts.items()}
 
 
 def _size(resources: Iterable[Record], name: str) -> int:
@@ -185,7 +185,7 @@ class Metrics(controllers.Controller):
                 used, tasks = self._publish(region, cluster["clusterName"], ended)
                 seen |= used
                 measured += tasks
-            _publish_machines(region, measured, ended)
+            _publish_groups(region, measured, ended)
         self._before = seen
 
     def close(self) -> None:
@@ -209,8 +209,7 @@ class Metrics(controllers.Controller):
             dimensions = {"ClusterName": cluster, "ServiceName": service}
             metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute)
         instances = list(fleet.container_instances(ecs, [cluster]).values())
-        of_cluster = reservation(instances) | cluster_use(instances, measured)
-        metrics_store.publish(cloudwatch, NAMESPACE, of_cluster, {"ClusterName": cluster}, minute)
+        metrics_store.publish(cloudwatch, NAMESPACE, cluster_use(instances, measured), {"ClusterName": cluster}, minute)
         return now, measured
 
     def _read(self, containers: set[str]) -> dict[str, Use]:
@@ -223,15 +222,15 @@ class Metrics(controllers.Controller):
         return {name: use for name, use in found.items() if use}
 
 
-def _publish_machines(region: str, measured: Sequence[Measured], minute: int) -> None:
-    machines = fleet.read_machines(region)
-    warm = [machine for machine in machines if fleet.is_warm(machine, time.time())]
-    values = machine_network(machines, measured)
-    for group, cpu in machine_cpu(warm, measured).items():
-        values[group]["CPUUtilization"] = cpu
-    for group, of_group in values.items():
-        cloudwatch = aws.client("cloudwatch", region)
-        metrics_store.publish(cloudwatch, "AWS/EC2", of_group, {"AutoScalingGroupName": group}, minute)
+def _publish_groups(region: str, measured: Sequence[Measured], minute: int) -> None:
+    """Publish the size of each Auto Scaling group, and what is used of its machines."""
+    cloudwatch = aws.client("cloudwatch", region)
+    for group in aws.pages(aws.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+        dimensions = {"AutoScalingGroupName": group["AutoScalingGroupName"]}
+        metrics_store.publish(cloudwatch, "AWS/AutoScaling", group_size(group), dimensions, minute)
+    warm = [machine for machine in fleet.read_machines(region) if fleet.is_warm(machine, minute)]
+    for name, values in machine_use(warm, measured).items():
+        metrics_store.publish(cloudwatch, "AWS/EC2", values, {"AutoScalingGroupName": name}, minute)
 
 
 def _use(engine: DockerClient, container: str) -> Use | None:

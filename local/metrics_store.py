@@ -9,12 +9,6 @@ from datetime import UTC, datetime
 from local import aws, clock
 
 MINUTE = 60
-# Units by what a metric's name ends with; what AWS counts in none of them has none.
-UNITS = {
-    **{"Utilization": "Percent", "Reservation": "Percent", "ResponseTime": "Seconds"},
-    **{"Bytes": "Bytes", "NetworkIn": "Bytes", "NetworkOut": "Bytes"},
-    **{"Count": "Count", "PerTarget": "Count", "_System": "Count", "_Instance": "Count", "StatusCheckFailed": "Count"},
-}
 Dimensions = Mapping[str, str]
 
 
@@ -23,9 +17,9 @@ def minute(moment: float) -> int:
     return int(moment // clock.seconds(MINUTE))
 
 
-def unit(metric: str) -> str:
-    """Return the unit in which AWS publishes a metric."""
-    return next((unit for ending, unit in UNITS.items() if metric.endswith(ending)), "None")
+def end(number: int) -> float:
+    """Return the moment (seconds since 1970) at which an AWS minute ends."""
+    return (number + 1) * clock.seconds(MINUTE)
 
 
 def publish(
@@ -39,7 +33,6 @@ def publish(
             "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
             "Timestamp": moment,
             "Values": list(samples),
-            "Unit": unit(name),
             "StorageResolution": 1,
         }
         for name, samples in values.items()

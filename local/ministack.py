@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import docker.errors
+from botocore.exceptions import BotoCoreError, ClientError
 from docker import DockerClient
 from docker.models.containers import Container
 from ministack import app
@@ -39,7 +40,7 @@ from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws, clock, engine_watch, fleet, fleet_roll, placement, targets
+from local import aws, clock, engine_watch, fleet, fleet_roll, metrics_store, placement, targets
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
 
 Record = dict[str, Any]
@@ -101,6 +102,7 @@ def application() -> Callable[..., Any]:
     _add_machine_images()
     _serve_registry_here()
     _find_load_balancers_everywhere()
+    _name_target_groups_as_metrics_do()
     _know_ipv6_and_nat_instances()
     _run_machines()
     _run_tasks_as_defined()
@@ -395,6 +397,14 @@ def _find_load_balancers_everywhere() -> None:
     _replace(alb, "_find_lb_by_name", in_own_region)
 
 
+def _name_target_groups_as_metrics_do() -> None:
+    """Let Fn::GetAtt TargetGroupFullName be the dimension of the group's metrics: MiniStack cuts its beginning off.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    _replace(alb, "_target_group_full_name_from_arn", lambda _original: lambda arn: arn.rpartition(":")[2])
+
+
 # --- Machines: the instances of an Auto Scaling group
 
 
@@ -455,7 +465,7 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
         _reach_desired_capacity(group)
-        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name)
+        fleet_roll.wait(_client("autoscaling"), _client("cloudformation"), name, _joined_machines)
         return name, attributes
 
     return update
@@ -480,6 +490,12 @@ def _reach_desired_capacity(group: Record) -> None:
     while len(_staying(group)) < group["DesiredCapacity"]:
         before = len(_staying(group))
         instance = _launch(group)
+        if instance is None:
+            text = (
+                "AutoScaling: %s launches nothing and stays below its desired capacity: no known instance type has %s"
+            )
+            autoscaling.logger.warning(text, group["AutoScalingGroupName"], _launch_specification(group)[1])
+            return
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
         _note(
@@ -509,7 +525,7 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, f"Terminating EC2 instance: {instance['InstanceId']}", cause)
+    _note(group, _terminating(instance), cause)
     machine = ec2._instances.get(instance["InstanceId"], {})
     alive = machine.get("State", {}).get("Name") == "running"
     if alive and _is_drained_by_ecs(group) and _tasks_on_instance(instance["InstanceId"]):
@@ -520,6 +536,9 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
 
 def _remove_instance(group: Record, instance: Record) -> None:
     group["Instances"].remove(instance)
+    for activity in group.get("_activities", []):
+        if activity["Description"] == _terminating(instance):
+            activity["EndTime"] = now_iso()
     ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
 
 
@@ -527,6 +546,11 @@ def _is_drained_by_ecs(group: Record) -> bool:
     provider = _provider_of(group["AutoScalingGroupARN"])
     settings = provider["autoScalingGroupProvider"] if provider else {}
     return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
+
+
+def _terminating(instance: Record) -> str:
+    """Return how the activity is described that takes an instance out of its group."""
+    return f"Terminating EC2 instance: {instance['InstanceId']}"
 
 
 def _note(group: Record, description: str, cause: str) -> None:
@@ -635,13 +659,17 @@ def _with_user_data(original: Callable[[Record], Response]) -> Callable[[Record]
     return describe
 
 
-def _launch(group: Record) -> Record:
-    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that."""
+def _launch(group: Record) -> Record | None:
+    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that.
+
+    None where no known instance type has what the group requires.
+    """
     specification, overrides = _launch_specification(group)
     data = _launch_template_data(specification)
     spot = _next_is_spot(group)
-    types = [item["InstanceType"] for item in overrides if "InstanceType" in item]
-    types = types or [data.get("InstanceType", "t3.micro")]
+    types = fleet.launched_types(overrides, [data.get("InstanceType", "t3.micro")])
+    if not types:
+        return None
     instance_type = types[len(_staying(group)) % len(types)] if spot else types[0]
     subnet, zone = _emptiest_subnet(group)
     machine = ec2._launch_instances_internal(
@@ -778,6 +806,7 @@ def _keep_container_instances() -> None:
         "ListContainerInstances": _list_container_instances,
         "RegisterContainerInstance": _register_container_instance,
         "StopTask": _with_replacement(ecs._ACTION_MAP["StopTask"]),
+        "SubmitTaskStateChange": _replacing_unhealthy(ecs._ACTION_MAP["SubmitTaskStateChange"]),
         "UpdateContainerInstancesState": _update_container_instances_state,
     }
     _replace(ecs, "_start_task_worker", _with_placement)
@@ -811,6 +840,11 @@ def _register_container_instance(data: Record) -> Response:
     return _ecs_answer({"containerInstance": _described(_container_instances[arn])})
 
 
+def _joined_machines() -> set[str]:
+    """Return the EC2 instances whose ECS agent is in a cluster."""
+    return {record["ec2InstanceId"] for record in _container_instances.values() if record["status"] != "INACTIVE"}
+
+
 def _capacity_provider(record: Record) -> str | None:
     """Return the capacity provider of a machine: its group may get one when the machine has joined already."""
     if record["capacityProviderName"] is None:
@@ -828,7 +862,7 @@ def _deregister_container_instance(data: Record) -> Response:
     if _tasks_on(record["containerInstanceArn"]) and not data.get("force"):
         return _ecs_error("InvalidParameterException", "Found running tasks on the instance.")
     record |= {"status": "INACTIVE", "agentConnected": False}
-    _replace_tasks_of(record)
+    _start_replacements(_tasks_on(record["containerInstanceArn"]))
     return _ecs_answer({"containerInstance": _described(record)})
 
 
@@ -858,7 +892,7 @@ def _update_container_instances_state(data: Record) -> Response:
     for record in records:
         record["status"] = data["status"]
         if data["status"] == "DRAINING":
-            _replace_tasks_of(record)
+            _start_replacements(_tasks_on(record["containerInstanceArn"]))
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
 
@@ -1032,16 +1066,32 @@ def _live_tasks(service: Record) -> list[Record]:
     ]
 
 
-def _replace_tasks_of(record: Record) -> None:
-    """Let ECS start replacements for the tasks of a machine that drains, before they are stopped.
+def _start_replacements(tasks: list[Record]) -> None:
+    """Let ECS start replacements for tasks, of a machine that drains or unhealthy ones, before they are stopped.
 
     A task whose group is no longer its service's does not count for the service any more.
     """
-    tasks = _tasks_on(record["containerInstanceArn"])
     for task in tasks:
         if task.get("group", "").startswith("service:"):
             task["group"] = f"draining:{task['startedBy']}"
     _reconcile_services_of(tasks)
+
+
+def _replacing_unhealthy(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Start a replacement for a task that is reported as UNHEALTHY: AWS has no API to tell its scheduler so.
+
+    Such a task failed its deployment.
+    """
+
+    def submit(data: Record) -> Response:
+        task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+        if task and data.get("status") == "UNHEALTHY":
+            ecs._record_service_task_failure(task)
+            task["healthStatus"] = "UNHEALTHY"
+            _start_replacements([task])
+        return original(data)
+
+    return submit
 
 
 def _reconcile_services_of(tasks: list[Record]) -> None:
@@ -1123,6 +1173,22 @@ def _put_lines() -> None:
             place = {"logGroupName": group, "logStreamName": stream}
             cloudwatch_logs._put_log_events({**place, "logEvents": events})
             _forget_oldest_lines(group, stream)
+            _count_lines(group, events)
+
+
+def _count_lines(group: str, events: list[Record]) -> None:
+    """Publish what a log group has taken in.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch-Logs-Monitoring-CloudWatch-Metrics.html
+    """
+    values = {
+        "IncomingBytes": [float(sum(len(event["message"].encode()) for event in events))],
+        "IncomingLogEvents": [float(len(events))],
+    }
+    # The server may be about to end.
+    with suppress(BotoCoreError, ClientError):
+        dimensions = {"LogGroupName": group}
+        metrics_store.publish(_client("cloudwatch"), "AWS/Logs", values, dimensions, metrics_store.minute(time.time()))
 
 
 def _forget_oldest_lines(group: str, stream: str) -> None:
@@ -1299,8 +1365,6 @@ def _keeping_fields(original: Callable[[Record], Response]) -> Callable[[Record]
 
 # The end of a service and a leaving task look this often whether the balancer has let go, in real seconds.
 TARGET_POLL = 0.1
-# How stopTask's reason starts when a task failed the load balancer's health checks; such a task failed its deployment.
-FAILED_HEALTH_CHECKS = "Task failed ELB health checks"
 LEAVING = ("DEACTIVATING", "STOPPING")
 
 
@@ -1399,8 +1463,6 @@ def _after_deregistration(original: Callable[[Record], Response]) -> Callable[[R
         if first:
             _count_again(task)
             spawn_background(_leave, task, groups, thread_name=f"leave-{task['taskArn'][-8:]}")
-            if task["stoppedReason"].startswith(FAILED_HEALTH_CHECKS):
-                ecs._record_service_task_failure(task)
         answer: Response = json_response({"task": ecs._sanitize(task)})
         return answer
 
@@ -1438,6 +1500,9 @@ def _waiting_for_last_tasks(original: Callable[[Record], Response]) -> Callable[
     def delete_service(data: Record) -> Response:
         answer = original(data)
         service = json.loads(answer[2]).get("service")
+        # Those that are being replaced do not count for the service, so that MiniStack has left them.
+        for task in _live_tasks(service) if service else []:
+            ecs._stop_task(data | {"task": task["taskArn"], "reason": "Service deleted"})
         while service and any(
             task.get("startedBy") == service["serviceName"]
             and task.get("clusterArn") == service["clusterArn"]

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ _lock = threading.Lock()
 def snapshot() -> dict[str, Any]:
     """Return what the page shows now."""
     with _lock:
-        return dict(_snapshot)
+        return _snapshot
 
 
 class Page(controllers.Controller):
@@ -57,28 +56,26 @@ class Page(controllers.Controller):
             "controllers": identity["controllers"],
             "environments": [self._environment(name, identity) for name in names],
         }
+        global _snapshot  # noqa: PLW0603  # replaced as a whole: who has the old one may still be writing it out
         with _lock:
-            _snapshot.clear()
-            _snapshot.update(made)
+            _snapshot = made
 
     def _environment(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
         current = status.read(name, identity)
-        current.figures = [self._service(region, arn) for region, arn in current.services]
-        of_groups = [self._machine_activities(region, group) for region, group in current.groups]
-        newest_first = sorted(chain.from_iterable(of_groups), key=lambda item: item["time"], reverse=True)
-        current.machine_activities = newest_first[:ACTIVITIES]
+        services = [self._service(region, arn) for region, arn in current.services]
         running = sum(task.state == "RUNNING" for task in current.tasks)
         point = {"time": time.time(), "desired": current.desired_tasks, "running": running}
         point["machines"] = len(current.machines)
-        point["rate"] = sum(service["requests_per_second"] for service in current.figures)
+        point["rate"] = sum(group["requests_per_second"] for service in services for group in service["groups"])
         self._history[name].append(point)
         history = list(self._history[name])
-        return {**current.as_json(), "history": history}
+        activities = [item for region, group in current.groups for item in self._group_activities(region, group)]
+        return {**current.as_json(), "services": services, "machine_activities": activities, "history": history}
 
-    def _machine_activities(self, region: str, group: str) -> list[dict[str, str]]:
-        """Return why machines of an Auto Scaling group came and went."""
-        found = self._client("autoscaling", region).describe_scaling_activities(AutoScalingGroupName=group)
-        return [_activity(item) for item in found["Activities"]]
+    def _group_activities(self, region: str, group: str) -> list[dict[str, str]]:
+        """Return why machines have come and gone lately."""
+        described = self._client("autoscaling", region).describe_scaling_activities(AutoScalingGroupName=group)
+        return [_activity(item) for item in described["Activities"][:ACTIVITIES]]
 
     def _service(self, region: str, arn: str) -> dict[str, Any]:
         cluster, name = arn.split("/")[1:3]
@@ -91,24 +88,16 @@ class Page(controllers.Controller):
         cpu = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, CPU_MINUTES)
         ecs = self._client("ecs", region)
         described = ecs.describe_services(cluster=cluster, services=[arn])["services"]
-        arns = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
-        groups = [self._group(region, group) for group in arns]
-        running = sum(service["runningCount"] for service in described)
-        healthy = sum(target["state"] == "healthy" for group in groups for target in group["targets"])
+        groups = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
         return {
             "name": name,
             "desired": sum(service["desiredCount"] for service in described),
-            "running": running,
-            "healthy": healthy if groups else running,
-            "requests_per_second": sum(group["requests_per_second"] for group in groups),
-            "errors_per_second": sum(group["errors_per_second"] for group in groups),
-            "p50": _slowest(groups, "p50"),
-            "p99": _slowest(groups, "p99"),
+            "running": sum(service["runningCount"] for service in described),
             "cpu_percent": cpu,
             "cpu_target_percent": _cpu_target(policies),
             "activities": [_activity(item) for item in activities["ScalingActivities"][:ACTIVITIES]],
             "events": [item["message"] for service in described for item in service.get("events", [])[:ACTIVITIES]],
-            "groups": groups,
+            "groups": [self._group(region, group) for group in groups],
         }
 
     def _group(self, region: str, arn: str) -> dict[str, Any]:
@@ -117,11 +106,6 @@ class Page(controllers.Controller):
         now = balancer_metrics.now().get(name, balancer_metrics.NOTHING)
         states = [{"id": target.id, "port": target.port, "state": state} for target, state in targets.items()]
         return {"name": name, "targets": states, **asdict(now)}
-
-
-def _slowest(groups: list[dict[str, Any]], percentile: str) -> float | None:
-    """Return a response time in seconds: of several target groups the slowest one's, None without requests."""
-    return max((group[percentile] for group in groups if group[percentile] is not None), default=None)
 
 
 def _cpu_target(policies: list[dict[str, Any]]) -> float | None:

@@ -5,11 +5,12 @@ Plays the parts of CloudWatch's alarms and of Application Auto Scaling, each in 
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from local import application_autoscaling, aws, clock, controllers, metrics_store, schedules
+from local import application_autoscaling, aws, clock, controllers, fleet, metrics_store, schedules
 from local.aws import pages
 from local.scaling_rules import COMPARISONS, Capacity, Tracked, alarm_state, track
 
@@ -53,7 +54,8 @@ def _judge(cloudwatch: aws.Client, alarm: Record, last: int) -> None:
 def _values(cloudwatch: aws.Client, alarm: Record, last: int) -> tuple[list[float | None], int]:
     """Return the values of an alarm's periods, and the newest AWS minute of them: `last`, once it has arrived."""
     metric = (alarm["Namespace"], alarm["MetricName"], {item["Name"]: item["Value"] for item in alarm["Dimensions"]})
-    statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic") or "Average"
+    # MiniStack says Average as well where an alarm goes by a percentile.
+    statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
     minutes_each = max(1, alarm["Period"] // metrics_store.MINUTE)
     count = alarm["EvaluationPeriods"]
     values = metrics_store.read(cloudwatch, metric, statistic, last, count + 1, minutes_each=minutes_each)
@@ -75,11 +77,22 @@ class Scaling(controllers.Controller):
         for region in controllers.regions():
             scaling = aws.client("application-autoscaling", region)
             for action in pages(scaling, "describe_scheduled_actions", "ScheduledActions", ServiceNamespace="ecs"):
-                if _is_due(action, self._looked, now):
-                    _apply(region, action)
+                with _alone(action["ResourceId"]):
+                    if _is_due(action, self._looked, now):
+                        _apply(region, action)
             for target in pages(scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="ecs"):
-                _follow(region, target)
+                with _alone(target["ResourceId"]):
+                    _follow(region, target)
         self._looked = now
+
+
+@contextmanager
+def _alone(resource: str) -> Iterator[None]:
+    """Let what goes wrong with one service hold up no other one: its cluster may be gone."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s is not scaled.", resource)
 
 
 def _is_due(action: Record, last: datetime, now: datetime) -> bool:
@@ -138,17 +151,19 @@ def _follow(region: str, target: Record) -> None:
     ]
     if not policies:
         return
-    service = _service(region, target["ResourceId"])
-    activities = application_autoscaling.changes(region, place)
     cloudwatch = aws.client("cloudwatch", region)
     tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
-    if was_acted_upon(min(item.minute for item in tracked), activities):
+    activities = application_autoscaling.changes(region, place)
+    minute = min(item.minute for item in tracked)
+    if not any(item.high or item.low for item in tracked) or was_acted_upon(minute, activities):
         return
+    service = _service(region, target["ResourceId"])
     cooldown = _cooldown(policies, "ScaleOutCooldown")
     out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
-    running = min(service["runningCount"], service["desiredCount"])
+    tasks = fleet.tasks(aws.client("ecs", region), service["clusterArn"])
+    measured = min(measured_tasks(tasks, service["serviceName"], minute), service["desiredCount"])
     # In a cooldown what was added counts as part of what the metric asks for now.
-    counted = min([running, *(item.before for item in out)]) if service["runningCount"] else service["desiredCount"]
+    counted = min([measured, *(item.before for item in out)]) if measured else service["desiredCount"]
     capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
     decision = track(capacity, tracked)
     if decision is None or not _may(target, service, decision[0], policies, activities):
@@ -157,9 +172,21 @@ def _follow(region: str, target: Record) -> None:
     _set(region, place, service, wanted, policy, policies)
 
 
+def measured_tasks(tasks: Iterable[Record], service: str, minute: int) -> int:
+    """Return how many of the tasks are a service's and ran when an AWS minute ended: they made up its metric.
+
+    Those on machines that drain are among them; those that have begun to run since then are not.
+    """
+    ended = metrics_store.end(minute)
+    return sum(
+        task.get("startedBy") == service and task["lastStatus"] == "RUNNING" and task["startedAt"].timestamp() < ended
+        for task in tasks
+    )
+
+
 def was_acted_upon(minute: int, activities: Iterable[application_autoscaling.Change]) -> bool:
     """Tell whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
-    return any(item.moment >= (minute + 1) * clock.seconds(metrics_store.MINUTE) for item in activities)
+    return any(item.moment >= metrics_store.end(minute) for item in activities)
 
 
 def tracked_by(cloudwatch: aws.Client, policy: Record, configuration: Record) -> Tracked:

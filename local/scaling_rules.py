@@ -61,7 +61,7 @@ class Tracked:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The tasks of a service. `counted` of them made the metric: the running ones, or those before a cooldown began."""
+    """The tasks of a service. `counted` of them made the metric, or ran before a cooldown began."""
 
     desired: int
     counted: int

@@ -39,10 +39,11 @@ Send = Callable[[Message], Awaitable[None]]
 def serve() -> None:
     """Run the embedded AWS in this process, on the loopback interface only, until SIGTERM or SIGINT.
 
-    Raises Failure when its port is in use.
+    Raises Failure when its port is in use, or a port of the load balancer's is none.
     """
     _require_free_port()
     clock.speed()  # says at once when it is not a number
+    balancer_ports.require_numbers()
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
@@ -179,30 +180,34 @@ async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
 
 def find() -> dict[str, Any] | None:
     """Return what the embedded AWS of this repository says about itself, or None when it does not run."""
-    identity = _json(IDENTITY_PATH)
-    return identity if identity.get("folder") == str(environment.ROOT) else None
+    identity = _ask(IDENTITY_PATH)
+    return identity if identity is not None and identity.get("folder") == str(environment.ROOT) else None
 
 
-def page() -> dict[str, Any]:
-    """Return what the live page shows; nothing when the embedded AWS does not run."""
-    return _json(f"{PAGE_PATH}.json")
+def shown(name: str) -> dict[str, Any]:
+    """Return what the live page shows of an environment; nothing when it shows none of that name."""
+    page = _ask(f"{PAGE_PATH}.json") or {}
+    found: dict[str, Any] = next((item for item in page.get("environments", []) if item["environment"] == name), {})
+    return found
 
 
-def _json(path: str) -> dict[str, Any]:
+def _ask(path: str) -> dict[str, Any] | None:
+    """Return the JSON object that the embedded AWS answers, or None when it, or something else there, does not."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(environment.endpoint() + path, timeout=5) as response:
-            found = json.load(response)
+            answer = json.load(response)
     except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def start() -> None:
     """Start the embedded AWS in the background unless it runs, and wait until it answers.
 
-    Raises Failure when its port is in use, or when it does not come up.
+    Raises Failure when a port is none or in use, its own or the load balancer's, or when it does not come up.
     """
+    balancer_ports.require_numbers()
     if identity := find():
         say(f"The embedded AWS runs at {environment.endpoint()}.")
         _mention_other_speed(float(identity["speed"]))

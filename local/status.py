@@ -1,8 +1,6 @@
 """What an environment consists of now: stacks, image, machines, tasks and their health, URL."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 from local import aws, balancer_model, balancer_ports, balancer_process, clock, environment, fleet, server
@@ -10,8 +8,8 @@ from local.aws import pages
 
 # Tasks that ECS describes in one call.
 DESCRIBED_TASKS = 100
-# Scaling activities that the text shows.
-LAST_ACTIVITIES = 3
+# Scaling activities that fit the screen.
+SHOWN_ACTIVITIES = 3
 
 
 @dataclass
@@ -52,14 +50,12 @@ class Status:
     # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
     speed: float = 1
     troubles: list[str] = field(default_factory=list)
-    # Region and ARN of each active service, and the names of those that want no task now.
+    # Region and ARN of each service.
     services: list[tuple[str, str]] = field(default_factory=list)
-    at_zero: list[str] = field(default_factory=list)
     # Region and name of each Auto Scaling group.
     groups: list[tuple[str, str]] = field(default_factory=list)
-    # What the live page shows of each service, and why machines came and went, newest first: see page.py.
-    figures: list[dict[str, Any]] = field(default_factory=list)
-    machine_activities: list[dict[str, str]] = field(default_factory=list)
+    # What the live page shows of them: how each service does, and why tasks and machines came and went.
+    figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -70,10 +66,8 @@ class Status:
         return len(good) == len(environment.layers(self.environment)) and served
 
     def as_json(self) -> dict[str, Any]:
-        """Return the status for a program; times in seconds."""
-        values = asdict(self)
-        del values["groups"]
-        return {**values, "services": values.pop("figures"), "complete": self.complete}
+        """Return the status for a program."""
+        return {**asdict(self), "complete": self.complete}
 
     def as_text(self) -> str:
         """Return the status on one screen."""
@@ -84,15 +78,18 @@ class Status:
         lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in self.machines] or ["  none"]
         lines += ["", f"Tasks ({len(self.tasks)} of {self.desired_tasks})"]
         lines += [_task_line(task) for task in self.tasks] or ["  none"]
-        lines += ["", "Services", *([_service_line(service) for service in self.figures] or ["  no figures yet"])]
-        lines += ["", "Last scaling activities", *(_activity_lines(self._last_activities()) or ["  none"])]
+        services = self.figures.get("services", [])
+        if services:
+            lines += ["", "Now", *(_service_line(service) for service in services)]
+        activities = [item for service in services for item in service["activities"]]
+        activities = sorted([*activities, *self.figures.get("machine_activities", [])], key=_started, reverse=True)
+        if activities:
+            lines += [
+                "",
+                "Scaling",
+                *(f"  {item['time'][11:19]}  {item['why']}" for item in activities[:SHOWN_ACTIVITIES]),
+            ]
         return "\n".join(lines)
-
-    def _last_activities(self) -> list[dict[str, str]]:
-        """Return the last activities of all services and of the machines, each with whose it is."""
-        found = [item | {"whose": service["name"]} for service in self.figures for item in service["activities"]]
-        found += [item | {"whose": "machines"} for item in self.machine_activities]
-        return sorted(found, key=lambda item: datetime.fromisoformat(item["time"]), reverse=True)[:LAST_ACTIVITIES]
 
 
 def _task_line(task: Task) -> str:
@@ -100,30 +97,21 @@ def _task_line(task: Task) -> str:
     return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
 
 
-def _service_line(service: Mapping[str, Any]) -> str:
-    used = next((value for value in reversed(service["cpu_percent"]) if value is not None), None)
-    return (
-        f"  {service['name']}: {service['running']} of {service['desired']} running, {service['healthy']} healthy, "
-        f"{service['requests_per_second']:.1f} requests/s, p50 {_milliseconds(service['p50'])}, "
-        f"p99 {_milliseconds(service['p99'])}, CPU {_percent(used)} (target {_percent(service['cpu_target_percent'])})"
-    )
+def _service_line(service: dict[str, Any]) -> str:
+    groups = service["groups"]
+    rate = sum(group["requests_per_second"] for group in groups)
+    slowest = [
+        max((group[name] for group in groups if group[name] is not None), default=None) for name in ("p50", "p99")
+    ]
+    p50, p99 = ("-" if seconds is None else f"{1000 * seconds:.0f} ms" for seconds in slowest)
+    cpu = next((f"{value:.0f} %" for value in reversed(service["cpu_percent"]) if value is not None), "-")
+    target = service["cpu_target_percent"]
+    of_target = "" if target is None else f" (target {target:.0f} %)"
+    return f"  {service['name']}: {rate:.1f} requests/s, p50 {p50}, p99 {p99}, CPU {cpu}{of_target}"
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1000 * seconds:.0f} ms"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f} %"
-
-
-def _activity_lines(activities: list[dict[str, str]]) -> list[str]:
-    """Return two lines for each activity: when, whose and what; why."""
-    lines = []
-    for item in activities:
-        moment = datetime.fromisoformat(item["time"]).astimezone()
-        lines += [f"  {moment:%H:%M:%S}  {item['whose']}: {item['what']}", f"            {item['why']}"]
-    return lines
+def _started(activity: dict[str, str]) -> str:
+    return activity["time"]
 
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
@@ -144,10 +132,11 @@ def read(name: str, identity: dict[str, Any]) -> Status:
     for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::LoadBalancer", []):
         status.url = balancer_ports.url(arn)
     for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
-        status.groups.append((region, group))
         status.machines += _machines(region, group)
+        status.groups.append((region, group))
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
+        status.services.append((region, arn))
     return status
 
 
@@ -188,9 +177,6 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     if not services or services[0]["status"] != "ACTIVE":
         return
     service = services[0]
-    status.services.append((region, arn))
-    if service["desiredCount"] == 0:
-        status.at_zero.append(service["serviceName"])
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]
@@ -245,13 +231,8 @@ def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict
 def of(name: str) -> Status | None:
     """Return the status of an environment, or None when the embedded AWS does not run."""
     identity = server.find()
-    return read(name, identity) if identity else None
-
-
-def with_figures(name: str) -> Status | None:
-    """Return the same, with rates, latencies, CPU use and scaling activities as the live page has them."""
-    status = of(name)
-    for shown in server.page().get("environments", []) if status else []:
-        if status and shown["environment"] == name:
-            status.figures, status.machine_activities = shown["services"], shown["machine_activities"]
+    if identity is None:
+        return None
+    status = read(name, identity)
+    status.figures = server.shown(name)
     return status

@@ -1,6 +1,12 @@
-"""Replaces tasks that fail their load balancer's health checks, as ECS does once the grace period is over."""
+"""Replaces tasks that fail their load balancer's health checks, as ECS does once the grace period is over.
+
+ECS starts another task first, where the maximum percent has room, and stops the unhealthy one when that is healthy. So
+a service all of whose tasks are unhealthy keeps them, and its load balancer goes on sending requests to them.
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+"""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,10 +18,12 @@ logger = logging.getLogger("spotfleet.task_health")
 
 # Services that ECS describes in one call.
 DESCRIBED_SERVICES = 10
+# The health of a task that is to be replaced, in ECS's words.
+UNHEALTHY = "UNHEALTHY"
 
 
 class TaskHealth(controllers.Controller):
-    """Stops tasks whose targets are unhealthy; their services then start others."""
+    """Reports tasks whose targets are unhealthy, so that others start, and stops them as those become healthy."""
 
     name = "task-health"
     interval = 1.0
@@ -42,15 +50,36 @@ class TaskHealth(controllers.Controller):
                     self._look_at(region, name, service, tasks)
 
     def _look_at(self, region: str, cluster: str, service: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
-        for group in [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]:
-            targets = balancer_model.read_targets(self._client("elbv2", region), group)
-            unhealthy = {target.port for target, state in targets.items() if state == "unhealthy"}
-            for task in tasks:
-                own = task.get("startedBy") == service["serviceName"] and task["lastStatus"] == "RUNNING"
-                if own and _ports(task) & unhealthy and _is_past_grace(task, service):
-                    reason = f"Task failed ELB health checks in (target-group {group})"
-                    logger.warning("%s: %s", task["taskArn"], reason)
-                    self._client("ecs", region).stop_task(cluster=cluster, task=task["taskArn"], reason=reason)
+        ecs, groups = self._client("ecs", region), [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
+        reason = f"Task failed ELB health checks in (target-group {', '.join(groups)})"
+        ports = self._ports_by_state(region, groups)
+        present = [task for task in tasks if task.get("startedBy") == service["serviceName"] and _is_wanted(task)]
+        for task in present:
+            failed = task["lastStatus"] == "RUNNING" and _ports(task) & ports["unhealthy"]
+            if failed and not _is_leaving(task) and _is_past_grace(task, service):
+                logger.warning("%s: %s", task["taskArn"], reason)
+                ecs.submit_task_state_change(cluster=cluster, task=task["taskArn"], status=UNHEALTHY, reason=reason)
+                task["healthStatus"] = UNHEALTHY
+        leaving = [task for task in present if _is_leaving(task)]
+        staying = [task for task in present if not _is_leaving(task)]
+        healthy = sum(fleet.is_healthy(task, ports["healthy"]) for task in staying)
+        for task in leaving[: fleet.stoppable(service, len(leaving), healthy, len(staying) - healthy)]:
+            ecs.stop_task(cluster=cluster, task=task["taskArn"], reason=reason)
+
+    def _ports_by_state(self, region: str, groups: list[str]) -> defaultdict[str, set[int]]:
+        ports: defaultdict[str, set[int]] = defaultdict(set)
+        for group in groups:
+            for target, state in balancer_model.read_targets(self._client("elbv2", region), group).items():
+                ports[state].add(target.port)
+        return ports
+
+
+def _is_wanted(task: dict[str, Any]) -> bool:
+    return bool(task["desiredStatus"] == "RUNNING")
+
+
+def _is_leaving(task: dict[str, Any]) -> bool:
+    return bool(task["healthStatus"] == UNHEALTHY)
 
 
 def _services(ecs: aws.Client, cluster: str) -> Iterator[dict[str, Any]]:

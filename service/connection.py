@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.streams import StreamReader
 
+from service.app import FinishPlainly
 from service.current import BEGAN, REQUEST, request_id
 from service.response import CommonHeaders, Response
 from service.settings import Settings
@@ -37,6 +38,7 @@ class Connection(web.RequestHandler):
         settings: Settings,
         common: CommonHeaders,
         access_log_class: type[AbstractAccessLogger],
+        finish_plainly: FinishPlainly,
     ) -> None:
         super().__init__(
             server,
@@ -51,6 +53,7 @@ class Connection(web.RequestHandler):
         self.settings = settings
         self.max_header_bytes = settings.max_header_bytes
         self.common = common
+        self.finish_plainly = finish_plainly
         self.clock = asyncio.get_running_loop().time
         self.header_bytes = 0
         self.receives_body = False

@@ -138,13 +138,14 @@ class Response(web.Response):
         stays_open = request.keep_alive
         if (
             type(self.body) is not bytes
-            or (stays_open and request.version != HttpVersion11)
+            or (stays_open and request.version is not HttpVersion11)
             or self.status in STATUSES_WITHOUT_BODY
             or self.needs_more
         ):
             return await super().prepare(request)
         self.answered = request
-        if self.routed and isinstance(request, web.Request):
+        finish = getattr(request.protocol, "finish_plainly", None)
+        if self.routed and isinstance(request, web.Request) and not (finish and finish(request, self)):
             for app in request.match_info.apps:
                 for receiver in app.on_response_prepare:
                     await receiver(request, self)

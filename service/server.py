@@ -15,12 +15,11 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from service.app import create_app
+from service.app import COMMON_HEADERS, create_app, plain_finish
 from service.connection import SWEEP_SECONDS, Connection
 from service.lifecycle import LIFECYCLE
 from service.listener import Listener
 from service.logs import configure_logging, request_log
-from service.response import CommonHeaders
 from service.settings import Settings
 
 # Once nothing new is accepted, what came in last gets this long until its request counts as being handled.
@@ -88,7 +87,7 @@ def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[]
     server = runner.server
     if server is None:
         raise RuntimeError("The runner has not been set up")
-    common = CommonHeaders(settings.content_security_policy)
+    common = runner.app[COMMON_HEADERS]
     access_log_class = request_log(settings)
     new_request = server.request_factory
 
@@ -101,14 +100,15 @@ def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[]
     ) -> web.BaseRequest:
         if isinstance(protocol, Connection):
             protocol.request_begins(payload)
-            if not HttpVersion10 <= message.version <= HttpVersion11:
+            if message.version is not HttpVersion11 and message.version != HttpVersion10:
                 # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
                 protocol.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
                 message = message._replace(path="/", url=URL("/"))
         return new_request(message, payload, protocol, writer, task)
 
     server.request_factory = request_factory
-    return lambda: Connection(server, settings, common, access_log_class)
+    finish_plainly = plain_finish(runner.app)
+    return lambda: Connection(server, settings, common, access_log_class, finish_plainly)
 
 
 async def cut_off_slow_clients(runner: web.AppRunner) -> None:

@@ -22,14 +22,20 @@ def answer(status: str, body: str) -> dict[str, Any]:
     return {"Type": "fixed-response", "FixedResponseConfig": config}
 
 
+def authenticate(kind: str = "authenticate-oidc") -> dict[str, Any]:
+    return {"Type": kind, "Order": 1}
+
+
 class FakeElbv2:
     """ELBv2's client with one load balancer; a test changes its attributes."""
 
     def __init__(self) -> None:
         self.default_action = forward()
+        self.before_default_action: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []
         self.ports = {80: "HTTP"}
         self.balancers = [BALANCER]
+        self.idle_timeout = 60
         self.attributes: dict[str, str] = {"deregistration_delay.timeout_seconds": "30"}
         self.health_check: dict[str, Any] = {
             "HealthCheckPath": "/healthcheck",
@@ -43,7 +49,10 @@ class FakeElbv2:
         self.targets: dict[tuple[str, int], str] = {}
 
     def add_rule(self, priority: int, action: dict[str, Any], *conditions: dict[str, Any]) -> None:
-        self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": [action]})
+        self.add_rule_of_several(priority, [action], *conditions)
+
+    def add_rule_of_several(self, priority: int, actions: list[dict[str, Any]], *conditions: dict[str, Any]) -> None:
+        self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": actions})
 
     def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
         client = self
@@ -58,10 +67,13 @@ class FakeElbv2:
         return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
 
     def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        return {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": "60"}]}
+        return {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": str(self.idle_timeout)}]}
 
     def describe_listeners(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803
-        listener = {"LoadBalancerArn": LoadBalancerArn, "DefaultActions": [self.default_action]}
+        listener = {
+            "LoadBalancerArn": LoadBalancerArn,
+            "DefaultActions": [*self.before_default_action, self.default_action],
+        }
         arn = LoadBalancerArn.replace("loadbalancer", "listener")
         return {
             "Listeners": [
@@ -71,7 +83,7 @@ class FakeElbv2:
         }
 
     def describe_rules(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        default = {"Priority": "default", "Conditions": [], "Actions": [self.default_action], "IsDefault": True}
+        default = {"Priority": "default", "Conditions": [], "Actions": [], "IsDefault": True}
         return {"Rules": [*self.rules, default]}
 
     def describe_target_groups(self) -> dict[str, Any]:

@@ -100,8 +100,10 @@ def launched(project: Project) -> Iterator[Project]:
     """Launch a project's environment dev for the block, and delete it; then nothing may be left."""
     up = project.local("up")
     assert up.returncode == 0, up.stdout
-    yield project
-    down = project.local("down")
+    try:
+        yield project
+    finally:
+        down = project.local("down")
     assert down.returncode == 0, down.stdout
     assert project.leftovers() == []
 

@@ -6,9 +6,11 @@ import json
 import re
 import shutil
 import ssl
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from tests.projects import ROOT, Project, Requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
+# Two of AWS's minutes, and some more.
+DATA_SECONDS = 40
 ACCOUNT = "000000000000"
 ZONE = "Z0123456789ABCDEFGHIJ"
 LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
@@ -217,6 +221,7 @@ def test_everything_at_once(cloud: Cloud) -> None:
     check_network(cloud)
     check_load_balancer(cloud)
     check_operations(cloud)
+    check_dashboard(cloud)
     cloud.delete("full")
     assert cloud.stacks("full") == {}
 
@@ -238,8 +243,9 @@ def check_answers(cloud: Cloud, output: str) -> None:
     assert url.startswith("https://127.0.0.1:")
     state = cloud.project.folder / f".local/{cloud.project.port}"
     trusting = ssl.create_default_context(cafile=state / "balancer.pem")
-    with urllib.request.urlopen(f"{url}api/hello", timeout=10, context=trusting) as response:  # noqa: S310  # our own
-        assert response.read() == b"<h1>HELLO API</h1>"
+    for path, page in (("", b"<h1>HELLO WORLD</h1>"), ("api/hello", b"<h1>HELLO API</h1>")):
+        with urllib.request.urlopen(f"{url}{path}", timeout=10, context=trusting) as response:  # noqa: S310  # our own
+            assert response.read() == page
     (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     ports = json.loads((state / "balancer.json").read_text())[balancer]
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports["80"], timeout=10)) as connection:
@@ -292,6 +298,35 @@ def check_operations(cloud: Cloud) -> None:
     policies = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
     full = [policy["PolicyName"] for policy in policies if "spotfleet-full-cluster" in policy["ResourceId"]]
     assert sorted(set(full)) == ["cpu", "memory", "requests"]
+
+
+def check_dashboard(cloud: Cloud) -> None:
+    """Check that all that the dashboard draws has data, apart from errors, which nobody has made."""
+    cloudwatch = cloud.client("cloudwatch")
+    (dashboard,) = cloud.resources("full", "service", "AWS::CloudWatch::Dashboard")
+    body = json.loads(cloudwatch.get_dashboard(DashboardName=dashboard)["DashboardBody"])
+    drawn = [metric for widget in body["widgets"] for metric in widget["properties"]["metrics"]]
+    # With machine_scaling: cpu nobody manages the capacity provider.
+    named = [metric[:-1] for metric in drawn if len(metric) > 1 and metric[0] != "AWS/ECS/ManagedScaling"]
+    wanted = [metric for metric in named if "XX_Count" not in metric[1]]
+    assert len(wanted) >= 15
+    deadline = time.monotonic() + DATA_SECONDS
+    while missing := [metric[:2] for metric in wanted if not has_data(cloud, *metric)]:
+        assert time.monotonic() < deadline, missing
+        time.sleep(1)
+
+
+def has_data(cloud: Cloud, namespace: str, name: str, *dimensions: str) -> bool:
+    """Tell whether a metric has got data in the last minutes."""
+    named = [{"Name": key, "Value": value} for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)]
+    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": named}
+    now = datetime.now(UTC)
+    (found,) = cloud.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[{"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}}],
+        StartTime=now - timedelta(minutes=10),
+        EndTime=now,
+    )["MetricDataResults"]
+    return bool(found["Values"])
 
 
 def test_the_other_choices(cloud: Cloud) -> None:

@@ -5,15 +5,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from bench import wrk
+from local import packages
 from tests.projects import Project, Requests, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 WAIT_SECONDS = 90
+# The 15 minutes in which a new machine has to signal.
+SIGNAL_SECONDS = 90
+# The load while machines go: so many requests over connections that are kept alive, for longer than all takes.
+PER_SECOND = 300
+CONNECTIONS = 32
+LOAD_SECONDS = 40
+# After a machine is killed, requests to its tasks fail until the load balancer has let go of them.
+LOST_SECONDS = 3
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
 LOOK = """
 import json, sys
@@ -36,6 +48,7 @@ print(json.dumps({"machines": machines, "tasks": tasks}))
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up: two tasks on one on-demand machine."""
+    packages.ensure("wrk", "wrk (it makes the load)")
     with launched(Project(tmp_path_factory.mktemp("project"))) as project:
         yield project
 
@@ -74,6 +87,18 @@ def runs(count: int) -> Callable[[dict[str, Any]], bool]:
     return holds
 
 
+@contextmanager
+def load(project: Project) -> Iterator[None]:
+    """Send requests all through the block and after it, none of which may fail."""
+    url = project.status()["url"]
+    with ThreadPoolExecutor(1) as pool:
+        burst = pool.submit(wrk.run, url, CONNECTIONS, LOAD_SECONDS, per_second=PER_SECOND)
+        yield
+        assert not burst.done(), "the load was over before the rest"
+        assert burst.result().requests_per_s > PER_SECOND / 2
+        print(burst.result())
+
+
 def test_a_task_without_room_waits_until_a_spot_machine_joins(project: Project) -> None:
     assert len(look(project)["machines"]) == 1
     look(project, "4")
@@ -85,13 +110,12 @@ def test_a_task_without_room_waits_until_a_spot_machine_joins(project: Project) 
 
 def test_an_interrupted_machine_costs_no_request(project: Project) -> None:
     spot = next(machine["id"] for machine in wait_until(project, runs(4))["machines"] if machine["spot"])
-    with Requests(project.status()["url"]) as requests:
+    with load(project):
         interrupted = project.local("interrupt", "--machine", spot)
         assert interrupted.returncode == 0, interrupted.stdout
         assert "EC2 takes it in 12 s (AWS's times, 10 times faster (LOCAL_SPEED=10))" in interrupted.stdout
         wait_until(project, lambda seen: spot not in {machine["id"] for machine in seen["machines"]})
         wait_until(project, runs(4))
-    assert set(requests.answers) == {"200"}
 
 
 def test_a_killed_machine_is_replaced_with_its_tasks(project: Project) -> None:
@@ -100,9 +124,25 @@ def test_a_killed_machine_is_replaced_with_its_tasks(project: Project) -> None:
     assert killed.returncode == 0, killed.stdout
     gone = killed.stdout.split()[0]
     assert gone in before
-    after = wait_until(project, runs(4))
+    time.sleep(LOST_SECONDS)
+    with load(project):
+        after = wait_until(project, runs(4))
     assert gone not in {machine["id"] for machine in after["machines"]}
     assert [machine["spot"] for machine in after["machines"]].count(False) == 1
+
+
+def test_a_larger_volume_replaces_every_machine(project: Project) -> None:
+    before = {machine["id"] for machine in wait_until(project, runs(4))["machines"]}
+    project.replace("config/dev/config.yaml", "root_volume_gib: 30", "root_volume_gib: 40")
+    began = time.monotonic()
+    with Requests(project.status()["url"]) as requests:
+        launched = project.sceptre("launch", "-y", "dev/machines.yaml")
+    assert launched.returncode == 0, launched.stdout
+    # New machines signal when they have joined; a wait for the end of the signals' time would be longer for each one.
+    assert time.monotonic() - began < SIGNAL_SECONDS
+    assert set(requests.answers) == {"200"}
+    after = {machine["id"] for machine in wait_until(project, runs(4))["machines"]}
+    assert after.isdisjoint(before)
 
 
 def test_only_spot_machines_are_interrupted(project: Project) -> None:

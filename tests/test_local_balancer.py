@@ -11,11 +11,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import balancer, balancer_config, balancer_model, balancer_ports, balancer_process, environment, targets
+from local import (
+    balancer,
+    balancer_config,
+    balancer_model,
+    balancer_ports,
+    balancer_process,
+    environment,
+    server,
+    targets,
+)
 from local.balancer import Balancer
 from local.console import Failure
 from local.targets import Health, Target
-from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, forward
+from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, authenticate, forward
 
 BACKEND = "targetgroup.blue.3333"
 POOL = "pool-max-conn -1 pool-purge-delay 5s"
@@ -246,6 +255,22 @@ def test_waiting_times_follow_the_speed_and_the_time_for_an_answer_does_not(
     assert "timeout check 5000ms" in bench.text
 
 
+def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    bench.elbv2.idle_timeout = 300
+    bench.steps()
+    timeouts = [line.strip() for line in bench.text.splitlines() if "timeout" in line or "hard-stop-after" in line]
+    assert [line for line in timeouts if "connect" not in line and "check" not in line] == [
+        "hard-stop-after 300s",
+        "timeout client 300s",
+        "timeout server 300s",
+        "timeout server 300s",
+    ]
+    bench.elbv2.idle_timeout = 90
+    bench.steps()
+    assert "timeout server 90s" in bench.text
+
+
 # --- Rules
 
 
@@ -302,6 +327,19 @@ def test_a_redirect_to_https_goes_to_the_port_that_stands_for_443(bench: Bench) 
     assert balancer_ports.url(BALANCER) == "https://127.0.0.1:8443/"
 
 
+@pytest.mark.parametrize("kind", ["authenticate-oidc", "authenticate-cognito", "jwt-validation"])
+def test_nothing_behind_an_authentication_is_reached(bench: Bench, kind: str) -> None:
+    condition = {"Field": "path-pattern", "Values": ["/private/*"]}
+    bench.elbv2.add_rule_of_several(10, [authenticate(kind), forward() | {"Order": 2}], condition)
+    bench.elbv2.before_default_action = [authenticate(kind)]
+    bench.steps()
+    text = f"The local load balancer does not know the action {kind}."
+    for number in (0, 1):
+        chosen = f"if {{ var(txn.rule) -m int {number} }}"
+        assert f"  http-request return status 501 content-type text/plain string '{text}' {chosen}" in bench.text
+    assert "use_backend" not in bench.text
+
+
 def test_weights_share_the_requests(bench: Bench) -> None:
     groups = [{"TargetGroupArn": GROUP, "Weight": 90}, {"TargetGroupArn": OTHER_GROUP, "Weight": 10}]
     lines = rendered(bench, {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}})
@@ -328,15 +366,40 @@ def test_the_next_balancer_gets_the_next_free_port_and_addresses_stay() -> None:
     assert second == {("a", 80): 8080, ("b", 80): 8082, ("b", 8000): 8000, ("b", 81): 8083}
 
 
-def test_a_port_in_use_and_one_that_is_none_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        monkeypatch.setenv("LOCAL_HTTP_PORT", str(port))
-        with pytest.raises(Failure, match=f"Port {port}, where the load balancer would answer, is not free"):
-            balancer_ports.require_free()
-    monkeypatch.setenv("LOCAL_HTTP_PORT", "http")
-    with pytest.raises(Failure, match="LOCAL_HTTP_PORT is 'http'"):
+@pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
+def test_a_port_in_use_is_named_before_anything_starts(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = 9000
+    monkeypatch.setattr(balancer_ports, "is_free", lambda tried: tried != port)
+    balancer_ports.require_free()
+    monkeypatch.setenv(variable, str(port))
+    with pytest.raises(Failure) as failure:
         balancer_ports.require_free()
+    assert str(failure.value) == (
+        f"Port {port}, where the load balancer would answer, is not free: "
+        f"stop what uses it, or choose another port with {variable}={port + 100}."
+    )
+
+
+def test_a_default_port_in_use_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_HTTPS_PORT", raising=False)
+    monkeypatch.setattr(balancer_ports, "is_free", lambda port: port != 8443)
+    with pytest.raises(Failure, match=r"Port 8443, .* with LOCAL_HTTPS_PORT=8543\."):
+        balancer_ports.require_free()
+
+
+def test_a_port_that_somebody_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not balancer_ports.is_free(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
+def test_a_port_that_is_none_is_named_also_while_the_embedded_aws_runs(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "find", lambda: {"speed": 1})
+    monkeypatch.setenv(variable, "abc")
+    with pytest.raises(Failure, match=f"^{variable} is 'abc': give a port number from 1 to 65535\\.$"):
+        server.start()
 
 
 def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """What the load balancer counts and measures, what is published of it, and what is done about unhealthy tasks."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from local import balancer_metrics, load, metrics_store
 from local.balancer_metrics import BalancerMetrics, Tally, Times, group_metrics
 from local.balancer_metrics import balancer_metrics as own_answers
 from local.console import Failure
-from local.task_health import TaskHealth
 from tests.balancers import FakeElbv2
 
 BACKEND = "targetgroup.blue.3333"
@@ -21,6 +19,7 @@ MINUTE = 60
 def line(proxy: str, server: str, ok: int, failed: int = 0, errors: int = 0) -> dict[str, str]:
     """Return HAProxy's statistics of one server or frontend."""
     counts = {"hrsp_2xx": ok, "hrsp_3xx": 0, "hrsp_4xx": 0, "hrsp_5xx": failed, "econ": errors}
+    counts |= {"conn_tot": ok, "bin": 100 * ok, "bout": 400 * ok}
     return {"pxname": proxy, "svname": server} | {name: str(value) for name, value in counts.items()}
 
 
@@ -65,6 +64,14 @@ def test_what_did_not_happen_is_not_reported() -> None:
 def test_the_load_balancers_own_answers_are_those_that_no_target_gave() -> None:
     clients = Counter({"client_2xx": 10, "client_4xx": 3, "client_5xx": 4})
     assert own_answers(clients, Counter({"2xx": 10, "4xx": 3, "5xx": 1})) == {"HTTPCode_ELB_5XX_Count": [3.0]}
+
+
+def test_capacity_units_are_those_of_connections_or_of_bytes() -> None:
+    tally = Tally()
+    clients = tally.new([line(FRONTEND, "FRONTEND", 3000)])[FRONTEND]
+    # 50 new connections a second are two units; 1.5 MB a minute are a tenth of one.
+    assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [2.0]}
+    assert balancer_metrics.consumed_units(connections=0, size=50_000_000) == 3.0
 
 
 class Process:
@@ -120,66 +127,6 @@ def test_a_minute_is_published_with_awss_names_and_dimensions(monkeypatch: pytes
     assert published[group,] == {"RequestCountPerTarget": [10.0]}
     assert published[balancer,]["RequestCount"] == [20.0]
     assert "HTTPCode_ELB_4XX_Count" not in published[balancer,]
-
-
-# --- Unhealthy tasks
-
-
-class FakeEcs:
-    """ECS with one service of one task, started `age` seconds ago."""
-
-    def __init__(self, age: float) -> None:
-        self.stopped: list[dict[str, str]] = []
-        self.service = {
-            "serviceName": "web",
-            "status": "ACTIVE",
-            "healthCheckGracePeriodSeconds": 30,
-            "loadBalancers": [{"targetGroupArn": GROUP_ARN}],
-        }
-        self.task = {
-            "taskArn": "task/1",
-            "startedBy": "web",
-            "lastStatus": "RUNNING",
-            "startedAt": datetime.now(UTC) - timedelta(seconds=age),
-            "containers": [{"networkBindings": [{"hostPort": 32768}]}],
-        }
-
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        key, value = {
-            "list_clusters": ("clusterArns", "cluster/c"),
-            "list_services": ("serviceArns", "service/c/web"),
-            "list_tasks": ("taskArns", "task/1"),
-        }[operation]
-        return type("Paginator", (), {"paginate": lambda _self, **_parameters: [{key: [value]}]})()
-
-    def describe_clusters(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"clusters": [{"clusterName": "c", "status": "ACTIVE"}]}
-
-    def describe_services(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"services": [self.service]}
-
-    def describe_tasks(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"tasks": [self.task]}
-
-    def stop_task(self, **parameters: str) -> None:
-        self.stopped.append(parameters)
-
-
-GROUP_ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000:targetgroup/blue/3333"
-
-
-@pytest.mark.parametrize(
-    ("state", "age", "stopped"),
-    [("unhealthy", 31, 1), ("unhealthy", 20, 0), ("healthy", 31, 0), ("initial", 31, 0), ("draining", 31, 0)],
-)
-def test_a_task_that_fails_its_checks_is_stopped_after_the_grace_period(state: str, age: float, stopped: int) -> None:
-    ecs, elbv2 = FakeEcs(age), FakeElbv2()
-    elbv2.targets = {("i-1", 32768): state}
-    TaskHealth(lambda: ["eu-west-1"], lambda service, _region: {"ecs": ecs, "elbv2": elbv2}[service]).step()
-    assert len(ecs.stopped) == stopped
-    if stopped:
-        reason = f"Task failed ELB health checks in (target-group {GROUP_ARN})"
-        assert ecs.stopped == [{"cluster": "c", "task": "task/1", "reason": reason}]
 
 
 # --- Load

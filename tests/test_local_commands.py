@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local import __main__ as cli
-from local import balancer_process, base_image, console, docker_engine, environment, server, status
+from local import base_image, console, docker_engine, environment, server, status
 from local.aws import api_parameters, client
 from local.cloudformation_types import Owner, Service
 from local.console import Failure
@@ -229,40 +229,6 @@ def test_what_a_service_answers_is_shown(status: int, shown: str) -> None:
         assert cli._answer(url) == f"HTTP/1.1 {shown}\na page"
 
 
-def at_night() -> status.Status:
-    """Return the status of an environment whose schedule wants no task now."""
-    current = complete_status()
-    current.desired_tasks, current.tasks = 0, []
-    current.services, current.at_zero = [("eu-west-1", "arn:aws:ecs:eu-west-1:000000000000:service/c/web")], ["web"]
-    return current
-
-
-def test_up_succeeds_while_a_schedule_wants_no_task(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(environment, "STATE", tmp_path)
-    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
-    for module, name in (
-        *((docker_engine, "ensure"), (balancer_process, "ensure_installed"), (server, "start")),
-        *((base_image, "choose"), (console, "run")),
-    ):
-        monkeypatch.setattr(module, name, lambda *_arguments: 0)
-    monkeypatch.setattr(status, "of", lambda _name: at_night())
-    assert cli.up(argparse.Namespace(environment="dev")) == 0
-    _blank, url, line = capsys.readouterr().out.splitlines()
-    assert url == "http://127.0.0.1:8080/"
-    assert line.startswith("No task of web is to run now: the desired count is 0")
-
-
-def test_up_waits_for_an_environment_without_an_active_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    current = at_night()
-    current.services = []
-    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
-    monkeypatch.setattr(status, "of", lambda _name: current)
-    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m local status dev"):
-        cli._wait_for_service("dev")
-
-
 def test_a_service_that_cannot_answer_is_a_failure() -> None:
     with answering(503) as url, pytest.raises(Failure, match=f"GET {url} answered 503 Service Unavailable"):
         cli._answer(url)
@@ -418,50 +384,21 @@ def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     text = capsys.readouterr().out
     for word in ("spotfleet-dev-vpc", "web:1", "spot", "healthy", "http://127.0.0.1:8080/"):
         assert word in text
-    assert len(text.splitlines()) < 30
+    assert len(text.splitlines()) < 24
 
 
-def shown_on_the_page() -> dict[str, Any]:
-    """Return what the live page shows of the environment: a service that was scaled, and a machine that came for it."""
-
-    def activity(second: int, what: str, why: str) -> dict[str, str]:
-        return {"time": f"2026-11-23T12:00:{second:02}+00:00", "what": what, "why": why, "state": "Successful"}
-
+def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
+    current = complete_status()
+    activity = {"time": "2026-03-02T12:00:05+00:00", "why": "an instance was started"}
     service = {
-        **{"name": "web", "desired": 2, "running": 1, "healthy": 1},
-        **{"requests_per_second": 12.5, "p50": 0.003, "p99": None},
-        **{"cpu_percent": [80.4, 91.6, None], "cpu_target_percent": 70.0},
-        "activities": [activity(10, "Setting desired count to 2.", "it is busy"), activity(1, "old", "older")],
+        **{"name": "web", "cpu_percent": [10.0, 64.6, None], "cpu_target_percent": 70.0},
+        "groups": [{"requests_per_second": 412.34, "p50": 0.003, "p99": None}],
+        "activities": [{"time": f"2026-03-02T12:00:0{second}+00:00", "why": f"at {second}"} for second in (9, 7, 3)],
     }
-    machines = [activity(20, "Launching i-2", "a task waits"), activity(2, "Launching i-1", "the first")]
-    return {"environments": [{"environment": "dev", "services": [service], "machine_activities": machines}]}
-
-
-@pytest.mark.usefixtures("free_port")
-def test_status_has_the_figures_of_the_live_page(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(status, "of", lambda _name: complete_status())
-    monkeypatch.setattr(server, "page", shown_on_the_page)
-    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
-    lines = capsys.readouterr().out.splitlines()
-    figures = "1 of 2 running, 1 healthy, 12.5 requests/s, p50 3 ms, p99 -, CPU 92 % (target 70 %)"
-    assert f"  web: {figures}" in lines
-    activities = lines[lines.index("Last scaling activities") + 1 :]
-    assert [line[12:] for line in activities] == [
-        *("machines: Launching i-2", "a task waits"),
-        *("web: Setting desired count to 2.", "it is busy"),
-        *("machines: Launching i-1", "the first"),
-    ]
-    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
-    answer = json.loads(capsys.readouterr().out)
-    (shown,) = shown_on_the_page()["environments"]
-    assert (answer["services"], answer["machine_activities"]) == (shown["services"], shown["machine_activities"])
-
-
-@pytest.mark.usefixtures("free_port")
-def test_status_before_the_page_has_looked(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(status, "of", lambda _name: complete_status())
-    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
-    assert "Services\n  no figures yet\n\nLast scaling activities\n  none\n" in capsys.readouterr().out
+    current.figures = {"services": [service], "machine_activities": [activity]}
+    lines = current.as_text().splitlines()
+    assert "  web: 412.3 requests/s, p50 3 ms, p99 -, CPU 65 % (target 70 %)" in lines
+    assert lines[-3:] == ["  12:00:09  at 9", "  12:00:07  at 7", "  12:00:05  an instance was started"]
 
 
 @pytest.mark.parametrize("change", ["stack", "task"])

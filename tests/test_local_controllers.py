@@ -86,6 +86,18 @@ def test_a_controller_that_dies_is_made_anew_and_says_so(
     assert "The controller counting died and starts again: RuntimeError: step 2" in caplog.text
 
 
+def test_what_a_controller_that_died_has_left_is_ended(
+    counting: type[Counting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controllers, "FIRST_PAUSE", 5)
+    counting.dies_in = (1,)
+    supervisor = Supervisor([counting])
+    supervisor.start()
+    wait_until(lambda: supervisor.report()[0]["state"] == "restarting")
+    supervisor.stop()
+    assert counting.closed == 1
+
+
 def test_one_that_cannot_even_be_made_is_tried_again(counting: type[Counting]) -> None:
     def make() -> Controller:
         if not attempts:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from local import environment
+from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
 
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
@@ -751,6 +752,27 @@ def test_auto_scaling_group_has_machines(cloud: Cloud) -> None:
     }
 
 
+@pytest.mark.parametrize(("memory", "types"), [(8192, {"m8g.large"}), (10_000_000, set())])
+def test_auto_scaling_group_launches_what_it_requires(cloud: Cloud, memory: int, types: set[str]) -> None:
+    policy = json.loads(json.dumps(GROUP["Group"]["Properties"]["MixedInstancesPolicy"]))
+    required = {
+        **{"VCpuCount": {"Min": 2, "Max": "4"}, "MemoryMiB": {"Min": str(memory), "Max": 2 * memory}},
+        **{"CpuManufacturers": ["amazon-web-services"], "InstanceGenerations": ["current"]},
+        **{"BurstablePerformance": "excluded", "BareMetal": "excluded"},
+    }
+    policy["LaunchTemplate"]["Overrides"] = [{"InstanceRequirements": required}]
+    name = cloud.create("required", changed(GROUP, "Group", MixedInstancesPolicy=policy), {"Name": ref("Group")})[
+        "Name"
+    ]
+    found = cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    group = found["AutoScalingGroups"][0]
+    assert group["DesiredCapacity"] == 3
+    assert {instance["InstanceType"] for instance in group["Instances"]} == types
+    told = group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"][0]["InstanceRequirements"]
+    assert (told["MemoryMiB"]["Min"], told["CpuManufacturers"]) == (memory, ["amazon-web-services"])
+    cloud.delete("required")
+
+
 SERVICE: dict[str, Any] = {
     **GROUP,
     "Cluster": {"Type": "AWS::ECS::Cluster"},
@@ -1115,6 +1137,181 @@ def test_wrong_requests_are_refused(
         call(**{**TARGET, "ResourceId": "service/c/s", **parameters})
     assert caught.value.response["Error"]["Code"] == code
     assert desired_count(cloud) == 1
+
+
+class Moment:
+    """A clock that a test sets, in seconds since 1970, for modules that import `time`."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        """Return the moment."""
+        return self.now
+
+    def last_minute(self) -> int:
+        """Return the AWS minute that has ended last."""
+        return metrics_store.minute(self.now) - 1
+
+
+@pytest.fixture
+def moment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Moment:
+    """Let the controllers of this process work on the embedded AWS, by a clock that the test sets."""
+    moment = Moment()
+    monkeypatch.setattr(controllers, "regions", lambda: [REGION])
+    monkeypatch.setattr(aws, "client", cloud.client)
+    for module in (scaling, application_autoscaling):
+        monkeypatch.setattr(module, "time", moment)
+    return moment
+
+
+@pytest.fixture
+def place(cloud: Cloud, resource: str) -> dict[str, str]:
+    """Register the service as a scalable target of 2 to 6 tasks that keeps its CPU use at 70 %."""
+    place = {**TARGET, "ResourceId": resource}
+    client = cloud.client("application-autoscaling")
+    client.register_scalable_target(**place, MinCapacity=2, MaxCapacity=6)
+    client.put_scaling_policy(
+        **place,
+        PolicyName="cpu",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 70,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"},
+            "ScaleOutCooldown": 120,
+            "ScaleInCooldown": 120,
+        },
+    )
+    return place
+
+
+def publish_cpu(cloud: Cloud, minute: int, percent: float) -> None:
+    """Publish the CPU use of the service in an AWS minute."""
+    dimensions = {"ClusterName": "c", "ServiceName": "s"}
+    metrics_store.publish(cloud.client("cloudwatch"), "AWS/ECS", {"CPUUtilization": [percent]}, dimensions, minute)
+
+
+def test_a_service_follows_its_metric_and_its_cooldown(cloud: Cloud, moment: Moment, place: dict[str, str]) -> None:
+    alarms, follower = scaling.Alarms(), scaling.Scaling()
+    for minute in range(moment.last_minute() - 2, moment.last_minute() + 1):
+        publish_cpu(cloud, minute, 98.0)
+    alarms.step()
+    follower.step()
+    assert desired_count(cloud) == 3, "2 tasks at 98 % are as much as 2.8 at 70 %"
+    follower.step()
+    assert desired_count(cloud) == 3, "a data point is acted upon once"
+
+    moment.now += 60
+    publish_cpu(cloud, moment.last_minute(), 98.0)
+    alarms.step()
+    follower.step()
+    assert desired_count(cloud) == 3, "in the cooldown the third task counts as an answer to the 98 %"
+    moment.now += 60
+    publish_cpu(cloud, moment.last_minute(), 98.0)
+    alarms.step()
+    follower.step()
+    assert desired_count(cloud) == 5
+    changes = application_autoscaling.changes(REGION, place)
+    assert [(change.before, change.after) for change in changes[:2]] == [(3, 5), (2, 3)]
+
+
+def test_an_alarm_follows_the_99th_percentile(cloud: Cloud, moment: Moment) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    dimensions = {"LoadBalancer": "app/web/1"}
+    cloudwatch.put_metric_alarm(
+        AlarmName="slow",
+        Namespace="AWS/ApplicationELB",
+        MetricName="TargetResponseTime",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        ExtendedStatistic="p99",
+        Period=60,
+        EvaluationPeriods=2,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+    )
+
+    def state_after(*times: float) -> str:
+        values = {"TargetResponseTime": times}
+        metrics_store.publish(cloudwatch, "AWS/ApplicationELB", values, dimensions, moment.last_minute())
+        scaling.Alarms().step()
+        state: str = cloudwatch.describe_alarms(AlarmNames=["slow"])["MetricAlarms"][0]["StateValue"]
+        moment.now += 60
+        return state
+
+    fast, slow = [0.1] * 100, [0.1] * 97 + [3.0] * 3
+    assert [state_after(*times) for times in (fast, slow, slow, fast, slow, slow)] == [
+        *("OK", "OK", "ALARM", "OK", "OK", "ALARM")
+    ]
+    moment.now += 120
+    assert state_after() == "OK", "no requests are no slow requests"
+    cloudwatch.delete_alarms(AlarmNames=["slow"])
+
+
+def test_a_due_schedule_sets_the_bounds_once(cloud: Cloud, moment: Moment, place: dict[str, str]) -> None:
+    client, follower = cloud.client("application-autoscaling"), scaling.Scaling()
+    just_now = datetime.now(UTC) - timedelta(seconds=20)
+    action = {
+        "ScheduledActionName": "now",
+        "Schedule": f"at({just_now:%Y-%m-%dT%H:%M:%S})",
+        "ScalableTargetAction": {"MinCapacity": 4, "MaxCapacity": 5},
+    }
+    client.put_scheduled_action(**place, **action)
+    client.register_scalable_target(**place, SuspendedState={"ScheduledScalingSuspended": True})
+    follower.step()
+    assert desired_count(cloud) == 2
+    client.register_scalable_target(**place, SuspendedState={"ScheduledScalingSuspended": False})
+    follower = scaling.Scaling()
+    follower.step()
+    follower.step()
+    assert desired_count(cloud) == 4
+    target = client.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (4, 5)
+    changes = application_autoscaling.changes(REGION, place)
+    assert [(change.before, change.after) for change in changes if change.moment == moment.now] == [(2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "text"),
+    [
+        (
+            "put_scaling_policy",
+            {"PolicyName": "p", "PolicyType": "StepScaling"},
+            "only TargetTrackingScaling is supported",
+        ),
+        ("put_scheduled_action", {"ScheduledActionName": "a", "Schedule": "cron(0 20 * * * *)"}, "needs a \\?"),
+    ],
+)
+def test_what_would_never_act_is_refused(
+    cloud: Cloud, place: dict[str, str], operation: str, parameters: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ClientError, match=text) as caught:
+        getattr(cloud.client("application-autoscaling"), operation)(**place, **parameters)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_one_service_that_is_gone_holds_up_no_other(
+    cloud: Cloud, moment: Moment, place: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ecs, client = cloud.client("ecs"), cloud.client("application-autoscaling")
+    ecs.create_cluster(clusterName="a")
+    ecs.create_service(cluster="a", serviceName="gone", taskDefinition="t", desiredCount=1)
+    gone = {**place, "ResourceId": "service/a/gone"}
+    client.register_scalable_target(**gone, MinCapacity=1, MaxCapacity=2)
+    now = datetime.now(UTC) - timedelta(seconds=20)
+    for where in (gone, place):
+        client.put_scheduled_action(
+            **where,
+            ScheduledActionName="now",
+            Schedule=f"at({now:%Y-%m-%dT%H:%M:%S})",
+            ScalableTargetAction={"MinCapacity": 3},
+        )
+    ecs.delete_service(cluster="a", service="gone", force=True)
+    ecs.delete_cluster(cluster="a")
+    scaling.Scaling().step()
+    assert desired_count(cloud) == 3
+    assert "service/a/gone is not scaled." in caplog.text
+    del moment
 
 
 def test_machine_images_are_public_parameters_in_every_region(cloud: Cloud) -> None:

@@ -1,14 +1,17 @@
 """What the fleet decides about each machine, on a clock that the tests set."""
 
 import base64
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from local import fleet, fleet_commands, fleet_roll
 from local.console import Failure
 from local.fleet import Machine
+from tests.changed import changed
 
 LAUNCHED = 1_000_000.0
 AGENT = {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
@@ -86,10 +89,21 @@ def test_a_machine_registers_after_its_boot(
     assert fleet.has_booted(machine(**changes), LAUNCHED + after) is booted
 
 
-def test_the_group_replaces_what_died_once() -> None:
-    assert fleet.is_lost(machine(running=False))
-    assert not fleet.is_lost(machine(running=False, leaving=True))
-    assert not fleet.is_lost(machine())
+@pytest.mark.parametrize(
+    ("changes", "replaced"),
+    [
+        ({}, False),
+        ({"running": False}, True),
+        ({"running": False, "leaving": True}, False),
+        # Only a group with capacity rebalancing replaces a machine before EC2 has taken it.
+        ({"notice": 5.0}, False),
+        ({"notice": 5.0, "rebalanced": True}, True),
+        ({"notice": 5.0, "rebalanced": True, "leaving": True}, False),
+        ({"notice": 5.0, "running": False}, True),
+    ],
+)
+def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
+    assert fleet.must_be_replaced(machine(**changes)) is replaced
 
 
 @pytest.mark.parametrize(
@@ -150,6 +164,100 @@ def test_draining_tasks_stop_as_replacements_become_healthy(
     assert fleet.stoppable(described, draining, healthy, starting) == stop
 
 
+class FakeEcs:
+    """ECS with one cluster of tasks; it knows the service web, and remembers what is stopped."""
+
+    def __init__(self, tasks: list[dict[str, Any]]) -> None:
+        self.tasks = tasks
+        self.stopped: list[str] = []
+
+    def get_paginator(self, _operation: str) -> "FakeEcs":
+        """Return itself, for list_tasks."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the tasks' ARNs."""
+        yield {"taskArns": [task["taskArn"] for task in self.tasks]}
+
+    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
+        """Describe all tasks."""
+        return {"tasks": self.tasks}
+
+    def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
+        """Describe the services of those names that exist."""
+        assert cluster == "web"
+        return {"services": [service(1) for name in services if name == "web"]}
+
+    def stop_task(self, task: str, **_parameters: str) -> None:
+        """Stop a task."""
+        self.stopped.append(task)
+
+
+def task(name: str, group: str, started_by: str, on: str = "1") -> dict[str, Any]:
+    """Return the description of a running task on a machine of the cluster web."""
+    arn = f"arn:aws:ecs:eu-west-1:000000000000:container-instance/web/{on}"
+    described = {"taskArn": name, "group": group, "startedBy": started_by, "containerInstanceArn": arn}
+    return described | {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []}
+
+
+def test_tasks_of_no_service_stay_on_a_machine_that_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    ecs = FakeEcs(
+        [
+            task("alone", "family:batch", "me"),
+            # Who starts a task may call himself like a service.
+            task("like web", "family:batch", "web"),
+            task("of a service that is gone", "service:gone", "gone"),
+            task("leaving", "draining:web", "web"),
+            task("replacement", "service:web", "web", on="2"),
+        ]
+    )
+    monkeypatch.setattr("local.aws.client", lambda *_names: ecs)
+    fleet._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
+    assert ecs.stopped == ["leaving"]
+
+
+class Groups:
+    """Auto Scaling with a group that fails before one that does not."""
+
+    def get_paginator(self, _operation: str) -> "Groups":
+        """Return itself, for describe_auto_scaling_groups and list_clusters."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the groups, and no cluster."""
+        groups = [{"AutoScalingGroupName": name} for name in ("bad", "good")]
+        yield {"AutoScalingGroups": groups, "clusterArns": []}
+
+
+def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rolled: list[str] = []
+
+    def roll(_region: str, group: dict[str, str], *_rest: object) -> None:
+        if group["AutoScalingGroupName"] == "bad":
+            raise IndexError("list index out of range")
+        rolled.append(group["AutoScalingGroupName"])
+
+    monkeypatch.setattr("local.controllers.regions", lambda: ["eu-west-1"])
+    monkeypatch.setattr("local.aws.client", lambda *_names: Groups())
+    monkeypatch.setattr(fleet, "read_machines", lambda _region: [])
+    monkeypatch.setattr(fleet_roll, "step", roll)
+    controller = fleet.Fleet()
+    controller.step()
+    controller.step()
+    assert rolled == ["good", "good"]
+    (told,) = caplog.records
+    assert told.getMessage() == "The roll of bad in eu-west-1 failed, and is tried again: list index out of range"
+    assert told.exc_info
+
+
+def test_an_aws_that_does_not_answer_stops_the_step() -> None:
+    controller = fleet.Fleet()
+    with pytest.raises(EndpointConnectionError), controller._apart("Everything"):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+
 def provider(target: int = 100, **scaling: int) -> dict[str, Any]:
     """Return the description of a capacity provider with managed scaling."""
     return {"autoScalingGroupProvider": {"managedScaling": {"status": "ENABLED", "targetCapacity": target, **scaling}}}
@@ -197,6 +305,37 @@ def test_empty_spot_machines_go_first_and_the_base_never() -> None:
     assert [item.id for item in fleet.surplus(fleet_machines, 1, 1)] == ["new"]
     assert [item.id for item in fleet.surplus(fleet_machines, 9, 1)] == ["new", "old"]
     assert [item.id for item in fleet.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
+
+
+def requirements(*makers: str, memory: int) -> dict[str, Any]:
+    """Return a group's override with what its machines must have: one processor or more, and so many MiB."""
+    wanted = {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": memory, "Max": 2 * memory}, "CpuManufacturers": makers}
+    return {"InstanceRequirements": wanted}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "types"),
+    [
+        ([], ["t3.micro"]),
+        ([{"InstanceType": "m5.large"}, {"InstanceType": "m6i.large"}], ["m5.large", "m6i.large"]),
+        ([requirements("amazon-web-services", memory=8192)], ["r8g.medium"]),
+        ([requirements("intel", "amd", memory=8192)], ["r7a.medium"]),
+        ([requirements("intel", memory=10_000_000)], []),
+    ],
+)
+def test_a_group_launches_what_it_requires(overrides: list[dict[str, Any]], types: list[str]) -> None:
+    assert fleet.launched_types(overrides, ["t3.micro"]) == types
+
+
+def test_a_waiting_task_counts_on_the_smallest_machine_that_may_come() -> None:
+    def new(*overrides: dict[str, Any]) -> tuple[str, int, int]:
+        group = {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": overrides}}}
+        found = fleet._smallest(group, [])
+        return found.type, found.cpu, found.memory
+
+    assert new(requirements("amd", memory=8192)) == ("r7a.medium", 1024, 7208)
+    assert new(requirements("amd", memory=10_000_000)) == ("", 0, 0)
+    assert new({"InstanceType": "t3.small"}, {"InstanceType": "t3.micro"}) == ("t3.micro", 2048, 901)
 
 
 def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
@@ -282,6 +421,25 @@ def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: i
     assert fleet_roll.next_step(members, POLICY, desired, most, LAUNCHED) == step
 
 
+SIGNALS = fleet_roll.Policy(keep=1, batch=1, pause=900, signals=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "step"),
+    [
+        # The new machine is there for five minutes, but its agent has not joined.
+        ([("old", 999, False, True), ("new", 300, True, False)], fleet_roll.Step()),
+        ([("old", 999, False, True), ("new", 20, True, True)], fleet_roll.Step(replace=("old",))),
+        ([("new", 20, True, True), ("newer", 10, True, True)], fleet_roll.Step()),
+    ],
+)
+def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
+    members: list[tuple[str, int, bool, bool]], step: fleet_roll.Step
+) -> None:
+    found = [fleet_roll.Member(name, LAUNCHED - age, current, joined) for name, age, current, joined in members]
+    assert fleet_roll.next_step(found, SIGNALS, 2, 4, LAUNCHED) == step
+
+
 TEMPLATE = """
 Resources:
   Group:
@@ -290,6 +448,7 @@ Resources:
         MinInstancesInService: !Ref Minimum
         MaxBatchSize: 2
         PauseTime: !Sub PT${Warmup}S
+        WaitOnResourceSignals: false
     Properties:
       Subnets: !Split [",", !Ref Subnets]
   Other: {}
@@ -300,6 +459,70 @@ def test_the_template_tells_how_to_roll() -> None:
     policy = fleet_roll.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
     assert policy == fleet_roll.Policy(keep=3, batch=2, pause=90)
     assert fleet_roll.policy_in(TEMPLATE, "Other", {}) is None
+
+
+@pytest.mark.parametrize(("minimum", "pause", "signals"), [(0, 120, False), (1, 900, True)])
+def test_the_machines_of_the_configuration_roll_by_their_signals(minimum: int, pause: int, signals: bool) -> None:
+    # It keeps so many in service and pauses for the warm-up without signals, which come within 15 minutes otherwise.
+    environment = changed(min_machines=minimum, on_demand_base=minimum)
+    parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
+    policy = fleet_roll.policy_in(environment.body("machines"), "AutoScalingGroup", parameters)
+    assert policy == fleet_roll.Policy(keep=minimum, batch=1, pause=pause, signals=signals)
+
+
+def rolled_group(*versions: str) -> dict[str, Any]:
+    """Return a group that launches version 2, with machines of some versions: i-0, i-1 and so on."""
+    instances = [
+        {"InstanceId": f"i-{number}", "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+        for number, version in enumerate(versions)
+    ]
+    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances}
+
+
+def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
+    group = rolled_group("1", "2", "2")
+    assert fleet_roll.unfinished(group, POLICY, {"i-0"}) == ["i-0"]
+    assert fleet_roll.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
+
+
+class RollingAws:
+    """Auto Scaling of a group that is another one at each look."""
+
+    def __init__(self, *looks: dict[str, Any]) -> None:
+        self.looks = list(looks)
+
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        """Describe the group; the last description stays."""
+        assert AutoScalingGroupNames == ["group"]
+        return {"AutoScalingGroups": [self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]]}
+
+
+@pytest.fixture
+def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let every template roll by signals, and a clock go on only where something waits; its waits are returned."""
+    waits: list[float] = []
+    monkeypatch.setattr(fleet_roll, "policy_of", lambda *_stack: SIGNALS)
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("time.monotonic", lambda: sum(waits))
+    return waits
+
+
+def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
+    looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
+    joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
+    fleet_roll.wait(RollingAws(*looks), None, "group", lambda: next(joined))
+    assert len(rolling) == 3
+
+
+def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) -> None:
+    fleet_roll.wait(RollingAws(rolled_group("2")), None, "group", set)
+    assert rolling == []
+
+
+def test_an_update_fails_when_its_roll_stands_still(rolling: list[float]) -> None:
+    with pytest.raises(ValueError, match="The roll of group has stood still for 60 minutes at i-0"):
+        fleet_roll.wait(RollingAws(rolled_group("1")), None, "group", set)
+    assert sum(rolling) == pytest.approx(3600, abs=1)
 
 
 @pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])

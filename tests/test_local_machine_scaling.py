@@ -1,6 +1,9 @@
 """What Auto Scaling groups make of their machines' CPU use, on numbers and a clock that the tests set."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,21 +14,23 @@ from local.machine_scaling import MachineScaling, wanted_machines
 from local.metrics import Measured, Use
 from local.scaling_rules import Tracked
 
-NOW = 1_000_000.0
+# The AWS minute that the newest data point is of, and when it ended.
+MINUTE = 20_000
+ENDED = (MINUTE + 1) * 60.0
 WARMUP = 120.0
 
 
 def machine(name: str = "i-1", age: float = 1000, **changes: Any) -> Machine:  # noqa: ANN401  # each its own type
-    """Return a machine of two processors that was launched some seconds ago."""
+    """Return a machine of two processors that was launched some seconds before the minute ended."""
     arn = f"arn:aws:ecs:eu-west-1:000000000000:container-instance/web/{name}"
     ecs = {"containerInstanceArn": arn, "registeredResources": [{"name": "CPU", "integerValue": 2048}]}
     settings = {"spot": True, "running": True, "leaving": False, "ecs": ecs, **changes}
-    return Machine(name, "group", "t3.micro", "eu-west-1a", launched=NOW - age, warmup=WARMUP, **settings)
+    return Machine(name, "group", "t3.micro", "eu-west-1a", launched=ENDED - age, warmup=WARMUP, **settings)
 
 
 def cpu(value: float, high: bool = False, low: bool = False) -> Tracked:
     """Return the article's policy: 70 % of the machines' CPU."""
-    return Tracked(policy="cpu", value=value, target=70.0, high=high, low=low)
+    return Tracked(policy="cpu", value=value, target=70.0, high=high, low=low, minute=MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,8 @@ def cpu(value: float, high: bool = False, low: bool = False) -> Tracked:
         # The second machine, still warming up, is part of what the first one's use asks for.
         (2, [999, 119], cpu(95.0, high=True), None),
         (2, [999, 121], cpu(95.0, high=True), 3),
+        # The second machine was not warm yet when the minute ended, whatever it is now.
+        (2, [999, 90], cpu(95.0, high=True), None),
         (4, [999] * 4, cpu(95.0, high=True), None),
         (3, [999] * 3, cpu(10.0, low=True), 1),
         (3, [999, 999, 119], cpu(10.0, low=True), None),
@@ -46,42 +53,56 @@ def cpu(value: float, high: bool = False, low: bool = False) -> Tracked:
 def test_a_group_follows_its_machines_cpu(desired: int, ages: list[float], tracked: Tracked, wanted: int) -> None:
     group = {"DesiredCapacity": desired, "MinSize": 1, "MaxSize": 4}
     machines = [machine(f"i-{number}", age) for number, age in enumerate(ages)]
-    decision = wanted_machines(group, machines, [tracked], NOW)
+    decision = wanted_machines(group, machines, [tracked])
     assert (decision[0] if decision else None) == wanted
 
 
-def test_machines_that_go_do_not_count() -> None:
-    group = {"DesiredCapacity": 2, "MinSize": 1, "MaxSize": 9}
+@pytest.mark.parametrize(
+    ("desired", "tracked", "wanted"),
+    [
+        # The work of three machines at 95 % is that of five at 70 %.
+        (2, cpu(95.0, high=True), 5),
+        # That of three at 40 % is that of two: the group has shrunk to them already.
+        (2, cpu(40.0, low=True), None),
+    ],
+)
+def test_a_machine_that_drains_still_made_the_metric(desired: int, tracked: Tracked, wanted: int | None) -> None:
+    group = {"DesiredCapacity": desired, "MinSize": 1, "MaxSize": 9}
     machines = [machine("i-1"), machine("i-2"), machine("i-3", leaving=True), machine("i-4", running=False)]
-    decision = wanted_machines(group, machines, [cpu(95.0, high=True)], NOW)
-    assert decision is not None
-    assert decision[0] == 3
+    decision = wanted_machines(group, machines, [tracked])
+    assert (decision[0] if decision else None) == wanted
 
 
 def test_a_warm_up_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not fleet.is_warm(machine(age=13), NOW)
+    assert not fleet.is_warm(machine(age=13), MINUTE)
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    assert fleet.is_warm(machine(age=13), NOW)
+    ended = (MINUTE + 1) * 6.0
+    assert fleet.is_warm(replace(machine(), launched=ended - 13), MINUTE)
+    assert not fleet.is_warm(replace(machine(), launched=ended - 11), MINUTE)
 
 
-def test_a_machines_cpu_is_what_its_tasks_use_of_it() -> None:
+def test_a_machines_use_is_that_of_its_tasks() -> None:
     first, idle, booting = machine("i-1"), machine("i-2"), machine("i-3", ecs=None)
 
     def task(cpu_seconds: float) -> Measured:
         on_first = {"containerInstanceArn": first.ecs and first.ecs["containerInstanceArn"]}
-        return Measured(on_first, [Use(100.0, 0.0, 0)], [Use(160.0, cpu_seconds, 0)])
+        before, after = Use(100.0, 0.0, 0, received=10, sent=100), Use(160.0, cpu_seconds, 0, received=15, sent=107)
+        return Measured(on_first, [before], [after])
 
     # 30 and 60 CPU seconds of the 120 that two processors have in a minute.
-    found = metrics.machine_cpu([first, idle, booting], [task(30.0), task(60.0)])
-    assert found == {"group": [75.0, 0.0]}
-    assert metrics.machine_cpu([booting], []) == {}
+    found = metrics.machine_use([first, idle, booting], [task(30.0), task(60.0)])
+    assert found == {"group": {"CPUUtilization": [75.0, 0.0], "NetworkIn": [10.0, 0.0], "NetworkOut": [14.0, 0.0]}}
+    assert metrics.machine_use([booting], []) == {}
 
 
 class FakeAws:
-    """Auto Scaling and CloudWatch of a group whose policy's high alarm is on."""
+    """Auto Scaling and CloudWatch of a group whose policy's high or low alarm is on."""
 
-    def __init__(self) -> None:
-        self.desired = 1
+    def __init__(self, desired: int, alarm: str = "AlarmHigh") -> None:
+        self.desired = desired
+        self.alarm = alarm
+        self.now = ENDED + 5
+        self.activities: list[dict[str, Any]] = []
 
     def get_paginator(self, _operation: str) -> "FakeAws":
         """Return itself, for describe_policies."""
@@ -97,35 +118,76 @@ class FakeAws:
 
     def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803, ARG002
         """Describe the group."""
-        return {"AutoScalingGroups": [{"DesiredCapacity": self.desired, "MinSize": 1, "MaxSize": 4}]}
+        return {"AutoScalingGroups": [{"DesiredCapacity": self.desired, "MinSize": 1, "MaxSize": 9}]}
+
+    def describe_scaling_activities(self, AutoScalingGroupName: str) -> dict[str, Any]:  # noqa: N803
+        """Describe what the group did, newest first."""
+        assert AutoScalingGroupName == "group"
+        return {"Activities": self.activities}
 
     def set_desired_capacity(self, AutoScalingGroupName: str, DesiredCapacity: int) -> None:  # noqa: N803
         """Set the group's size."""
         assert AutoScalingGroupName == "group"
         self.desired = DesiredCapacity
+        self.note(self.now)
+
+    def note(self, started: float, ended: float | None = None) -> None:
+        """Keep an activity."""
+        moments = {"StartTime": started, "EndTime": started if ended is None else ended}
+        self.activities.insert(0, {name: datetime.fromtimestamp(moment, UTC) for name, moment in moments.items()})
 
     def describe_alarms(self, AlarmNames: list[str]) -> dict[str, Any]:  # noqa: N803
         """Describe the alarms of the policy."""
         alarm = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Period": 60, "EvaluationPeriods": 3}
         alarm |= {"Dimensions": [{"Name": "AutoScalingGroupName", "Value": "group"}]}
-        states = {name: "ALARM" if "AlarmHigh" in name else "OK" for name in AlarmNames}
+        states = {name: "ALARM" if self.alarm in name else "OK" for name in AlarmNames}
         return {"MetricAlarms": [alarm | {"AlarmName": name, "StateValue": state} for name, state in states.items()]}
 
 
-def test_the_policy_of_a_group_sets_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, str, dict[str, str]]] = []
+Metric = tuple[str, str, dict[str, str]]
 
-    def read(_cloudwatch: object, metric: tuple[str, str, dict[str, str]], *_rest: object, **_more: int) -> list[float]:
-        asked.append(metric)
-        return [95.0, 95.0, 95.0, 95.0]
+
+def controller(
+    monkeypatch: pytest.MonkeyPatch, everything: FakeAws, value: float, asked: list[Metric] | None = None
+) -> MachineScaling:
+    """Return the controller over a group whose metric has one value; its machines are all there at once, and warm."""
+
+    def read(_cloudwatch: object, metric: Metric, *_rest: object, **_more: int) -> list[float]:
+        if asked is not None:
+            asked.append(metric)
+        return [value] * 4
 
     monkeypatch.setattr(metrics_store, "read", read)
-    everything = FakeAws()
-    controller = MachineScaling(
-        regions=lambda: ["eu-west-1"], client=lambda *_names: everything, read_machines=lambda _region: [machine()]
+    monkeypatch.setattr(time, "time", lambda: everything.now)
+    return MachineScaling(
+        regions=lambda: ["eu-west-1"],
+        client=lambda *_names: everything,
+        read_machines=lambda _region: [machine(f"i-{number}") for number in range(everything.desired)],
     )
-    controller.step()
+
+
+def test_the_policy_of_a_group_sets_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Metric] = []
+    everything = FakeAws(1)
+    controller(monkeypatch, everything, 95.0, asked).step()
     assert everything.desired == 2
-    controller.step()
-    assert everything.desired == 2, "the second machine is under way already"
     assert asked[0] == ("AWS/EC2", "CPUUtilization", {"AutoScalingGroupName": "group"})
+
+
+def test_a_data_point_is_acted_upon_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = FakeAws(8, alarm="AlarmLow")
+    following = controller(monkeypatch, everything, 40.0)
+    for _ in range(3):
+        following.step()
+        everything.now += 5
+    assert everything.desired == 5
+    everything.now = ENDED + 65
+    following.step()
+    assert everything.desired == 3
+
+
+def test_a_data_point_from_before_the_end_of_a_drain_is_not_acted_upon(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = FakeAws(5, alarm="AlarmLow")
+    everything.note(ENDED - 90, ended=ENDED + 1)
+    controller(monkeypatch, everything, 40.0).step()
+    assert everything.desired == 5

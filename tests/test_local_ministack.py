@@ -292,6 +292,24 @@ def test_machines_follow_the_distribution(
         group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
 
 
+def test_the_activity_of_a_drained_machine_ends_with_its_drain(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminated: list[list[str]] = []
+    terminate = {"TerminateInstances": lambda parameters: terminated.append(parameters["InstanceId.1"])}
+    monkeypatch.setattr(ministack.ec2, "_ACTION_MAP", terminate)
+    monkeypatch.setattr(ministack, "now_iso", lambda: "later")
+    instance = {"InstanceId": "i-1", "LifecycleState": "Terminating:Wait"}
+    activities = [
+        {"Description": f"{what} EC2 instance: {name}", "EndTime": "before"}
+        for what, name in (("Terminating", "i-2"), ("Terminating", "i-1"), ("Launching a new", "i-1"))
+    ]
+    group = {"Instances": [instance], "_activities": activities}
+    ministack._remove_instance(group, instance)
+    assert [activity["EndTime"] for activity in activities] == ["before", "later", "before"]
+    assert (group["Instances"], terminated) == ([], [["i-1"]])
+
+
 def test_only_this_module_imports_ministack() -> None:
     importing = [
         path.name
@@ -318,3 +336,36 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         _status, _headers, body = logs._get_log_events(place)
         assert [event["message"] for event in json.loads(body)["events"]] == ["second", "third", "fourth"]
         assert len(logs._log_records) == 3
+
+
+def test_an_unhealthy_task_counts_as_failed_and_for_its_service_no_more(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web"}
+    task |= {"group": "service:web", "healthStatus": "UNKNOWN"}
+    done: list[str] = []
+    monkeypatch.setattr(ministack.ecs, "_resolve_task", lambda *_names: task)
+    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": {}})
+    record = lambda failed: done.append(f"{failed['group']} failed")  # noqa: E731
+    monkeypatch.setattr(ministack.ecs, "_record_service_task_failure", record)
+    reconcile = lambda _cluster, key: done.append(f"{key} starts what it lacks beside {task['group']}")  # noqa: E731
+    monkeypatch.setattr(ministack.ecs, "_reconcile_service_tasks", reconcile)
+    submit = ministack._replacing_unhealthy(lambda _data: None)
+    submit({"cluster": "c", "task": "task/1", "status": "RUNNING"})
+    assert (done, task["healthStatus"]) == ([], "UNKNOWN")
+    submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY"})
+    assert done == ["service:web failed", "c/web starts what it lacks beside draining:web"]
+    assert task["healthStatus"] == "UNHEALTHY"
+
+
+def test_a_deleted_service_takes_its_unhealthy_tasks_with_it(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = {"serviceName": "web", "clusterArn": "cluster/c"}
+    task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "group": "draining:web"}
+    task |= {"desiredStatus": "RUNNING", "lastStatus": "RUNNING"}
+    monkeypatch.setattr(ministack.ecs, "_tasks", {"task/1": task})
+    stopped: list[dict[str, str]] = []
+    monkeypatch.setattr(ministack.ecs, "_stop_task", stopped.append)
+    ministack._waiting_for_last_tasks(lambda _data: (200, {}, json.dumps({"service": service})))({"cluster": "c"})
+    assert stopped == [{"cluster": "c", "task": "task/1", "reason": "Service deleted"}]

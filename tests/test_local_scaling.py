@@ -1,5 +1,6 @@
 """What alarms, target tracking and schedules decide, on numbers and a clock that the tests set."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,6 +94,51 @@ def test_a_data_point_is_acted_upon_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not scaling.was_acted_upon(20, [])
 
 
+def test_the_tasks_that_made_a_data_point_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+
+    def task(started: float, **changes: str) -> dict[str, Any]:
+        moment = datetime.fromtimestamp(started, UTC)
+        return {"startedBy": "web", "lastStatus": "RUNNING", "startedAt": moment, **changes}
+
+    # Minute number 20, of 6 s, ended at 126.
+    tasks = [
+        task(100.0),
+        task(125.9),
+        # On a machine that drains a task is no longer in its service's group, but in its metric.
+        task(100.0, group="draining:web"),
+        task(126.1),
+        task(100.0, startedBy="api"),
+        task(100.0, lastStatus="DEACTIVATING"),
+        {"startedBy": "web", "lastStatus": "PROVISIONING"},
+    ]
+    assert scaling.measured_tasks(tasks, "web", 20) == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "may"),
+    [
+        (5, {}, True),
+        (5, {"DynamicScalingOutSuspended": True}, False),
+        (5, {"DynamicScalingInSuspended": True, "deploying": True, "changed_ago": 1}, True),
+        (3, {}, True),
+        (3, {"DynamicScalingInSuspended": True}, False),
+        (3, {"deploying": True}, False),
+        (3, {"changed_ago": 119}, False),
+        (3, {"changed_ago": 121}, True),
+    ],
+)
+def test_what_forbids_a_change(wanted: int, changes: dict[str, Any], may: bool) -> None:
+    suspended = {"DynamicScalingOutSuspended": False, "DynamicScalingInSuspended": False}
+    target = {"SuspendedState": {name: changes.get(name, value) for name, value in suspended.items()}}
+    state = "IN_PROGRESS" if changes.get("deploying") else "COMPLETED"
+    service = {"desiredCount": 4, "deployments": [{"rolloutState": state}]}
+    policy = {"TargetTrackingScalingPolicyConfiguration": {"ScaleInCooldown": 120}}
+    moment = time.time() - changes.get("changed_ago", 1000)
+    activities = [application_autoscaling.Change(moment, 3, 4)]
+    assert scaling._may(target, service, wanted, [policy], activities) is may
+
+
 NOW = datetime(2026, 3, 2, 12, 0, 20, tzinfo=UTC)  # a Monday
 
 
@@ -112,20 +158,14 @@ def test_a_schedule_is_due_once(expression: str, zone: str, due: bool) -> None:
     assert not schedules.is_due(expression, zone, NOW - timedelta(seconds=50), NOW, NOW + timedelta(seconds=1))
 
 
-@pytest.mark.parametrize(
-    ("fields", "fires"),
-    [
-        ("0 12 * * ? *", True),
-        ("0 12 ? * MON-FRI *", True),
-        ("0 12 ? * 1,7 *", False),
-        ("*/15 10-13 2 MAR ? 2026", True),
-        ("5/5 12 * * ? *", False),
-        ("0 12 * * ? 2027", False),
-        ("0 13 * * ? *", False),
-    ],
-)
-def test_cron_fields(fields: str, fires: bool) -> None:
-    assert schedules.is_due(f"cron({fields})", "UTC", NOW, NOW - timedelta(seconds=30), NOW) is fires
+def test_a_cron_schedule_is_due_in_its_minute() -> None:
+    last = NOW - timedelta(seconds=30)
+    assert schedules.is_due("cron(0 12 ? * MON *)", "UTC", NOW, last, NOW)
+    assert schedules.is_due("cron(0 13 ? * MON *)", "Europe/Berlin", NOW, last, NOW)
+    assert not schedules.is_due("cron(0 12 ? * TUE *)", "UTC", NOW, last, NOW)
+    # What nothing looked at for a while is made up for, not what is long past.
+    assert schedules.is_due("cron(30 11 * * ? *)", "UTC", NOW, NOW - timedelta(days=1), NOW)
+    assert not schedules.is_due("cron(30 10 * * ? *)", "UTC", NOW, NOW - timedelta(days=1), NOW)
 
 
 def test_a_rate_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,12 +173,6 @@ def test_a_rate_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     created = NOW - timedelta(seconds=12)
     assert schedules.is_due("rate(2 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW)
     assert not schedules.is_due("rate(5 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW)
-
-
-@pytest.mark.parametrize("expression", ["cron(0 12 * *)", "rate(five minutes)", "tomorrow"])
-def test_what_is_no_schedule_is_said(expression: str) -> None:
-    with pytest.raises(ValueError, match=r"cron|rate"):
-        schedules.is_due(expression, "UTC", NOW, NOW, NOW)
 
 
 def test_a_tasks_use_is_measured_against_its_reservation() -> None:
@@ -155,18 +189,33 @@ def test_docker_counts_the_page_cache_and_ecs_does_not() -> None:
     stats = {
         "cpu_stats": {"cpu_usage": {"total_usage": 2_500_000_000}},
         "memory_stats": {"usage": 900, "stats": {"inactive_file": 300}},
+        "networks": {"eth0": {"rx_bytes": 7, "tx_bytes": 9}, "eth1": {"rx_bytes": 1, "tx_bytes": 2}},
     }
-    assert metrics.use_of(stats, 1.0) == metrics.Use(1.0, 2.5, 600)
+    assert metrics.use_of(stats, 1.0) == metrics.Use(1.0, 2.5, 600, received=8, sent=11)
     assert metrics.use_of({}, 1.0) == metrics.Use(1.0, 0.0, 0)
 
 
-def test_reservation_of_a_cluster() -> None:
+def test_a_clusters_use_and_reservation() -> None:
     machine = {
         "registeredResources": [{"name": "CPU", "integerValue": 2048}, {"name": "MEMORY", "integerValue": 800}],
         "remainingResources": [{"name": "CPU", "integerValue": 1024}, {"name": "MEMORY", "integerValue": 600}],
     }
-    assert metrics.reservation([machine]) == {"CPUReservation": [50.0], "MemoryReservation": [25.0]}
-    assert metrics.reservation([]) == {}
+    before, after = metrics.Use(100.0, 5.0, 0), metrics.Use(160.0, 35.0, 400 * 1024 * 1024)
+    assert metrics.cluster_use([machine], [metrics.Measured({}, [before], [after])]) == {
+        "CPUReservation": [50.0],
+        "CPUUtilization": [25.0],
+        "MemoryReservation": [25.0],
+        "MemoryUtilization": [50.0],
+    }
+    assert metrics.cluster_use([], []) == {}
+
+
+def test_a_group_tells_its_size() -> None:
+    instances = [{"LifecycleState": state} for state in ("InService", "InService", "Pending", "Terminating:Wait")]
+    size = metrics.group_size({"DesiredCapacity": 3, "MinSize": 1, "MaxSize": 5, "Instances": instances})
+    assert (size["GroupInServiceInstances"], size["GroupTotalInstances"]) == ([2.0], [4.0])
+    assert (size["GroupPendingInstances"], size["GroupTerminatingInstances"]) == ([1.0], [1.0])
+    assert (size["GroupDesiredCapacity"], size["GroupMinSize"], size["GroupMaxSize"]) == ([3.0], [1.0], [5.0])
 
 
 class FakeCloudWatch:

@@ -1,15 +1,17 @@
 """The service's application: pages, methods, CORS and headers, through aiohttp's test client."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 
 from service import handlers
 from service.app import create_app
 from service.lifecycle import LIFECYCLE
 from service.response import Response
+from service.server import connection_factory
 from service.settings import Settings
 
 Client = TestClient[web.Request, web.Application]
@@ -196,3 +198,31 @@ async def test_equal_heads_are_serialised_once(aiohttp_client: AiohttpClient) ->
     for site in (SITE, OTHER_SITE, SITE):
         headers = (await client.get("/", headers={"Origin": site})).headers
         assert headers["Access-Control-Allow-Origin"] == site
+
+
+@pytest.mark.parametrize("extra", ["nothing", "signal", "sub-application"])
+async def test_signals_of_ones_own_hear_of_every_response(extra: str) -> None:
+    app, heard = create_app(Settings()), []
+
+    async def hear(request: web.Request, _response: web.StreamResponse) -> None:
+        heard.append(request.path)
+
+    if extra == "signal":
+        app.on_response_prepare.append(hear)
+    elif extra == "sub-application":
+        inner = web.Application()
+        inner.router.add_get("/page", handlers.hello_world)
+        inner.on_response_prepare.append(hear)
+        app.add_subapp("/inner", inner)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    factory = connection_factory(runner, Settings(log_requests=False))
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+    path = "/inner/page" if extra == "sub-application" else "/"
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+    async with ClientSession() as session, session.get(url) as response:
+        assert response.status == 200
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    server.close()
+    await runner.cleanup()
+    assert heard == ([] if extra == "nothing" else [path])

@@ -136,6 +136,13 @@ def test_wrong_value_is_named_with_what_would_be_right(key: str, value: object, 
     assert "\n" not in problems[key]
 
 
+def test_a_wrong_schedule_is_named_with_its_place() -> None:
+    night = {"schedule": "cron(0 20 * * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}
+    problems = find_problems(settings(scheduled_scaling=[night]))
+    assert "must be such as cron(0 20 ? * MON-FRI *)" in problems["scheduled_scaling.0.schedule"]
+    assert "needs a ? as its day of month or as its day of week" in problems["scheduled_scaling.0.schedule"]
+
+
 @pytest.mark.parametrize(
     ("changes", "key", "should"),
     [
@@ -336,6 +343,31 @@ def test_what_a_type_offers_follows_from_its_name(name: str, architecture: str, 
     assert instance_types.architecture(name) == architecture
     assert instance_types.cpu_units(name) == vcpus * 1024
     assert 0.85 * nominal_gib * 1024 < instance_types.memory_mib(name) < 0.9 * nominal_gib * 1024
+
+
+@pytest.mark.parametrize(
+    ("makers", "vcpus", "gib", "name"),
+    [
+        (["intel", "amd"], (1, 4), (2, 8), "c7a.medium"),
+        (["intel", "amd"], (2, 4), (8, 16), "m7i.large"),
+        (["intel"], (1, 4), (2, 8), "c7i.large"),
+        (["amazon-web-services"], (1, 4), (2, 8), "c8g.medium"),
+        (["amazon-web-services"], (2, 8), (8, 32), "m8g.large"),
+        (["amd"], (1, 1), (8, 8), "r7a.medium"),
+        (["amd"], (192, 192), (1536, 1536), "r7a.48xlarge"),
+        # There is nothing between 4 and 8 GiB for two processors: the next larger one holds the tasks.
+        (["amd"], (2, 2), (5, 7), "m7a.large"),
+        (["amd"], (1, 192), (1537, 2000), None),
+        (["apple"], (1, 4), (2, 8), None),
+    ],
+)
+def test_the_smallest_type_with_some_attributes(
+    makers: list[str], vcpus: tuple[int, int], gib: tuple[int, int], name: str | None
+) -> None:
+    least, most = gib
+    found = instance_types.smallest(makers, vcpus, (least * 1024, most * 1024))
+    assert found == name
+    assert found is None or instance_types.is_known(found)
 
 
 def test_fleet_is_counted_by_its_smallest_machine() -> None:
