@@ -86,11 +86,13 @@ def up(arguments: argparse.Namespace) -> int:
             variables[base_image.VARIABLE] = image
         if console.run([_sceptre(), "launch", "-y", name], f"launching {name}", variables) != 0:
             raise Failure(f"sceptre launch {name} failed; the reason is above. After mending it, run this again.")
-        url, tasks = _wait_for_service(name)
-    say(f"\n{url}")
-    say(
-        _answer(url) if tasks else "The desired count is 0, by schedule or by hand: nothing answers until it is raised."
-    )
+        current = _wait_for_service(name)
+    say(f"\n{current.url}")
+    if current.at_zero:
+        names = ", ".join(current.at_zero)
+        say(f"The desired count of {names} is 0, by schedule or by hand: nothing answers there until it is raised.")
+    else:
+        say(_answer(current.url or ""))
     return 0
 
 
@@ -109,18 +111,18 @@ def _settle(name: str) -> None:
         raise Failure(f"A stack of {name} is still changing: see python -m local status {name}")
 
 
-def _wait_for_service(name: str) -> tuple[str, int]:
-    """Return the services' URL and how many tasks they want, once they have these, all healthy."""
+def _wait_for_service(name: str) -> status.Status:
+    """Return the environment's status once its services have the tasks that they want, all healthy."""
     current = None
 
     def ready() -> bool:
         nonlocal current
         current = status.of(name)
-        return current is not None and current.complete and current.url is not None
+        return current is not None and current.complete and current.url is not None and bool(current.services)
 
-    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS):
+    if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS) or current is None:
         raise Failure(f"The service of {name} is not healthy: see python -m local status {name}")
-    return current.url, current.desired_tasks  # type: ignore[union-attr,return-value]  # ready() was true
+    return current
 
 
 def _answer(url: str) -> str:

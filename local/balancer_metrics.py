@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local import aws, balancer_config, balancer_model, controllers, metrics_store
+from local import aws, balancer_config, balancer_model, clock, controllers, metrics_store
 from local.balancer_model import Group, Wanted
 from local.balancer_process import Process
 
@@ -25,8 +25,7 @@ PERCENTILES = 100
 # https://aws.amazon.com/elasticloadbalancing/pricing/
 UNIT_CONNECTIONS = 25
 UNIT_BYTES = 1e9
-MINUTE_SECONDS = 60
-MINUTES_PER_HOUR = 60
+HOUR_SECONDS = 3600
 # Real seconds of requests that rate and percentiles of now are made of.
 NOW_SECONDS = 5.0
 HALF, NEARLY_ALL = 0.5, 0.99
@@ -242,9 +241,13 @@ def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]
 
 
 def consumed_units(connections: int, size: int) -> float:
-    """Return the capacity units that a minute's new connections and bytes are: of the one that they take more of.
+    """Return the share of an hour's capacity units that an AWS minute's new connections and bytes take.
 
+    Of connections and bytes those count that take more; their rates are real, as the requests are. The minutes of an
+    hour add up to its units, as AWS tells of those that are reserved:
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/monitor-capacity-unit-reservation.html
     What AWS counts besides, open connections and rules beyond ten, is not looked at.
     """
-    by_connections = connections / MINUTE_SECONDS / UNIT_CONNECTIONS
-    return max(by_connections, size * MINUTES_PER_HOUR / UNIT_BYTES)
+    seconds = clock.seconds(metrics_store.MINUTE)
+    units = max(connections / seconds / UNIT_CONNECTIONS, size / seconds * HOUR_SECONDS / UNIT_BYTES)
+    return units * metrics_store.MINUTE / HOUR_SECONDS

@@ -60,10 +60,12 @@ def classes() -> list[Callable[[], Controller]]:
     from local.machine_scaling import MachineScaling  # noqa: PLC0415
     from local.metrics import Metrics  # noqa: PLC0415
     from local.page import Page  # noqa: PLC0415
+    from local.resource_metrics import ResourceMetrics  # noqa: PLC0415
     from local.scaling import Alarms, Scaling  # noqa: PLC0415
     from local.task_health import TaskHealth  # noqa: PLC0415
 
-    return [Balancer, BalancerMetrics, TaskHealth, Fleet, MachineScaling, Metrics, Alarms, Scaling, Page]
+    tasks_and_machines = [TaskHealth, Fleet, MachineScaling]
+    return [Balancer, BalancerMetrics, *tasks_and_machines, Metrics, ResourceMetrics, Alarms, Scaling, Page]
 
 
 def pace() -> float:

@@ -9,6 +9,12 @@ from datetime import UTC, datetime
 from local import aws, clock
 
 MINUTE = 60
+# Units by what a metric's name ends with; what AWS counts in none of them has none.
+UNITS = {
+    **{"Utilization": "Percent", "Reservation": "Percent", "ResponseTime": "Seconds"},
+    **{"Bytes": "Bytes", "NetworkIn": "Bytes", "NetworkOut": "Bytes"},
+    **{"Count": "Count", "PerTarget": "Count", "_System": "Count", "_Instance": "Count", "StatusCheckFailed": "Count"},
+}
 Dimensions = Mapping[str, str]
 
 
@@ -22,6 +28,11 @@ def end(number: int) -> float:
     return (number + 1) * clock.seconds(MINUTE)
 
 
+def unit(metric: str) -> str:
+    """Return the unit in which AWS publishes a metric."""
+    return next((unit for ending, unit in UNITS.items() if metric.endswith(ending)), "None")
+
+
 def publish(
     cloudwatch: aws.Client, namespace: str, values: Mapping[str, Sequence[float]], dimensions: Dimensions, number: int
 ) -> None:
@@ -33,6 +44,7 @@ def publish(
             "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
             "Timestamp": moment,
             "Values": list(samples),
+            "Unit": unit(name),
             "StorageResolution": 1,
         }
         for name, samples in values.items()

@@ -50,8 +50,9 @@ class Status:
     # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
     speed: float = 1
     troubles: list[str] = field(default_factory=list)
-    # Region and ARN of each service.
+    # Region and ARN of each active service, and the names of those whose desired count is 0.
     services: list[tuple[str, str]] = field(default_factory=list)
+    at_zero: list[str] = field(default_factory=list)
     # Region and name of each Auto Scaling group.
     groups: list[tuple[str, str]] = field(default_factory=list)
     # What the live page shows of them: how each service does, and why tasks and machines came and went.
@@ -136,7 +137,6 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.groups.append((region, group))
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
-        status.services.append((region, arn))
     return status
 
 
@@ -177,6 +177,9 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     if not services or services[0]["status"] != "ACTIVE":
         return
     service = services[0]
+    status.services.append((region, arn))
+    if service["desiredCount"] == 0:
+        status.at_zero.append(service["serviceName"])
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]

@@ -66,12 +66,15 @@ def test_the_load_balancers_own_answers_are_those_that_no_target_gave() -> None:
     assert own_answers(clients, Counter({"2xx": 10, "4xx": 3, "5xx": 1})) == {"HTTPCode_ELB_5XX_Count": [3.0]}
 
 
-def test_capacity_units_are_those_of_connections_or_of_bytes() -> None:
+def test_capacity_units_are_those_of_connections_or_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally()
     clients = tally.new([line(FRONTEND, "FRONTEND", 3000)])[FRONTEND]
-    # 50 new connections a second are two units; 1.5 MB a minute are a tenth of one.
-    assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [2.0]}
-    assert balancer_metrics.consumed_units(connections=0, size=50_000_000) == 3.0
+    # 50 new connections a second, or 2 GB an hour, are two units: a minute's share of them.
+    assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [pytest.approx(2 / 60)]}
+    assert balancer_metrics.consumed_units(connections=0, size=2_000_000_000 // 60) == pytest.approx(2 / 60)
+    # The same rate in an AWS minute of six seconds.
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    assert balancer_metrics.consumed_units(connections=300, size=0) == pytest.approx(2 / 60)
 
 
 class Process:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from local import __main__ as cli
-from local import base_image, console, docker_engine, environment, server, status
+from local import balancer_process, base_image, console, docker_engine, environment, server, status
 from local.aws import api_parameters, client
 from local.cloudformation_types import Owner, Service
 from local.console import Failure
@@ -410,6 +410,51 @@ def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str
         current.tasks[0].health = "answers 503"
     monkeypatch.setattr(status, "of", lambda _name: current)
     assert cli.show(argparse.Namespace(environment="dev", json=True)) == 1
+
+
+# --- The end of a launch
+
+
+@pytest.fixture
+def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let a launch succeed at once, and be given no time for its services."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
+    for module, name in (
+        *((docker_engine, "ensure"), (balancer_process, "ensure_installed"), (server, "start")),
+        *((base_image, "choose"), (console, "run")),
+    ):
+        monkeypatch.setattr(module, name, lambda *_arguments: 0)
+
+
+def services_of(*names: str) -> list[tuple[str, str]]:
+    return [("eu-west-1", f"arn:aws:ecs:eu-west-1:000000000000:service/c/{name}") for name in names]
+
+
+@pytest.mark.usefixtures("launching")
+@pytest.mark.parametrize("others", [[], ["api"]])
+def test_up_succeeds_while_a_service_is_to_have_no_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, others: list[str]
+) -> None:
+    current = complete_status()
+    current.services, current.at_zero = services_of("web", *others), ["web"]
+    if not others:
+        current.desired_tasks, current.tasks = 0, []
+    monkeypatch.setattr(status, "of", lambda _name: current)
+    # Whoever asked the URL, on which nothing listens, would get no answer.
+    assert cli.up(argparse.Namespace(environment="dev")) == 0
+    _blank, url, line = capsys.readouterr().out.splitlines()
+    assert url == "http://127.0.0.1:8080/"
+    assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
+
+
+@pytest.mark.usefixtures("launching")
+def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = complete_status()
+    current.desired_tasks, current.tasks = 0, []
+    monkeypatch.setattr(status, "of", lambda _name: current)
+    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m local status dev"):
+        cli.up(argparse.Namespace(environment="dev"))
 
 
 # --- A service that does not get steady
