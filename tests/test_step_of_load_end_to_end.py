@@ -131,7 +131,8 @@ def test_tasks_and_machines_follow_a_step_of_load_and_go_back(project: Project) 
     added = [(float(d[1]), int(d[2]), int(d[3])) for d in decisions if d and int(d[3]) > int(d[2])]
     assert after.desired in {wanted for _, _, wanted in added}
     for percent, tasks, wanted in added:
-        assert wanted == math.ceil(tasks * percent / TARGET_PERCENT)
+        # Those that still start are not multiplied, so it can be less than what all together would call for.
+        assert tasks < wanted <= math.ceil(tasks * percent / TARGET_PERCENT)
 
     while (seen := look(project)[0]).desired > 1 or seen.machines > 1:
         assert time.monotonic() - began < WHOLE_SECONDS, seen
