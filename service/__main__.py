@@ -23,7 +23,7 @@ def main() -> int:
     try:
         run(settings)
     except OSError as error:
-        print(f"error: cannot listen on {settings.host}, PORT {settings.port}: {error.strerror}", file=sys.stderr)
+        print(f"error: cannot listen on HOST {settings.host}, PORT {settings.port}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

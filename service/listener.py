@@ -41,20 +41,21 @@ class Listener:
         if self.socket.fileno() >= 0:
             self.loop.add_reader(self.socket, self.accept)
 
-    def accept(self) -> None:
-        """Accept the connections that are waiting."""
+    def accept(self) -> bool:
+        """Accept connections that are waiting; return whether there may be more."""
         for _ in range(MOST_AT_ONCE):
             try:
                 connection, _address = self.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 self.pause(error)
-                return
+                return False
             connection.setblocking(False)
             task = self.loop.create_task(self.connect(connection))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+        return True
 
     async def connect(self, connection: socket.socket) -> None:
         """Give `connection` a protocol."""
@@ -74,7 +75,10 @@ class Listener:
 
     async def close(self) -> None:
         """Accept what is waiting and stop listening: whoever was let into the queue gets an answer."""
-        self.accept()
+        # No more than the queue can hold, for new ones may keep coming.
+        for _ in range(BACKLOG // MOST_AT_ONCE):
+            if not self.accept():
+                break
         self.loop.remove_reader(self.socket)
         self.socket.close()
         await asyncio.gather(*self.tasks)

@@ -18,6 +18,8 @@ from service.response import Response
 from service.settings import Settings
 
 HEALTH_PATH = "/healthcheck"
+# Of what a client has made up, this much gets into a line.
+MOST_CHARACTERS = 1000
 TRACE_ID = istr("X-Amzn-Trace-Id")
 CLIENT = istr("X-Forwarded-For")
 
@@ -120,7 +122,8 @@ def request_line(request: web.BaseRequest, response: web.StreamResponse, path: s
     header = request.headers.get
     return (
         f'{{"time": "{timestamp(time.time())}", "level": "info", "logger": "request", "message": "request", '
-        f'"request_id": "{request_id()}", "trace_id": {quoted(header(TRACE_ID, ""))}, '
-        f'"client": {quoted(header(CLIENT, ""))}, "method": "{request.method}", "path": {quoted(path)}, '
+        f'"request_id": "{request_id()}", "trace_id": {quoted(header(TRACE_ID, "")[:MOST_CHARACTERS])}, '
+        f'"client": {quoted(header(CLIENT, "")[:MOST_CHARACTERS])}, "method": "{request.method}", '
+        f'"path": {quoted(path[:MOST_CHARACTERS])}, '
         f'"status": {response.status}, "bytes": {response.body_length}, "duration_ms": {seconds * 1000:.3f}}}\n'
     )
