@@ -1,6 +1,6 @@
 """The application: handlers, their routes, CORS, and the headers that every response gets."""
 
-from collections.abc import Callable
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
 from aiohttp.web_urldispatcher import PrefixedSubAppResource
@@ -14,7 +14,6 @@ from service.response import REQUEST_ID_HEADER, CommonHeaders, Response
 from service.settings import Settings
 
 COMMON_HEADERS = web.AppKey("common_headers", CommonHeaders)
-FinishPlainly = Callable[[web.Request, Response], bool]
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -24,7 +23,7 @@ def create_app(settings: Settings) -> web.Application:
     app.router.add_get(HEALTH_PATH, healthcheck)
     app.router.add_routes(handlers.ROUTES)
     allow_cors(app, settings)
-    add_common_headers(app, CommonHeaders(settings.content_security_policy))
+    add_common_headers(app, CommonHeaders(settings.content_security_policy, app[LIFECYCLE]))
     return app
 
 
@@ -36,10 +35,10 @@ async def healthcheck(request: web.Request) -> web.StreamResponse:
 
 
 def add_common_headers(app: web.Application, common: CommonHeaders) -> None:
-    """Have every response of `app` carry the `common` headers, and close its connection while the service stops.
+    """Have every response of `app` carry the `common` headers, and close its connection where that has to be.
 
-    Does it in one signal with aiohttp-cors, and asks aiohttp-cors only about the requests that have an Origin: most
-    have none.
+    It has to be while the service stops, and if the client is still sending a body that nobody has waited for. Does it
+    in one signal with aiohttp-cors, and asks aiohttp-cors only about the requests that have an Origin: most have none.
     """
     lifecycle = app[LIFECYCLE]
     add_cors_headers = app.on_response_prepare.pop()
@@ -47,7 +46,8 @@ def add_common_headers(app: web.Application, common: CommonHeaders) -> None:
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         if hdrs.ORIGIN in request.headers:
             await add_cors_headers(request, response)
-        if lifecycle.draining:
+        closes = lifecycle.draining or not request.content.is_eof()
+        if closes:
             response.force_close()
         if isinstance(response, Response) and response.answered is not None:
             response.common = common
@@ -55,28 +55,19 @@ def add_common_headers(app: web.Application, common: CommonHeaders) -> None:
             common.add_to(response.headers)
             response.headers.pop(hdrs.SERVER, None)
             response.headers[REQUEST_ID_HEADER] = request_id()
-            if lifecycle.draining:
+            # The answer to a WebSocket's handshake says "upgrade" there.
+            if closes and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
                 response.headers[hdrs.CONNECTION] = "close"
 
     app.on_response_prepare.append(finish)
     app[COMMON_HEADERS] = common
 
 
-def plain_finish(app: web.Application) -> FinishPlainly:
-    """Return what finishes a response in the place of the signals of `app`, for a request to which they add nothing.
+def plain_headers(app: web.Application) -> CommonHeaders | None:
+    """Return the headers of plain responses, those to which the signals of `app` add nothing else, or None.
 
-    It is a 30th of what a request costs. It leaves to the signals, by returning False, whatever is not so simple:
-    requests with an Origin, the end of the service, and an application with signals or sub-applications of its own.
+    There are none in an application with signals or sub-applications of its own.
     """
-    common, lifecycle = app[COMMON_HEADERS], app[LIFECYCLE]
-    simple = len(app.on_response_prepare) == 1 and not any(
-        isinstance(resource, PrefixedSubAppResource) for resource in app.router.resources()
-    )
-
-    def finish(request: web.Request, response: Response) -> bool:
-        if not simple or lifecycle.draining or hdrs.ORIGIN in request.headers:
-            return False
-        response.common = common
-        return True
-
-    return finish
+    signals_are_ours = len(app.on_response_prepare) == 1
+    has_inner = any(isinstance(resource, PrefixedSubAppResource) for resource in app.router.resources())
+    return app[COMMON_HEADERS] if signals_are_ours and not has_inner else None

@@ -4,19 +4,22 @@ import asyncio
 import itertools
 import logging
 import math
+from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.abc import AbstractAccessLogger
-from aiohttp.streams import StreamReader
+from aiohttp.http import RawRequestMessage, WebSocketReader
 
-from service.app import FinishPlainly
-from service.current import BEGAN, REQUEST, request_id
+from service.current import BEGAN, PROCESS_ID, REQUEST, request_id
+from service.logs import MOST_CHARACTERS
 from service.response import CommonHeaders, Response
 from service.settings import Settings
 
 SWEEP_SECONDS = 0.5
+# After an answer, what the client still sends of its request is read this long, and thrown away.
+LINGER_SECONDS = 2
 END_OF_HEADER = b"\r\n\r\n"
 
 logger = logging.getLogger("service")
@@ -26,10 +29,10 @@ receive = web.RequestHandler.data_received
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's side of a connection, with limits on the size of a request's header and the time to send a request.
+    """aiohttp's side of a connection, with limits on the size of a request's header and on a client's time.
 
-    `deadline` is when the client must have sent what it has begun; after it, `cut_off_slow_clients` in `server.py` ends
-    the connection.
+    `send_by` is when the client must have sent what it has begun, `read_by` when it must have read what waits for it;
+    `cut_off_slow_clients` in `server.py` ends connections that are late.
     """
 
     def __init__(
@@ -38,8 +41,9 @@ class Connection(web.RequestHandler):
         settings: Settings,
         common: CommonHeaders,
         access_log_class: type[AbstractAccessLogger],
-        finish_plainly: FinishPlainly,
+        plain_headers: CommonHeaders | None,
     ) -> None:
+        """`plain_headers` are what `app.plain_headers` returns."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -47,89 +51,191 @@ class Connection(web.RequestHandler):
             access_log_class=access_log_class,
             max_line_size=settings.max_header_bytes,
             max_field_size=settings.max_header_bytes,
-            # A body that no handler has read is not read afterwards either: the connection closes.
-            lingering_time=0,
+            lingering_time=LINGER_SECONDS,
         )
         self.settings = settings
         self.max_header_bytes = settings.max_header_bytes
         self.common = common
-        self.finish_plainly = finish_plainly
         self.clock = asyncio.get_running_loop().time
-        self.header_bytes = 0
+        # aiohttp lets go of its own reference as soon as it wants to close, long before all is sent perhaps.
+        self.wire: asyncio.Transport | None = None
+        # From the end of a request's header until it has been answered.
+        self.busy = False
         self.receives_body = False
-        self.deadline = math.inf
+        self.discarded_bytes = 0
+        # Of a header that does not arrive in one piece: its size so far, how it ends, and whether that is its end.
+        self.header_bytes = 0
+        self.header_tail = b""
+        self.header_is_over = False
+        self.send_by = math.inf
+        self.read_by = math.inf
+        # What `Response` needs to know of the request that is being handled: the headers if they are all it gets.
+        self.plain_headers: CommonHeaders | None = None
+        self.plain_headers_of_app = plain_headers
+        self.refused = False
+        self.request_log = self.access_logger if self.access_logger and self.access_logger.enabled else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the time that the client has for its first request."""
         super().connection_made(transport)
-        self.allow(self.settings.header_seconds)
+        self.wire = self.transport
+        self.send_by = self.in_time(self.settings.header_seconds)
 
-    def allow(self, seconds: float) -> None:
-        """Give the client `seconds` from now."""
-        self.deadline = self.clock() + seconds - SWEEP_SECONDS
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the transport."""
+        self.wire = None
+        super().connection_lost(exc)
+
+    def in_time(self, seconds: float) -> float:
+        """Return when `seconds` from now will be over, so that the next sweep is not later."""
+        return self.clock() + seconds - SWEEP_SECONDS
+
+    # What the client sends
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent, and look after headers that do not arrive in one piece."""
         if (
-            (data.endswith(END_OF_HEADER) and self.header_bytes == 0 and len(data) <= self.max_header_bytes)
-            or self.receives_body
-            or self.header_may_go_on(data)
-        ):
+            data.endswith(END_OF_HEADER) and self.header_bytes == 0 and len(data) <= self.max_header_bytes
+        ) or self.may_go_on(data):
             receive(self, data)
+
+    def may_go_on(self, data: bytes) -> bool:
+        """Return whether aiohttp shall have `data`, which is not just a request without a body."""
+        if self.receives_body:
+            return self.busy or self.body_may_go_on(len(data))
+        # aiohttp calls with no data when it takes up again what it has put aside.
+        return not data or self.header_is_over or self.header_may_go_on(data)
+
+    def body_may_go_on(self, size: int) -> bool:
+        """Take `size` bytes more of a body after its answer, so that the client comes to read it, but not any number.
+
+        Closing with unread data tells the client that the connection is broken; it may never see the answer then.
+        """
+        self.discarded_bytes += size
+        if self.discarded_bytes > self.settings.max_body_bytes:
+            self.force_close()
+            return False
+        return True
 
     def header_may_go_on(self, data: bytes) -> bool:
         """Start the time that a header may take, if it has just begun; refuse it if it is too large."""
-        if self.header_bytes == 0:
-            self.allow(self.settings.header_seconds)
-        room = self.max_header_bytes - self.header_bytes
-        self.header_bytes += len(data)
+        if self.header_bytes == 0 and not self.busy:
+            self.send_by = self.in_time(self.settings.header_seconds)
+        seen = self.header_tail + data
+        before = self.header_bytes - len(self.header_tail)
+        end = seen.find(END_OF_HEADER)
         # What comes after the end of the header may be as large as it likes, it is a body.
-        if len(data) > room and END_OF_HEADER not in data[:room]:
+        self.header_is_over = end >= 0
+        self.header_bytes = before + (end + len(END_OF_HEADER) if self.header_is_over else len(seen))
+        self.header_tail = seen[1 - len(END_OF_HEADER) :]
+        if self.header_bytes > self.max_header_bytes:
             self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "malformed request: the header is too large")
             return False
         return True
 
-    def request_begins(self, payload: StreamReader) -> None:
+    def request_begins(self, message: RawRequestMessage, payload: StreamReader) -> None:
         """Note that the header of a request is complete and its handler about to run; `payload` is its body."""
         REQUEST.set(next(request_count))
-        self.header_bytes = 0
-        self.deadline = math.inf
         if self.settings.log_requests:
             BEGAN.set(perf_counter())
+        self.busy = True
+        self.send_by = math.inf
+        if self.header_bytes:
+            self.header_bytes = 0
+            self.header_tail = b""
+            self.header_is_over = False
+        if payload is not EMPTY_PAYLOAD:
+            self.body_begins(payload)
+        self.plain_headers = (
+            self.plain_headers_of_app
+            if payload is EMPTY_PAYLOAD
+            and message.version is HttpVersion11
+            and not message.should_close
+            and hdrs.ORIGIN not in message.headers
+            else None
+        )
+
+    def body_begins(self, payload: StreamReader) -> None:
+        """Start the time that the client has for its body."""
         if not payload.is_eof():
             self.receives_body = True
-            self.allow(self.settings.body_seconds)
+            self.discarded_bytes = 0
+            self.send_by = self.in_time(self.settings.body_seconds)
             payload.on_eof(self.body_ends)
 
     def body_ends(self) -> None:
         """Note that the client has sent all of the body."""
         self.receives_body = False
-        self.deadline = math.inf
+        self.send_by = math.inf
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Note that WebSocket frames follow instead of requests; they may take any time."""
+        self.receives_body = True
+        self.send_by = math.inf
+        super().set_parser(parser, data_received_cb)
+
+    # What the client reads
 
     def pause_writing(self) -> None:
         """Start the time that the client has to read what it has asked for."""
         super().pause_writing()
-        self.allow(self.settings.body_seconds)
+        self.read_by = self.in_time(self.settings.body_seconds)
 
     def resume_writing(self) -> None:
         """Note that the client has read enough for more to be sent."""
         super().resume_writing()
-        self.deadline = math.inf
+        self.read_by = math.inf
+
+    def log_access(
+        self,
+        request: web.BaseRequest,
+        response: web.StreamResponse,
+        time: float | None,  # noqa: ARG002  # uvloop's clock counts whole milliseconds.
+    ) -> None:
+        """Note that a request has been answered, and log it."""
+        self.busy = False
+        if self.header_bytes and not self.header_is_over:
+            # The next one has begun meanwhile.
+            self.send_by = self.in_time(self.settings.header_seconds)
+        if self.request_log is not None and not self.refused:
+            self.request_log.log(request, response, 0.0)
+
+    # The end
+
+    def unfinished(self) -> bool:
+        """Return whether the client has something to expect: a request under way, or a part of a response."""
+        return self.wire is not None and (self.busy or self.header_bytes > 0 or self.wire.get_write_buffer_size() > 0)
+
+    def late(self, now: float) -> bool:
+        """Return whether the client has not kept to its time."""
+        if self.wire is None:
+            return False
+        if not self.busy:
+            # What little is left of a response does not count as paused, and still needs a client that reads it.
+            if self.wire.get_write_buffer_size() == 0:
+                self.read_by = math.inf
+            elif self.read_by == math.inf:
+                self.read_by = self.in_time(self.settings.body_seconds)
+        return now > min(self.send_by, self.read_by)
 
     def cut_off(self) -> None:
-        """Close the connection of a client that has not kept to its deadline."""
-        if self.transport is not None and (self.receives_body or self.writing_paused):
-            self.transport.abort()
+        """Close the connection of a client that is late."""
+        if self.wire is not None and (self.busy or self.receives_body or self.clock() > self.read_by):
+            self.wire.abort()
         else:
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+        self.send_by = self.read_by = math.inf
 
     def refuse(self, status: HTTPStatus, reason: str = "") -> None:
         """Answer `status` to a request that is not complete, and close."""
+        self.refused = True
+        number = next(request_count)
         if reason:
-            logger.warning(reason, extra={"details": {"status": status.value}})
+            details = {"status": status.value, "request_id": f"{PROCESS_ID}-{number}"}
+            logger.warning(reason, extra={"details": details})
         if self.transport is not None:
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            self.transport.write(head.encode())
+            head = self.common.head(Response(status=status.value), 0)
+            self.transport.write(b"%b%d\r\n\r\n" % (head, number))
         self.force_close()
 
     def handle_error(
@@ -144,13 +250,16 @@ class Connection(web.RequestHandler):
         Raises ConnectionError if a part of a response is out already, for then none can follow.
         """
         readable = status != HTTPStatus.BAD_REQUEST
+        gone = self.transport is None or self.transport.is_closing()
         if not readable or isinstance(exc, web.RequestPayloadError):
             status = HTTPStatus.BAD_REQUEST
             logger.warning("malformed request: %s", first_line(exc), extra={"details": {"status": status}})
-        elif isinstance(exc, ConnectionError):
+        elif gone and isinstance(exc, ConnectionError):
             logger.info("the client has closed the connection before its request was answered")
         else:
-            logger.error("a handler failed", exc_info=exc, extra={"details": failed(request)})
+            # aiohttp does not pass on a TimeoutError, and means it to be a 504.
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            logger.error("a handler failed", exc_info=exc or True, extra={"details": failed(request)})
         if request.writer.output_size > 0:
             raise ConnectionError("A part of the response has been sent already")
         text = f"{status}: {HTTPStatus(status).phrase}\nrequest id: {request_id()}\n"
@@ -168,4 +277,4 @@ def first_line(error: BaseException | None) -> str:
 
 def failed(request: web.BaseRequest) -> dict[str, str]:
     """Return what a log line says about the `request` whose handler failed."""
-    return {"method": request.method, "path": request.rel_url.raw_path}
+    return {"method": request.method, "path": request.rel_url.raw_path[:MOST_CHARACTERS]}

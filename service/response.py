@@ -3,6 +3,7 @@
 import re
 import time
 from email.utils import formatdate
+from http import HTTPStatus
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from service.current import PROCESS_ID, REQUEST
+from service.lifecycle import Lifecycle
 from service.settings import Settings
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -23,13 +25,14 @@ MOST_HEADS = 256
 class CommonHeaders:
     """The headers that every response carries."""
 
-    def __init__(self, content_security_policy: str) -> None:
+    def __init__(self, content_security_policy: str, lifecycle: Lifecycle) -> None:
+        self.lifecycle = lifecycle
         self.headers = {
             "Content-Security-Policy": content_security_policy,
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
         }
-        self.second = 0
+        self.next_second = 0
         self.heads: dict[tuple[object, ...], bytes] = {}
 
     def add_to(self, headers: CIMultiDict[str]) -> None:
@@ -48,14 +51,15 @@ class CommonHeaders:
 
         It ends where the number of the request belongs. Raises ValueError for a line break in a header.
         """
-        second = int(time.time())
-        if second != self.second or len(self.heads) >= MOST_HEADS:
-            self.second = second
+        if time.time() >= self.next_second:
+            self.next_second = int(time.time()) + 1
             self.heads.clear()
         key = (response.status, response.reason, length, response.stays_open, *response.headers.items())
         head = self.heads.get(key)
         if head is None:
-            head = self.heads[key] = self.serialise(response, length)
+            head = self.serialise(response, length)
+            if len(self.heads) < MOST_HEADS:
+                self.heads[key] = head
         return head
 
     def serialise(self, response: "Response", length: int) -> bytes:
@@ -63,7 +67,7 @@ class CommonHeaders:
         headers = response.headers.copy()
         self.add_to(headers)
         headers[hdrs.CONTENT_LENGTH] = str(length)
-        headers[hdrs.DATE] = formatdate(self.second, usegmt=True)
+        headers[hdrs.DATE] = formatdate(self.next_second - 1, usegmt=True)
         if not response.stays_open:
             headers[hdrs.CONNECTION] = "close"
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -80,14 +84,17 @@ class Response(web.Response):
     What it cannot send that way (cookies, compression, streams, keep-alive on HTTP/1.0) it leaves to `web.Response`.
     """
 
-    common = CommonHeaders(Settings.content_security_policy)
+    common = CommonHeaders(Settings.content_security_policy, Lifecycle())
     # Set by what this class leaves to web.Response, and by force_close().
     needs_more = False
     closes = False
     # A request that could not be read has no route, hence no application whose signals could run.
     routed = True
     answered: web.BaseRequest | None = None
+    protocol: web.RequestHandler | None = None
     stays_open: bool | None = None
+    head = b""
+    content = b""
     sent_bytes = 0
 
     @property
@@ -132,26 +139,54 @@ class Response(web.Response):
         return self.sent_bytes or super().body_length
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Run the application's on_response_prepare signals, aiohttp-cors among them."""
+        """Run the application's on_response_prepare signals, aiohttp-cors among them, and put the head together."""
         if self.answered is not None:
-            return request.writer
-        stays_open = request.keep_alive
-        if (
-            type(self.body) is not bytes
-            or (stays_open and request.version is not HttpVersion11)
-            or self.status in STATUSES_WITHOUT_BODY
-            or self.needs_more
-        ):
+            return None
+        body = self.body
+        if type(body) is not bytes or self.needs_more or self.status in STATUSES_WITHOUT_BODY:
             return await super().prepare(request)
-        self.answered = request
-        finish = getattr(request.protocol, "finish_plainly", None)
-        if self.routed and isinstance(request, web.Request) and not (finish and finish(request, self)):
+        self.protocol = protocol = request.protocol
+        # The connection knows of a request to which no signal would add anything; they are a 30th of what it costs.
+        common: CommonHeaders | None = getattr(protocol, "plain_headers", None)
+        if common is not None and not common.lifecycle.draining:
+            self.answered = request
+            self.common = common
+            self.stays_open = not self.closes
+        else:
+            stays_open = request.keep_alive
+            if stays_open and request.version is not HttpVersion11:
+                return await super().prepare(request)
+            self.answered = request
+            body = await self.run_signals(request)
+            # force_close() may have been called by the handler, or by a signal.
+            self.stays_open = stays_open and not self.closes
+        self.content = b"" if request.method == hdrs.METH_HEAD else body
+        try:
+            self.head = self.common.head(self, len(body))
+        except ValueError as error:
+            self.become_error(request, error)
+        return None
+
+    async def run_signals(self, request: web.BaseRequest) -> bytes:
+        """Run the signals of the applications that the request's route belongs to; return the body."""
+        if self.routed and isinstance(request, web.Request):
             for app in request.match_info.apps:
                 for receiver in app.on_response_prepare:
                     await receiver(request, self)
-        # force_close() may have been called by the handler, or by a signal.
-        self.stays_open = stays_open and not self.closes
-        return request.writer
+        if not isinstance(self.body, bytes):
+            raise TypeError("A signal has changed the body to something that is not bytes")
+        return self.body
+
+    def become_error(self, request: web.BaseRequest, error: ValueError) -> None:
+        """Become what a client hears of a handler that has failed, for a header holds what cannot be sent."""
+        instead = request.protocol.handle_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, error)
+        self.set_status(instead.status)
+        self.headers.clear()
+        self.headers.update(instead.headers)
+        body = instead.body if isinstance(instead, Response) and isinstance(instead.body, bytes) else b""
+        self.content = b"" if request.method == hdrs.METH_HEAD else body
+        self.stays_open = False
+        self.head = self.common.head(self, len(body))
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Send head and body with one write. Raises ConnectionError if the client is gone."""
@@ -161,19 +196,14 @@ class Response(web.Response):
             return
         if self.sent_bytes:
             return
-        protocol = request.protocol
+        protocol = self.protocol or request.protocol
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("The client has closed the connection")
-        body = self.body
-        if not isinstance(body, bytes):
-            raise TypeError("A signal has changed the body to something that is not bytes")
-        head = self.common.head(self, len(body))
-        if request.method == hdrs.METH_HEAD:
-            body = b""
-        message = b"%b%d\r\n\r\n%b" % (head, REQUEST.get(), body)
+        message = b"%b%d\r\n\r\n%b" % (self.head, REQUEST.get(), self.content)
         transport.write(message)
-        self.sent_bytes = request.writer.output_size = len(message)
+        self.sent_bytes = len(message)
         if protocol.writing_paused:
             # The client reads more slowly than the service writes.
+            request.writer.output_size = self.sent_bytes
             await request.writer.drain()

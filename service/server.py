@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -15,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from service.app import COMMON_HEADERS, create_app, plain_finish
+from service.app import COMMON_HEADERS, create_app, plain_headers
 from service.connection import SWEEP_SECONDS, Connection
 from service.lifecycle import LIFECYCLE
 from service.listener import Listener
@@ -24,6 +26,9 @@ from service.settings import Settings
 
 # Once nothing new is accepted, what came in last gets this long until its request counts as being handled.
 LAST_MOMENT_SECONDS = 0.2
+POLL_SECONDS = 0.05
+# What hangs on after the clean-up, such as a thread of a handler, gets this long.
+EXIT_SECONDS = 1
 # Requests leave next to nothing behind for the garbage collector, so it need not look as often as by default.
 GC_THRESHOLDS = (10_000, 20, 20)
 
@@ -36,12 +41,27 @@ def run(settings: Settings) -> None:
     allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(create_app(settings), settings))
+        exit_soon()
+
+
+def exit_soon() -> None:
+    """End the process in a second even if a thread of a handler keeps running, which Python would wait for."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner; its clean-up does not tell the application of the end once more, `serve` has done so."""
+
+    async def shutdown(self) -> None:
+        """Do nothing."""
 
 
 async def serve(app: web.Application, settings: Settings) -> None:
     """Serve `app` until a signal, then let it go: drain, stop accepting, finish what is in flight."""
     signals = Signals()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_seconds)
+    runner = Runner(app, access_log=None, shutdown_timeout=LAST_MOMENT_SECONDS)
     await runner.setup()
     listener = Listener(settings.host, settings.port, connection_factory(runner, settings))
     sweeper = asyncio.create_task(cut_off_slow_clients(runner))
@@ -60,9 +80,26 @@ async def serve(app: web.Application, settings: Settings) -> None:
 
     await listener.close()
     await asyncio.sleep(LAST_MOMENT_SECONDS)
+    # Whoever keeps WebSockets open closes them in on_shutdown, so that they need not be waited for.
+    await app.shutdown()
+    await finish_requests(runner, settings.shutdown_seconds)
     await runner.cleanup()
     sweeper.cancel()
     logger.info("stopped")
+
+
+async def finish_requests(runner: web.AppRunner, seconds: float) -> None:
+    """Wait until every request has been answered, at most `seconds`.
+
+    aiohttp's clean-up would spend that time twice, and drop what is still arriving of a request from its beginning.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while count := sum(connection.unfinished() for connection in connections(runner)):
+        if loop.time() >= end:
+            logger.warning("requests are broken off", extra={"details": {"count": count}})
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 class Signals:
@@ -99,16 +136,17 @@ def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[]
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
         if isinstance(protocol, Connection):
-            protocol.request_begins(payload)
+            protocol.request_begins(message, payload)
             if message.version is not HttpVersion11 and message.version != HttpVersion10:
                 # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
                 protocol.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
-                message = message._replace(path="/", url=URL("/"))
+                # No handler is to run: no route can match what does not begin with a slash.
+                message = message._replace(path="*", url=URL("*"))
         return new_request(message, payload, protocol, writer, task)
 
     server.request_factory = request_factory
-    finish_plainly = plain_finish(runner.app)
-    return lambda: Connection(server, settings, common, access_log_class, finish_plainly)
+    plain = plain_headers(runner.app)
+    return lambda: Connection(server, settings, common, access_log_class, plain)
 
 
 async def cut_off_slow_clients(runner: web.AppRunner) -> None:
@@ -116,15 +154,17 @@ async def cut_off_slow_clients(runner: web.AppRunner) -> None:
     loop = asyncio.get_running_loop()
     while runner.server is not None:
         await asyncio.sleep(SWEEP_SECONDS)
-        late = [
-            connection
-            for connection in (runner.server.connections if runner.server else ())
-            if isinstance(connection, Connection) and connection.deadline < loop.time()
-        ]
+        late = [connection for connection in connections(runner) if connection.late(loop.time())]
         for connection in late:
             connection.cut_off()
         if late:
             logger.warning("slow clients were cut off", extra={"details": {"count": len(late)}})
+
+
+def connections(runner: web.AppRunner) -> list[Connection]:
+    """Return the connections that are open."""
+    server = runner.server
+    return [one for one in server.connections if isinstance(one, Connection)] if server else []
 
 
 def allow_many_files() -> None:
