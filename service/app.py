@@ -44,7 +44,8 @@ def add_common_headers(app: web.Application, common: CommonHeaders) -> None:
     add_cors_headers = app.on_response_prepare.pop()
 
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
-        if hdrs.ORIGIN in request.headers:
+        # aiohttp-cors fails if a handler has allowed an origin itself.
+        if hdrs.ORIGIN in request.headers and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in response.headers:
             await add_cors_headers(request, response)
         closes = lifecycle.draining or not request.content.is_eof()
         if closes:

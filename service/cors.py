@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from aiohttp_cors import CorsConfig, ResourceOptions
-from aiohttp_cors.urldispatcher_router_adapter import ResourcesUrlDispatcherRouterAdapter
+from aiohttp_cors.abc import AbstractRouterAdapter
 
 from service.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OptionsByOrigin = dict[str, ResourceOptions]
 
 
 def allow_cors(app: web.Application, settings: Settings) -> None:
@@ -22,19 +23,23 @@ def allow_cors(app: web.Application, settings: Settings) -> None:
         )
         for origin in settings.cors_origins
     }
-    cors = CorsConfig(app, defaults=options, router_adapter=RouterAdapter(app.router, options))
-    for route in list(app.router.routes()):
-        cors.add(route)
+    cors = CorsConfig(app, router_adapter=RouterAdapter(app.router, options))
+    resources = list(app.router.resources())
+    answered_already = {resource.canonical for resource in resources if hdrs.METH_OPTIONS in methods_of(resource)}
+    for resource in resources:
+        if resource.canonical not in answered_already:
+            cors.add(resource)
 
 
-class RouterAdapter(ResourcesUrlDispatcherRouterAdapter):
-    """aiohttp-cors's adapter to aiohttp's routes, for the same options on every route.
+class RouterAdapter(AbstractRouterAdapter):
+    """Tells aiohttp-cors of aiohttp's routes: all have the same options, and OPTIONS is answered for all.
 
-    That makes it quicker than the one it replaces. It also answers OPTIONS that is no preflight.
+    The adapter that comes with aiohttp-cors takes neither views of aiohttp's own, nor handlers for any method, nor
+    one path with a method here and another there; and it looks up options per route at every request.
     """
 
-    def __init__(self, router: web.UrlDispatcher, options: dict[str, ResourceOptions]) -> None:
-        super().__init__(router, options)
+    def __init__(self, router: web.UrlDispatcher, options: OptionsByOrigin) -> None:
+        self.router = router
         self.options = options
 
     def is_cors_enabled_on_request(self, request: web.Request) -> bool:
@@ -42,32 +47,84 @@ class RouterAdapter(ResourcesUrlDispatcherRouterAdapter):
         return request.match_info.http_exception is None
 
     def is_preflight_request(self, request: web.Request) -> bool:
-        """Return whether the request goes to the handler of `add_preflight_handler`, which adds its headers itself."""
-        return request.method == hdrs.METH_OPTIONS
+        """Return whether a browser asks for permission; the answer to that has its headers already."""
+        return (
+            request.method == hdrs.METH_OPTIONS
+            and hdrs.ORIGIN in request.headers
+            and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+        )
 
-    def get_non_preflight_request_config(self, _: web.Request) -> dict[str, ResourceOptions]:
+    def set_config_for_routing_entity(self, routing_entity: web.AbstractResource, config: OptionsByOrigin) -> None:
+        """Do nothing: no resource has options of its own."""
+
+    def get_non_preflight_request_config(self, request: web.Request) -> OptionsByOrigin:  # noqa: ARG002
         """Return the options by origin, for whatever request."""
         return self.options
 
+    async def get_preflight_request_config(
+        self,
+        preflight_request: web.Request,
+        origin: str,  # noqa: ARG002
+        requested_method: str,
+    ) -> OptionsByOrigin:
+        """Return the options by origin. Raises KeyError if the path has no handler for `requested_method`."""
+        if not {requested_method, hdrs.METH_ANY} & await self.methods(preflight_request):
+            raise KeyError(requested_method)
+        return self.options
+
+    async def methods(self, request: web.Request) -> set[str]:
+        """Return the methods that the path of `request` has handlers for; two resources may have the same path."""
+        found: set[str] = set()
+        for resource in self.router.resources():
+            _, allowed = await resource.resolve(request)
+            if allowed:
+                found |= methods_of(resource)
+        return found
+
     def add_preflight_handler(
         self,
-        routing_entity: web.Resource | web.StaticResource | web.ResourceRoute,
+        routing_entity: web.AbstractResource,
         handler: Handler,
         webview: bool = False,  # noqa: ARG002
     ) -> None:
-        """Have OPTIONS answered: a preflight by aiohttp-cors's `handler`, anything else with the methods allowed."""
+        """Have OPTIONS answered: a preflight by aiohttp-cors's `handler`, anything else as it would be without CORS.
+
+        That is the handler for any method, if there is one, or else the list of the methods.
+        """
+        any_method = next((route.handler for route in routing_entity if takes_any_method(route)), None)
 
         async def options(request: web.Request) -> web.StreamResponse:
-            if hdrs.ORIGIN in request.headers and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+            if self.is_preflight_request(request):
                 response = await handler(request)
                 response.headers[hdrs.VARY] = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
                 return response
-            return web.Response(status=204, headers={hdrs.ALLOW: ",".join(sorted(methods(request)))})
+            if any_method:
+                return await any_method(request)
+            return web.Response(status=204, headers={hdrs.ALLOW: ",".join(sorted(await self.methods(request)))})
 
-        super().add_preflight_handler(routing_entity, options)
+        if isinstance(routing_entity, web.StaticResource):
+            routing_entity.set_options_route(options)
+        elif isinstance(routing_entity, web.Resource):
+            # Not add_route, which refuses to put a method beside a handler for any.
+            routing_entity.register_route(web.ResourceRoute(hdrs.METH_OPTIONS, options, routing_entity))
 
 
-def methods(request: web.Request) -> set[str]:
-    """Return the methods that the path of `request` has handlers for."""
-    resource = request.match_info.route.resource
-    return set() if resource is None else {route.method for route in resource}
+def methods_of(resource: web.AbstractResource) -> set[str]:
+    """Return the methods that `resource` has handlers for; "*" is any."""
+    methods: set[str] = set()
+    for route in resource:
+        if route.method == hdrs.METH_ANY and is_view(route):
+            methods |= {method for method in hdrs.METH_ALL if hasattr(route.handler, method.lower())}
+        else:
+            methods.add(route.method)
+    return methods
+
+
+def takes_any_method(route: web.AbstractRoute) -> bool:
+    """Return whether one function handles every method; a view takes only those that it has functions for."""
+    return route.method == hdrs.METH_ANY and not is_view(route)
+
+
+def is_view(route: web.AbstractRoute) -> bool:
+    """Return whether `route` leads to a class with a function per method."""
+    return isinstance(route.handler, type) and issubclass(route.handler, web.View)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
@@ -143,6 +144,102 @@ async def test_another_origin_is_not_allowed(client_of_one_site: Client) -> None
     assert response.headers["Vary"] == "Origin"
     preflight = await client_of_one_site.options("/", headers={"Origin": OTHER_SITE, **PREFLIGHT})
     assert preflight.status == 403
+
+
+class Basket(web.View):
+    """A page of one's own as a class."""
+
+    async def get(self) -> web.StreamResponse:
+        """Answer GET."""
+        return web.Response(text="view")
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """Answer the method of the request."""
+    return web.Response(text=request.method)
+
+
+async def own_options(_: web.Request) -> web.StreamResponse:
+    """Answer a preflight without the service's help."""
+    return web.Response(text="own", headers={"Access-Control-Allow-Origin": "https://mine.example"})
+
+
+@pytest.fixture
+async def client_of_many_routes(
+    aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Client:
+    (tmp_path / "file").write_text("static")
+    routes = [
+        web.get("/two", echo),
+        web.get("/between", echo),
+        web.post("/two", echo),
+        web.view("/view", Basket),
+        web.route("*", "/any", echo),
+        web.get("/own", echo),
+        web.options("/own", own_options),
+        web.static("/static", tmp_path),
+        web.get("/{name}/variable", echo),
+    ]
+    monkeypatch.setattr(handlers, "ROUTES", routes)
+    return await aiohttp_client(create_app(Settings()))
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/two", "GET", 200),
+        ("/two", "POST", 200),
+        ("/two", "PUT", 403),
+        ("/view", "GET", 200),
+        ("/view", "POST", 403),
+        ("/any", "PROPFIND", 200),
+        ("/static/file", "GET", 200),
+        ("/static/file", "POST", 403),
+        ("/a/variable", "GET", 200),
+        ("/a/variable", "POST", 403),
+    ],
+)
+async def test_preflight_of_every_kind_of_route(
+    client_of_many_routes: Client, path: str, method: str, status: int
+) -> None:
+    headers = {"Origin": SITE, "Access-Control-Request-Method": method}
+    response = await client_of_many_routes.options(path, headers=headers)
+    assert response.status == status
+    assert response.headers.getall("Access-Control-Allow-Methods", []) == ([method] if status == 200 else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [("/two", "GET"), ("/view", "view"), ("/any", "GET"), ("/own", "GET"), ("/static/file", "static")],
+)
+async def test_every_kind_of_route_allows_other_sites(client_of_many_routes: Client, path: str, answer: str) -> None:
+    response = await client_of_many_routes.get(path, headers={"Origin": SITE})
+    assert await response.text() == answer
+    assert response.headers["Access-Control-Allow-Origin"] == SITE
+
+
+async def test_options_of_every_kind_of_route(client_of_many_routes: Client) -> None:
+    async def allowed(path: str) -> str:
+        return (await client_of_many_routes.options(path)).headers["Allow"]
+
+    assert await allowed("/two") == "GET,HEAD,OPTIONS,POST"
+    assert await allowed("/view") == "GET,OPTIONS"
+    assert await allowed("/static/file") == "GET,HEAD,OPTIONS"
+    assert await (await client_of_many_routes.options("/any")).text() == "OPTIONS"
+
+
+async def test_options_from_another_site_is_answered_as_any_other_method(client_of_many_routes: Client) -> None:
+    response = await client_of_many_routes.options("/any", headers={"Origin": SITE})
+    assert await response.text() == "OPTIONS"
+    assert response.headers["Access-Control-Allow-Origin"] == SITE
+
+
+async def test_a_handler_of_ones_own_for_options_stays(client_of_many_routes: Client) -> None:
+    response = await client_of_many_routes.options("/own", headers={"Origin": SITE, **PREFLIGHT})
+    assert await response.text() == "own"
+    assert response.headers["Access-Control-Allow-Origin"] == "https://mine.example"
+    response = await client_of_many_routes.options("/own", headers={"Origin": SITE})
+    assert response.headers["Access-Control-Allow-Origin"] == "https://mine.example"
 
 
 async def answered_by(
