@@ -1,4 +1,4 @@
-"""The listening socket: it takes a burst of new connections at once, and waits when file descriptors run out."""
+"""The listening socket: it takes a burst of new connections at once, and waits when there is no room for more."""
 
 import asyncio
 import logging
@@ -21,12 +21,15 @@ class Listener:
     new ones beside busy ones takes seconds, and asyncio's logs every failure to accept.
     """
 
-    def __init__(self, host: str, port: int, new_protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Listen on `host` and `port`. Raises OSError if that is not possible."""
+    def __init__(
+        self, host: str, port: int, new_protocol: Callable[[], asyncio.Protocol], room: Callable[[], int]
+    ) -> None:
+        """Listen on `host` and `port`; `room` says how many connections may be added. Raises OSError if it cannot."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self.socket.setblocking(False)
         self.new_protocol = new_protocol
+        self.room = room
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[object]] = set()
         self.warned_at = -float(SECONDS_BETWEEN_WARNINGS)
@@ -43,13 +46,17 @@ class Listener:
 
     def accept(self) -> bool:
         """Accept connections that are waiting; return whether there may be more."""
-        for _ in range(MOST_AT_ONCE):
+        room = self.room() - len(self.tasks)
+        if room <= 0:
+            self.pause("as many are open as MAX_CONNECTIONS allows")
+            return False
+        for _ in range(min(room, MOST_AT_ONCE)):
             try:
                 connection, _address = self.socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:
-                self.pause(error)
+                self.pause(str(error.strerror))
                 return False
             connection.setblocking(False)
             task = self.loop.create_task(self.connect(connection))
@@ -65,13 +72,13 @@ class Listener:
             # The client was gone before it was its turn.
             connection.close()
 
-    def pause(self, error: OSError) -> None:
-        """Wait a moment after `error`, usually "too many open files": clients queue up in the kernel meanwhile."""
+    def pause(self, reason: str) -> None:
+        """Wait a moment, for `reason`, such as "too many open files": clients queue up in the kernel meanwhile."""
         self.loop.remove_reader(self.socket)
         self.loop.call_later(PAUSE_SECONDS, self.start)
         if self.loop.time() - self.warned_at >= SECONDS_BETWEEN_WARNINGS:
             self.warned_at = self.loop.time()
-            logger.warning("new connections have to wait: %s", error.strerror)
+            logger.warning("new connections have to wait: %s", reason)
 
     async def close(self) -> None:
         """Accept what is waiting and stop listening: whoever was let into the queue gets an answer."""

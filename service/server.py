@@ -63,7 +63,12 @@ async def serve(app: web.Application, settings: Settings) -> None:
     signals = Signals()
     runner = Runner(app, access_log=None, shutdown_timeout=LAST_MOMENT_SECONDS)
     await runner.setup()
-    listener = Listener(settings.host, settings.port, connection_factory(runner, settings))
+    listener = Listener(
+        settings.host,
+        settings.port,
+        connection_factory(runner, settings),
+        room=lambda: settings.max_connections - (len(runner.server.connections) if runner.server else 0),
+    )
     sweeper = asyncio.create_task(cut_off_slow_clients(runner))
     listener.start()
     gc.collect()

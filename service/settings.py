@@ -38,7 +38,10 @@ class Settings:
     keepalive_seconds: float = 75
     header_seconds: float = 10
     body_seconds: float = 30
+    # An idle one costs 9 KiB of memory, of which the container has a limit.
+    max_connections: int = 5000
     max_header_bytes: int = 16 * 1024
+    # What read(), text(), json() and post() of a request accept; a handler that reads a body in pieces counts itself.
     max_body_bytes: int = 1024 * 1024
 
     # Both together must be shorter than the container's stop timeout (30 by default on ECS).
@@ -64,6 +67,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         keepalive_seconds=_seconds(environment, "KEEPALIVE_SECONDS", default.keepalive_seconds, 1, 4000),
         header_seconds=_seconds(environment, "HEADER_SECONDS", default.header_seconds, 1, 600),
         body_seconds=_seconds(environment, "BODY_SECONDS", default.body_seconds, 1, 3600),
+        max_connections=_whole(environment, "MAX_CONNECTIONS", default.max_connections, 1, 1_000_000),
         max_header_bytes=_whole(environment, "MAX_HEADER_BYTES", default.max_header_bytes, 1024, 1024 * 1024),
         max_body_bytes=_whole(environment, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1024**3),
         drain_seconds=_seconds(environment, "DRAIN_SECONDS", default.drain_seconds, 0, 110),
