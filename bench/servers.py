@@ -11,6 +11,8 @@ from pathlib import Path
 from bench.clients import HOST, free_port, wait_until_healthy
 
 PROJECT = Path(__file__).parent.parent
+# How long the service goes on answering after SIGTERM.
+DRAIN_SECONDS = 1
 OPEN_FILES = 4096
 
 ARTICLE = "article"
@@ -91,7 +93,7 @@ def running(contender: Contender, core: int) -> Iterator[Server]:
         **os.environ,
         "HOST": HOST,
         "PORT": str(port),
-        "DRAIN_SECONDS": "1",
+        "DRAIN_SECONDS": str(DRAIN_SECONDS),
         **contender.environment,
     }
     process = subprocess.Popen(

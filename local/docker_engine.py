@@ -37,18 +37,24 @@ def ensure() -> None:
     Raises Failure with the command to run where we cannot.
     """
     if not answers():
-        _bring_up()
+        _install()
+        _start()
     use_address_of_command()
 
 
-def _bring_up() -> None:
+def prepare() -> None:
+    """Make sure that `ensure` will succeed, without starting an engine yet. Raises Failure as it does."""
+    if not answers():
+        _install()
+
+
+def _install() -> None:
     if os.environ.get("DOCKER_HOST"):
         raise Failure(f"No Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it or unset that.")
     if not packages.may_install():
         raise Failure(f"No Docker engine answers: {_advice()}")
     if not shutil.which("dockerd"):
         packages.install("docker.io", "Docker")
-    _start()
 
 
 def _advice() -> str:
