@@ -91,10 +91,7 @@ class Response(web.Response):
     # A request that could not be read has no route, hence no application whose signals could run.
     routed = True
     answered: web.BaseRequest | None = None
-    protocol: web.RequestHandler | None = None
     stays_open: bool | None = None
-    head = b""
-    content = b""
     sent_bytes = 0
 
     @property
@@ -139,13 +136,16 @@ class Response(web.Response):
         return self.sent_bytes or super().body_length
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Run the application's on_response_prepare signals, aiohttp-cors among them, and put the head together."""
+        """Run the application's on_response_prepare signals, aiohttp-cors among them, and send head and body at once.
+
+        Raises ConnectionError if the client is gone.
+        """
         if self.answered is not None:
             return None
         body = self.body
         if type(body) is not bytes or self.needs_more or self.status in STATUSES_WITHOUT_BODY:
             return await super().prepare(request)
-        self.protocol = protocol = request.protocol
+        protocol = request.protocol
         # The connection knows of a request to which no signal would add anything; they are a 30th of what it costs.
         common: CommonHeaders | None = getattr(protocol, "plain_headers", None)
         if common is not None and not common.lifecycle.draining:
@@ -160,11 +160,17 @@ class Response(web.Response):
             body = await self.run_signals(request)
             # force_close() may have been called by the handler, or by a signal.
             self.stays_open = stays_open and not self.closes
-        self.content = b"" if request.method == hdrs.METH_HEAD else body
         try:
-            self.head = self.common.head(self, len(body))
+            head = self.common.head(self, len(body))
         except ValueError as error:
-            self.become_error(request, error)
+            head, body = self.become_error(request, error)
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The client has closed the connection")
+        message = b"%b%d\r\n\r\n%b" % (head, REQUEST.get(), b"" if request.method == hdrs.METH_HEAD else body)
+        transport.write(message)
+        # Whoever fails from now on must not answer as well.
+        self.sent_bytes = request.writer.output_size = len(message)
         return None
 
     async def run_signals(self, request: web.BaseRequest) -> bytes:
@@ -177,33 +183,20 @@ class Response(web.Response):
             raise TypeError("A signal has changed the body to something that is not bytes")
         return self.body
 
-    def become_error(self, request: web.BaseRequest, error: ValueError) -> None:
+    def become_error(self, request: web.BaseRequest, error: ValueError) -> tuple[bytes, bytes]:
         """Become what a client hears of a handler that has failed, for a header holds what cannot be sent."""
         instead = request.protocol.handle_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, error)
         self.set_status(instead.status)
         self.headers.clear()
         self.headers.update(instead.headers)
-        body = instead.body if isinstance(instead, Response) and isinstance(instead.body, bytes) else b""
-        self.content = b"" if request.method == hdrs.METH_HEAD else body
         self.stays_open = False
-        self.head = self.common.head(self, len(body))
+        body = instead.body if isinstance(instead, Response) and isinstance(instead.body, bytes) else b""
+        return self.common.head(self, len(body)), body
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Send head and body with one write. Raises ConnectionError if the client is gone."""
+        """Wait until the client has read enough, if it reads more slowly than the service writes."""
         request = self.answered
         if request is None:
             await super().write_eof(data)
-            return
-        if self.sent_bytes:
-            return
-        protocol = self.protocol or request.protocol
-        transport = protocol.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("The client has closed the connection")
-        message = b"%b%d\r\n\r\n%b" % (self.head, REQUEST.get(), self.content)
-        transport.write(message)
-        self.sent_bytes = len(message)
-        if protocol.writing_paused:
-            # The client reads more slowly than the service writes.
-            request.writer.output_size = self.sent_bytes
+        elif request.protocol.writing_paused:
             await request.writer.drain()
