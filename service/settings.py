@@ -34,7 +34,8 @@ class Settings:
     log_health_checks: bool = False
 
     # Longer than the load balancer's idle timeout (60 by default): were the service to close a connection
-    # first, the balancer could be sending a request on it at that moment, and would answer 502.
+    # first, the balancer could be sending a request on it at that moment, and would answer 502. The template
+    # sets this and the two times at the end so that they fit the environment's configuration.
     keepalive_seconds: float = 75
     header_seconds: float = 10
     body_seconds: float = 30
@@ -64,14 +65,14 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         log_level=_log_level(environment, "LOG_LEVEL", default.log_level),
         log_requests=_flag(environment, "LOG_REQUESTS", default.log_requests),
         log_health_checks=_flag(environment, "LOG_HEALTH_CHECKS", default.log_health_checks),
-        keepalive_seconds=_seconds(environment, "KEEPALIVE_SECONDS", default.keepalive_seconds, 1, 4000),
+        keepalive_seconds=_seconds(environment, "KEEPALIVE_SECONDS", default.keepalive_seconds, 1, 7200),
         header_seconds=_seconds(environment, "HEADER_SECONDS", default.header_seconds, 1, 600),
         body_seconds=_seconds(environment, "BODY_SECONDS", default.body_seconds, 1, 3600),
         max_connections=_whole(environment, "MAX_CONNECTIONS", default.max_connections, 1, 1_000_000),
         max_header_bytes=_whole(environment, "MAX_HEADER_BYTES", default.max_header_bytes, 1024, 1024 * 1024),
         max_body_bytes=_whole(environment, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1024**3),
-        drain_seconds=_seconds(environment, "DRAIN_SECONDS", default.drain_seconds, 0, 110),
-        shutdown_seconds=_seconds(environment, "SHUTDOWN_SECONDS", default.shutdown_seconds, 0, 110),
+        drain_seconds=_seconds(environment, "DRAIN_SECONDS", default.drain_seconds, 0, 120),
+        shutdown_seconds=_seconds(environment, "SHUTDOWN_SECONDS", default.shutdown_seconds, 0, 120),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hooks.docker_image import DockerImage
+from service.settings import Settings, settings_from
 from tests.changed import Changed, changed
 
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
@@ -14,7 +15,9 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf" 
 PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/shop/other"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 VARIABLES = {"QUOTE": 'it\'s "so"', "TRUE": "true", "NUMBER": "1", "LINES": "a\nb", "BRACES": "${x}"}
+VARIABLES |= {"DRAIN_SECONDS": "20"}
 SECRETS = {"WHOLE": SECRET, "PART": f"{SECRET}:password::", "NAME": "/shop/key", "ARN": PARAMETER}
+SECRETS |= {"KEEPALIVE_SECONDS": SECRET}
 POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 COMMANDS = "echo ${HOME}\nif true; then\n  echo '$HOME'\nfi\n"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
@@ -27,7 +30,7 @@ MOST: dict[str, Any] = {
     **{"max_machine_lifetime_days": 7, "extra_user_data": COMMANDS},
     **{"environment_variables": VARIABLES, "secrets": SECRETS, "secret_key_arns": [KEY], "task_policy_arns": [POLICY]},
     **{"task_memory_target_percent": 80, "requests_per_task": 600, "deployment_alarms": True},
-    **{"host_names": ["api.example.com"], "slow_start_seconds": 60},
+    **{"host_names": ["api.example.com"], "slow_start_seconds": 60, "stop_timeout_seconds": 80},
 }
 OTHER: dict[str, Any] = {
     **{"egress": "endpoints", "availability_zones": 3, "flow_logs": "rejected"},
@@ -39,7 +42,7 @@ OTHER: dict[str, Any] = {
         "access_logs_bucket": "our-logs",
     },
     **{"cpu_architecture": "arm64", "instance_types": [], "instance_requirements": REQUIREMENTS, "min_machines": 0},
-    "execute_command": True,
+    **{"execute_command": True, "idle_timeout_seconds": 4000, "stop_timeout_seconds": 2},
 }
 
 
@@ -316,9 +319,33 @@ def test_a_second_service_is_one_more_file_with_its_own_values() -> None:
     assert "ssm:GetParameters" not in statements(environment, "ExecutionRole", "service")
 
 
+def variables(environment: Changed) -> dict[str, str]:
+    """Return the container's variables, of which no name may be there twice."""
+    found = container(environment)["Environment"]
+    names = [item["Name"] for item in found]
+    assert len(set(names)) == len(names)
+    return {item["Name"]: item["Value"] for item in found}
+
+
 def test_variables_reach_the_container_as_they_were_written() -> None:
-    found = {item["Name"]: item["Value"] for item in container(changed(**MOST))["Environment"]}
-    assert found.items() >= VARIABLES.items()
+    assert variables(changed(**MOST)).items() >= VARIABLES.items()
+
+
+def times(environment: Changed) -> tuple[float, float, float]:
+    """Return the times that the service takes from its variables: for keep-alive, draining, and the requests left."""
+    given = {name: value for name, value in variables(environment).items() if isinstance(value, str)}
+    settings = settings_from(given)
+    return settings.keepalive_seconds, settings.drain_seconds, settings.shutdown_seconds
+
+
+def test_the_services_times_fit_the_load_balancers_and_the_stop_timeout() -> None:
+    assert times(changed()) == (60 + 15, 5, 30 - 5 - 3)
+    assert times(changed(**OTHER)) == (4000 + 15, 0, 0)
+
+
+def test_ones_own_times_come_first_and_are_counted_in() -> None:
+    assert times(changed(**MOST)) == (Settings().keepalive_seconds, 20, 80 - 20 - 3)
+    assert "KEEPALIVE_SECONDS" not in variables(changed(**MOST))
 
 
 def test_execution_role_reads_exactly_the_secrets_that_the_containers_get() -> None:

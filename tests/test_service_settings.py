@@ -86,7 +86,7 @@ def test_every_setting_is_read() -> None:
         ("HEADER_SECONDS", "inf"),
         ("BODY_SECONDS", "ten"),
         ("DRAIN_SECONDS", "-1"),
-        ("DRAIN_SECONDS", "120"),
+        ("DRAIN_SECONDS", "121"),
         ("SHUTDOWN_SECONDS", "1s"),
         ("MAX_CONNECTIONS", "0"),
         ("MAX_HEADER_BYTES", "10"),
