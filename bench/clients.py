@@ -15,6 +15,7 @@ HEALTH_REQUEST = b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: c
 HEALTH_CHECK_SECONDS = 0.1
 LONGEST_SECONDS = 10
 UNHEALTHY = b" 503 "
+TIMED_OUT = b" 408 "
 
 
 @dataclass
@@ -31,20 +32,22 @@ def _never() -> bool:
 
 
 async def load_until_unhealthy(
-    port: int, connections: int, keep_alive: bool = True, gone: Callable[[], bool] = _never
+    port: int, connections: int, keep_alive: bool = True, gone: Callable[[], bool] = _never, notice_seconds: float = 0
 ) -> Outcome:
     """Keep `connections` busy until the health check answers 503, as a load balancer would, or the server is `gone`.
 
-    Honours `Connection: close` with a new connection. Without `keep_alive` every request has a connection of its own.
+    A load balancer takes some time to notice, which is `notice_seconds`, and goes on sending requests meanwhile. Honours `Connection: close` with a new connection. Without `keep_alive` every request has a connection of its own.
     """
     outcome = Outcome()
     unhealthy = asyncio.Event()
     workers = [_work(port, keep_alive, unhealthy, outcome) for _ in range(connections)]
-    await asyncio.gather(_check_health(port, unhealthy, gone), *workers)
+    await asyncio.gather(_check_health(port, unhealthy, gone, notice_seconds), *workers)
     return outcome
 
 
-async def _check_health(port: int, unhealthy: asyncio.Event, gone: Callable[[], bool]) -> None:
+async def _check_health(
+    port: int, unhealthy: asyncio.Event, gone: Callable[[], bool], notice_seconds: float
+) -> None:
     while not unhealthy.is_set():
         if gone():
             unhealthy.set()
@@ -52,6 +55,7 @@ async def _check_health(port: int, unhealthy: asyncio.Event, gone: Callable[[], 
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(HEALTH_REQUEST)
             if UNHEALTHY in await reader.readuntil(b"\r\n"):
+                await asyncio.sleep(notice_seconds)
                 unhealthy.set()
             writer.close()
         await asyncio.sleep(HEALTH_CHECK_SECONDS)
@@ -105,11 +109,17 @@ def slow_clients(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 def trickle(clients: list[socket.socket]) -> int:
-    """Send one more byte of the header on each of `clients`; return how many have been cut off."""
+    """Send one more byte of the header on each of `clients`; return how many have been cut off.
+
+    Raises RuntimeError for an answer other than 408.
+    """
     cut_off = 0
     for client in clients:
         try:
-            ended = client.recv(4096) is not None
+            answer = client.recv(4096)
+            ended = True
+            if answer and TIMED_OUT not in answer:
+                raise RuntimeError(f"A request that is not complete was answered: {answer!r}")
         except BlockingIOError:
             ended = False
         except OSError:

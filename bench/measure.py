@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bench import wrk
 from bench.clients import HOST, Outcome, burst, load_until_unhealthy
-from bench.servers import Contender, Server, running
+from bench.servers import DRAIN_SECONDS, Contender, Server, running
 from bench.wrk import Burst
 
 BUSY_CONNECTIONS = 128
@@ -18,6 +18,8 @@ NEW_CONNECTIONS = 200
 OFFERED_CONNECTIONS = 128
 OFFERED_PER_SECOND = 3000
 SIGTERM_CONNECTIONS = 64
+# The load goes on for this share of the drain, as a load balancer's does until it has noticed.
+NOTICE_SHARE = 0.8
 # A saturated server that got less of its core than this was disturbed.
 UNDISTURBED_SHARE = 0.9
 MOST_ATTEMPTS = 3
@@ -107,6 +109,9 @@ def end(contender: Contender, core: int) -> tuple[Outcome, float]:
 
         timer = threading.Timer(1, terminate)
         timer.start()
-        outcome = asyncio.run(load_until_unhealthy(server.port, SIGTERM_CONNECTIONS, gone=server.ended))
+        load = load_until_unhealthy(
+            server.port, SIGTERM_CONNECTIONS, gone=server.ended, notice_seconds=NOTICE_SHARE * DRAIN_SECONDS
+        )
+        outcome = asyncio.run(load)
         server.process.wait(30)
         return outcome, time.monotonic() - terminated[0]

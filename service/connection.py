@@ -31,8 +31,8 @@ receive = web.RequestHandler.data_received
 class Connection(web.RequestHandler):
     """aiohttp's side of a connection, with limits on the size of a request's header and on a client's time.
 
-    `send_by` is when the client must have sent what it has begun, `read_by` when it must have read what waits for it;
-    `cut_off_slow_clients` in `server.py` ends connections that are late.
+    `send_by` is when the client must have sent what it has begun, `read_by` when it must have read on where something
+    waits for it; `cut_off_slow_clients` in `server.py` ends connections that are late.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Connection(web.RequestHandler):
         self.header_is_over = False
         self.send_by = math.inf
         self.read_by = math.inf
+        self.unread_bytes = 0
         # What `Response` needs to know of the request that is being handled: the headers if they are all it gets.
         self.plain_headers: CommonHeaders | None = None
         self.plain_headers_of_app = plain_headers
@@ -176,11 +177,6 @@ class Connection(web.RequestHandler):
 
     # What the client reads
 
-    def pause_writing(self) -> None:
-        """Start the time that the client has to read what it has asked for."""
-        super().pause_writing()
-        self.read_by = self.in_time(self.settings.body_seconds)
-
     def resume_writing(self) -> None:
         """Note that the client has read enough for more to be sent."""
         super().resume_writing()
@@ -207,15 +203,16 @@ class Connection(web.RequestHandler):
         return self.wire is not None and (self.busy or self.header_bytes > 0 or self.wire.get_write_buffer_size() > 0)
 
     def late(self, now: float) -> bool:
-        """Return whether the client has not kept to its time."""
+        """Return whether the client has not kept to its time; `cut_off_slow_clients` asks every so often."""
         if self.wire is None:
             return False
-        if not self.busy:
-            # What little is left of a response does not count as paused, and still needs a client that reads it.
-            if self.wire.get_write_buffer_size() == 0:
-                self.read_by = math.inf
-            elif self.read_by == math.inf:
-                self.read_by = self.in_time(self.settings.body_seconds)
+        unread = self.wire.get_write_buffer_size()
+        if unread == 0:
+            self.read_by = math.inf
+        elif unread < self.unread_bytes or self.read_by == math.inf:
+            # A large response may take as long as it needs, if only the client goes on reading.
+            self.read_by = self.in_time(self.settings.body_seconds)
+        self.unread_bytes = unread
         return now > min(self.send_by, self.read_by)
 
     def cut_off(self) -> None:

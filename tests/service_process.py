@@ -10,13 +10,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.clients import HOST, free_port, wait_until_healthy
+from bench.clients import HOST, REQUEST, free_port, wait_until_healthy
 
 PROJECT = Path(__file__).parent.parent
+KEEP_ALIVE_REQUEST = REQUEST
+CLOSING_REQUEST = REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+MEBIBYTE = 1024 * 1024
+
+
+def get(path: str, *headers: str) -> bytes:
+    """Return a request for `path` that asks for the connection to be closed."""
+    lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def post(path: str, size: int) -> bytes:
+    """Return the header of a request for `path` with a body of `size` bytes."""
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode()
 
 
 class ServiceProcess:
@@ -96,3 +110,32 @@ def read_to_end(client: socket.socket) -> bytes:
         while data := client.recv(65536):
             received += data
     return received
+
+
+def read_head(client: socket.socket) -> bytes:
+    """Return what arrives up to the end of a response's header; the response must have no body yet."""
+    received = b""
+    while not received.endswith(b"\r\n\r\n"):
+        data = client.recv(1)
+        if not data:
+            return received
+        received += data
+    return received
+
+
+@contextmanager
+def connections(service: ServiceProcess, count: int) -> Iterator[list[socket.socket]]:
+    """Open `count` connections to `service`."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(service.connect()) for _ in range(count)]
+
+
+def send_until_refused(client: socket.socket, pieces: list[bytes], pause: float) -> int:
+    """Send `pieces` with a `pause` between them; return how many left before the service closed the connection."""
+    for number, piece in enumerate(pieces):
+        try:
+            client.sendall(piece)
+        except OSError:
+            return number
+        time.sleep(pause)
+    return len(pieces)

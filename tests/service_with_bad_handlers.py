@@ -1,8 +1,9 @@
-"""The service with handlers that fail, wait, read a body or log: `python -m tests.service_with_bad_handlers`."""
+"""The service with handlers of every kind, most of them bad: `python -m tests.service_with_bad_handlers`."""
 
 import asyncio
 import logging
 import sys
+import time
 
 from aiohttp import web
 
@@ -52,6 +53,61 @@ async def split(_: web.Request) -> web.StreamResponse:
     return Response(text="split", headers={"X-Mine": "1\r\nSet-Cookie: a=b"})
 
 
+async def forever(_: web.Request) -> web.StreamResponse:
+    """Never answer."""
+    await asyncio.sleep(3600)
+    return Response()
+
+
+async def thread(_: web.Request) -> web.StreamResponse:
+    """Hang in a thread, which nothing can end."""
+    await asyncio.to_thread(time.sleep, 3600)
+    return Response()
+
+
+async def no_connection(_: web.Request) -> web.StreamResponse:
+    """Fail as when another service is gone."""
+    raise ConnectionResetError("the database is gone")
+
+
+async def too_late(_: web.Request) -> web.StreamResponse:
+    """Fail as when another service takes too long."""
+    raise TimeoutError("the database is slow")
+
+
+async def large(_: web.Request) -> web.StreamResponse:
+    """Answer more than sockets and their buffers hold."""
+    return Response(body=bytes(LARGE_BYTES))
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Answer as much in pieces, each when the client has read enough."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(LARGE_BYTES // 65536):
+        await response.write(bytes(65536))
+    return response
+
+
+async def half(request: web.Request) -> web.StreamResponse:
+    """Fail after a part of the response."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"half")
+    raise RuntimeError("half of it is out")
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Send back what arrives."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_bytes(message.data)
+    return socket
+
+
+LARGE_BYTES = 16 * 1024 * 1024
+
 handlers.ROUTES += [
     web.get("/fail", fail),
     web.get("/slow", slow),
@@ -60,6 +116,14 @@ handlers.ROUTES += [
     web.get("/log", log),
     web.get("/plain", plain),
     web.get("/split", split),
+    web.get("/forever", forever),
+    web.get("/thread", thread),
+    web.get("/no-connection", no_connection),
+    web.get("/too-late", too_late),
+    web.get("/large", large),
+    web.get("/stream", stream),
+    web.get("/half", half),
+    web.get("/websocket", websocket),
 ]
 
 if __name__ == "__main__":

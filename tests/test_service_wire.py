@@ -1,22 +1,32 @@
-"""The running service on real sockets: limits, hostile input, logs, bursts, and how it ends."""
+"""The running service on real sockets: limits, hostile input, failures, logs and many connections."""
 
-import asyncio
 import math
-import socket
-import threading
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from bench.clients import REQUEST, burst, load_until_unhealthy, percentile, slow_clients, trickle
-from tests.service_process import ServiceProcess, read_to_end, running_service
+from bench.clients import burst, percentile
+from tests.service_process import (
+    CLOSING_REQUEST,
+    KEEP_ALIVE_REQUEST,
+    MEBIBYTE,
+    PROJECT,
+    ServiceProcess,
+    connections,
+    get,
+    post,
+    read_head,
+    read_to_end,
+    running_service,
+    send_until_refused,
+)
 
-KEEP_ALIVE_REQUEST = REQUEST
-CLOSING_REQUEST = REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 HEADER_SECONDS = 1
-MEBIBYTE = 1024 * 1024
+MOST_CHARACTERS = 1000
 
 
 @pytest.fixture(scope="module")
@@ -24,30 +34,6 @@ def service() -> Iterator[ServiceProcess]:
     """One service with handlers that fail, for the tests that leave it as they find it."""
     with running_service("tests.service_with_bad_handlers", HEADER_SECONDS=HEADER_SECONDS, BODY_SECONDS=1) as process:
         yield process
-
-
-def get(path: str, *headers: str) -> bytes:
-    """Return a request for `path` that asks for the connection to be closed."""
-    lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-@contextmanager
-def connections(service: ServiceProcess, count: int) -> Iterator[list[socket.socket]]:
-    """Open `count` connections to `service`."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(service.connect()) for _ in range(count)]
-
-
-def send_until_refused(client: socket.socket, pieces: list[bytes], pause: float) -> int:
-    """Send `pieces` with a `pause` between them; return how many left before the service closed the connection."""
-    for number, piece in enumerate(pieces):
-        try:
-            client.sendall(piece)
-        except OSError:
-            return number
-        time.sleep(pause)
-    return len(pieces)
 
 
 # Reading requests
@@ -58,6 +44,10 @@ def send_until_refused(client: socket.socket, pieces: list[bytes], pause: float)
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /fail\r\n\r\n",
+        b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -74,11 +64,13 @@ def test_a_malformed_request_gets_400_and_one_line_without_traceback(
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"Server:" not in answer
     assert b"Connection: close" in answer
-    assert b"X-Content-Type-Options: nosniff" in answer
+    assert answer.count(b"X-Content-Type-Options: nosniff") == 1
+    assert b"Content-Security-Policy: default-src 'none'" in answer
     service.wait_for_log("", before + 1)
     assert service.exchange(CLOSING_REQUEST).startswith(b"HTTP/1.1 200")
     (line, request_line) = service.wait_for_log("", before + 2)[before:]
     assert line["message"].startswith("malformed request")
+    assert f"X-Request-Id: {line['request_id']}\r\n".encode() in answer
     assert line["level"] == "warning"
     assert "traceback" not in line
     assert request_line["message"] == "request"
@@ -117,9 +109,56 @@ def test_a_header_in_two_pieces_is_read(service: ServiceProcess) -> None:
         assert read_to_end(client).startswith(b"HTTP/1.1 200")
 
 
+def test_a_large_body_that_arrives_with_the_end_of_a_header_in_pieces_is_no_header(service: ServiceProcess) -> None:
+    head = post("/upload", MEBIBYTE).replace(b"Host", b"Connection: close\r\nHost")
+    with service.connect() as client:
+        client.sendall(head[:30])
+        time.sleep(0.1)
+        client.sendall(head[30:] + bytes(MEBIBYTE))
+        assert read_to_end(client).endswith(b"\r\n\r\n1048576")
+
+
 def test_pipelined_requests_are_answered_in_order(service: ServiceProcess) -> None:
     answer = service.exchange(KEEP_ALIVE_REQUEST + KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /a ") + get("/plain"))
-    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+    assert statuses(answer) == [200, 404, 200]
+
+
+def test_requests_that_arrive_while_a_handler_runs_are_answered_after_it(service: ServiceProcess) -> None:
+    with service.connect() as client:
+        client.sendall(KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /wait "))
+        for piece in (KEEP_ALIVE_REQUEST, CLOSING_REQUEST[:10], CLOSING_REQUEST[10:]):
+            time.sleep(0.1)
+            client.sendall(piece)
+        assert statuses(read_to_end(client)) == [200, 200, 200]
+
+
+def test_a_pipelined_header_that_is_too_large_is_refused(service: ServiceProcess) -> None:
+    with service.connect() as client:
+        client.sendall(KEEP_ALIVE_REQUEST + b"GET / HTTP/1.1\r\nX: " + b"a" * 65536)
+        answer = read_to_end(client)
+    assert statuses(answer)[-1] in (400, 431)
+    assert b"Connection: close" in answer
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Return the statuses of the responses in `answer`."""
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answer)]
+
+
+def test_http_1_0_closes_unless_it_is_asked_not_to(service: ServiceProcess) -> None:
+    request = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"
+    assert statuses(service.exchange(request)) == [200]
+    kept = request.replace(b"Host", b"Connection: keep-alive\r\nHost")
+    answer = service.exchange(kept + request)
+    assert len(re.findall(rb"HTTP/1\.[01] 200 ", answer)) == 2
+
+
+def test_an_upload_that_asks_first_is_told_to_continue(service: ServiceProcess) -> None:
+    with service.connect() as client:
+        client.sendall(post("/upload", 5).replace(b"Host", b"Expect: 100-continue\r\nConnection: close\r\nHost"))
+        assert read_head(client) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"hello")
+        assert read_to_end(client).endswith(b"\r\n\r\n5")
 
 
 def test_a_body_is_read_up_to_its_limit(service: ServiceProcess) -> None:
@@ -133,6 +172,23 @@ def test_a_malformed_body_gets_400(service: ServiceProcess) -> None:
     assert service.exchange(head + b"zz\r\nhello\r\n").startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [("/nowhere", MEBIBYTE, 404), ("/", MEBIBYTE, 405), ("/upload", 2 * MEBIBYTE, 413)],
+)
+def test_who_sends_on_although_it_is_not_wanted_still_gets_the_answer(
+    service: ServiceProcess, path: str, size: int, status: int
+) -> None:
+    with service.connect() as client:
+        client.sendall(post(path, size))
+        for _ in range(size * 3 // 4 // 65536):
+            client.sendall(bytes(65536))
+            time.sleep(0.005)
+        head = read_head(client)
+    assert statuses(head) == [status]
+    assert b"Connection: close" in head
+
+
 def test_a_body_that_no_handler_wants_is_not_read(service: ServiceProcess) -> None:
     with service.connect() as client:
         client.settimeout(1)
@@ -140,44 +196,6 @@ def test_a_body_that_no_handler_wants_is_not_read(service: ServiceProcess) -> No
         # What fits into the sockets' buffers leaves the client, and no more.
         assert send_until_refused(client, [b"a" * MEBIBYTE] * 100, 0) < 20
         assert client.recv(64).startswith(b"HTTP/1.1 405")
-
-
-# Slow clients
-
-
-def test_a_client_that_trickles_its_header_is_cut_off_in_time(service: ServiceProcess) -> None:
-    start = time.monotonic()
-    with slow_clients(service.port, 20) as clients:
-        while trickle(clients) < len(clients):
-            assert time.monotonic() - start < HEADER_SECONDS + 0.3
-            time.sleep(0.1)
-    assert time.monotonic() - start > HEADER_SECONDS / 4
-
-
-def test_a_client_that_sends_nothing_is_cut_off(service: ServiceProcess) -> None:
-    with service.connect() as client:
-        client.settimeout(HEADER_SECONDS + 0.5)
-        assert client.recv(64).startswith(b"HTTP/1.1 408")
-
-
-def test_a_client_that_trickles_its_body_is_cut_off(service: ServiceProcess) -> None:
-    with service.connect() as client:
-        client.sendall(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
-        assert send_until_refused(client, [b"a"] * 20, 0.1) < 15
-    assert "traceback" not in service.log()[-1]
-
-
-def test_an_idle_connection_outlives_the_limit_for_a_header(service: ServiceProcess) -> None:
-    with service.connect() as client:
-        client.sendall(KEEP_ALIVE_REQUEST)
-        assert client.recv(4096).startswith(b"HTTP/1.1 200")
-        time.sleep(HEADER_SECONDS + 0.6)
-        client.sendall(CLOSING_REQUEST)
-        assert read_to_end(client).startswith(b"HTTP/1.1 200")
-
-
-def test_a_slow_handler_is_not_mistaken_for_a_slow_client(service: ServiceProcess) -> None:
-    assert service.exchange(get("/slow")).endswith(b"slow")
 
 
 # Failures and logs
@@ -195,9 +213,32 @@ def test_a_failing_handler_gives_500_with_a_request_id_and_a_logged_traceback(se
     assert line["path"] == "/fail"
 
 
-def test_a_header_with_a_line_break_is_not_sent(service: ServiceProcess) -> None:
-    answer = service.exchange(get("/split"))
-    assert b"Set-Cookie" not in answer
+def test_a_header_with_a_line_break_is_not_sent_and_fails_as_a_handler_does(service: ServiceProcess) -> None:
+    answer = service.exchange(KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /split ")).decode()
+    assert answer.startswith("HTTP/1.1 500 ")
+    assert "Set-Cookie" not in answer
+    request_id = answer.partition("request id: ")[2].strip()
+    lines = [line for line in service.wait_for_log("a handler failed") if line["request_id"] == request_id]
+    assert "line break" in lines[0]["traceback"]
+    assert lines[0]["path"] == "/split"
+
+
+@pytest.mark.parametrize(("path", "reason"), [("/no-connection", "is gone"), ("/too-late", "is slow")])
+def test_a_handler_whose_own_connection_fails_is_not_mistaken_for_a_client_that_is_gone(
+    service: ServiceProcess, path: str, reason: str
+) -> None:
+    answer = service.exchange(get(path)).decode()
+    assert answer.startswith("HTTP/1.1 500 ")
+    request_id = answer.partition("request id: ")[2].strip()
+    line = next(line for line in service.wait_for_log("a handler failed") if line["request_id"] == request_id)
+    assert reason in line["traceback"]
+
+
+def test_a_handler_that_fails_half_way_ends_the_connection_without_a_second_answer(service: ServiceProcess) -> None:
+    answer = service.exchange(KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /half "))
+    assert statuses(answer) == [200]
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert any(line.get("path") == "/half" for line in service.wait_for_log("a handler failed"))
 
 
 def test_a_response_of_aiohttp_itself_gets_the_headers_too(service: ServiceProcess) -> None:
@@ -217,6 +258,14 @@ def test_requests_are_logged_with_ids_status_and_duration(service: ServiceProces
     assert (line["method"], line["path"], line["status"]) == ("GET", "/unknown%22", 404)
     assert 0 < line["duration_ms"] < 1000
     assert line["time"].endswith("Z")
+
+
+def test_what_a_client_makes_up_is_cut_in_the_log_and_breaks_no_line(service: ServiceProcess) -> None:
+    made_up = 'Root="\\\xff' + "a" * 5000
+    service.exchange(get("/" + "b" * 5000, f"X-Amzn-Trace-Id: {made_up}", f"X-Forwarded-For: {'c' * 5000}"))
+    line = next(line for line in service.wait_for_log("request") if line.get("path", "").startswith("/bb"))
+    assert line["trace_id"].startswith('Root="\\')
+    assert [len(line[name]) for name in ("path", "trace_id", "client")] == [MOST_CHARACTERS] * 3
 
 
 def test_a_handlers_own_line_carries_the_request_id(service: ServiceProcess) -> None:
@@ -264,58 +313,28 @@ def test_running_out_of_file_descriptors_costs_neither_log_nor_cpu() -> None:
         assert service.exchange(CLOSING_REQUEST).startswith(b"HTTP/1.1 200")
 
 
-def test_the_port_in_use_stops_the_start_with_one_line(service: ServiceProcess) -> None:
-    with pytest.raises(RuntimeError, match="ended"), running_service(PORT=service.port, HOST="127.0.0.1"):
-        pass
-
-
-# The end
-
-
-def test_sigterm_under_load_breaks_no_request() -> None:
-    with running_service(DRAIN_SECONDS=0.5, LOG_REQUESTS="false") as service:
-        threading.Timer(0.3, service.terminate).start()
-        outcome = asyncio.run(load_until_unhealthy(service.port, 64))
-        unhealthy = time.monotonic()
-        assert service.process.wait(5) == 0
-        assert time.monotonic() - unhealthy < 1.5
-        assert outcome.answered > 100
-        assert (outcome.broken, outcome.refused) == ([], [])
-
-
-def test_sigterm_finishes_what_is_in_flight() -> None:
-    with running_service("tests.service_with_bad_handlers") as service, service.connect() as client:
-        client.sendall(KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /wait "))
-        time.sleep(0.1)
-        service.terminate()
-        answer = read_to_end(client)
-        assert answer.endswith(b"waited")
-        assert b"Connection: close" in answer
-        assert service.process.wait(5) == 0
-
-
-def test_a_second_signal_ends_the_drain() -> None:
-    with running_service(DRAIN_SECONDS=60) as service:
-        service.terminate()
-        service.wait_for_log("draining")
-        service.terminate()
-        assert service.process.wait(5) == 0
-
-
-def test_connections_are_accepted_while_draining() -> None:
-    with running_service(DRAIN_SECONDS=5) as service:
-        service.terminate()
-        service.wait_for_log("draining")
-        answer = service.exchange(KEEP_ALIVE_REQUEST)
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert b"Connection: close" in answer
-        assert service.exchange(get("/healthcheck")).startswith(b"HTTP/1.1 503")
-
-
-def test_requests_in_the_accept_queue_are_answered_at_the_end() -> None:
-    with running_service(DRAIN_SECONDS=0) as service, connections(service, 100) as clients:
+def test_more_connections_than_allowed_wait_until_others_are_closed() -> None:
+    with running_service(MAX_CONNECTIONS=20, LOG_REQUESTS="false") as service, connections(service, 30) as clients:
         for client in clients:
-            client.sendall(CLOSING_REQUEST)
-        service.terminate()
-        assert all(read_to_end(client).startswith(b"HTTP/1.1 200") for client in clients)
-        assert service.process.wait(5) == 0
+            client.sendall(KEEP_ALIVE_REQUEST)
+        for client in clients[:20]:
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        service.wait_for_log("new connections have to wait")
+        clients[20].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            clients[20].recv(1)
+        for client in clients[:10]:
+            client.close()
+        for client in clients[20:]:
+            client.settimeout(5)
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        assert len(service.log("new connections have to wait")) == 1
+
+
+def test_the_port_in_use_stops_the_start_with_one_line(service: ServiceProcess) -> None:
+    environment = {"HOST": "127.0.0.1", "PORT": str(service.port)}
+    command = [sys.executable, "-m", "service"]
+    result = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: cannot listen on HOST 127.0.0.1, PORT {service.port}: Address already in use")
