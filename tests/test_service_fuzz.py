@@ -1,17 +1,23 @@
 """A thousand hostile requests on the wire: the service lives, answers 4xx or closes, and keeps its memory."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.clients import HOST
 from tests.service_process import ServiceProcess, running_service
 
 pytestmark = pytest.mark.e2e
 
 REQUESTS = 1000
 MOST_GROWTH = 4 * 1024 * 1024
+AT_ONCE = 100
+# The limits of the service that they talk to are a second each.
+LONGEST_SECONDS = 4
 
 TOKENS = st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE", b"PRI", b"get", b"G\x00T", b"*"])
 TARGETS = st.one_of(
@@ -94,6 +100,7 @@ def service() -> Iterator[ServiceProcess]:
 
 
 def test_hostile_requests(service: ServiceProcess) -> None:
+    """Each client says that it has sent all."""
     answered = 0
 
     @settings(
@@ -120,3 +127,46 @@ def test_hostile_requests(service: ServiceProcess) -> None:
     assert service.memory() - warm < MOST_GROWTH
     assert service.process.poll() is None
     assert [line["message"] for line in service.log() if "traceback" in line] == []
+
+
+def test_hostile_clients_that_keep_their_connection_open(service: ServiceProcess) -> None:
+    """Each waits for what the service does with a request that may never be complete, many at once."""
+    requests: list[bytes] = []
+
+    @settings(
+        max_examples=REQUESTS, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck]
+    )
+    @given(st.one_of(hostile(), st.binary(min_size=1, max_size=2000)))
+    def collect(request: bytes) -> None:
+        requests.append(request)
+
+    collect()
+    answers = asyncio.run(all_answers(service.port, requests))
+    warm = service.memory()
+    answers += asyncio.run(all_answers(service.port, requests))
+    assert len(answers) >= 2 * REQUESTS
+    for request, answer in answers:
+        assert not answer or answer[:10] in (b"HTTP/1.1 2", b"HTTP/1.0 2", b"HTTP/1.1 4", b"HTTP/1.0 4"), (
+            request,
+            answer,
+        )
+    assert service.memory() - warm < MOST_GROWTH
+    assert service.process.poll() is None
+    assert [line["message"] for line in service.log() if "traceback" in line] == []
+
+
+async def all_answers(port: int, requests: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Send all `requests`, each on a connection of its own; return each with the answer, none if it was closed."""
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def answer(request: bytes) -> tuple[bytes, bytes]:
+        async with free, asyncio.timeout(LONGEST_SECONDS):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            received = b""
+            with contextlib.suppress(ConnectionError):
+                writer.write(request)
+                received = await reader.read(65536)
+            writer.close()
+            return request, received
+
+    return await asyncio.gather(*(answer(request) for request in requests))

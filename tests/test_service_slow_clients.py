@@ -150,6 +150,6 @@ def test_a_websocket_may_idle_and_its_frames_may_be_large_and_slow(service: Serv
         time.sleep(max(HEADER_SECONDS, BODY_SECONDS) + 2 * LATER)
         client.sendall(frame[20_000:])
         answer = b""
-        while len(answer) < 4 + len(message):
-            answer += client.recv(65536)
+        while len(answer) < 4 + len(message) and (data := client.recv(65536)):
+            answer += data
     assert answer == b"\x82\x7e" + len(message).to_bytes(2) + message
