@@ -27,6 +27,8 @@ from tests.service_process import (
 
 HEADER_SECONDS = 1
 MOST_CHARACTERS = 1000
+BUSY_SECONDS = 0.3
+MOST_MS = 300
 
 
 @pytest.fixture(scope="module")
@@ -300,6 +302,26 @@ def test_a_burst_of_connections_is_accepted_at_once(service: ServiceProcess) -> 
     taken = burst(service.port, 200)
     assert math.inf not in taken
     assert percentile(taken, 99) < 900
+
+
+@pytest.mark.e2e
+def test_a_burst_is_accepted_at_once_beside_busy_connections() -> None:
+    program = (
+        "import asyncio, sys; from bench.clients import load_until_unhealthy;"
+        "asyncio.run(load_until_unhealthy(int(sys.argv[1]), 128))"
+    )
+    with running_service(LOG_REQUESTS="false") as service:
+        load = subprocess.Popen([sys.executable, "-c", program, str(service.port)], cwd=PROJECT)
+        try:
+            before = service.cpu_seconds()
+            time.sleep(1)
+            assert service.cpu_seconds() - before > BUSY_SECONDS, "the load is no load"
+            taken = [milliseconds for _ in range(5) for milliseconds in burst(service.port, 200)]
+        finally:
+            load.kill()
+            load.wait()
+    # A connection that finds the queue full comes again after a second, one that waits for its turn takes longer.
+    assert percentile(taken, 99) < MOST_MS
 
 
 def test_running_out_of_file_descriptors_costs_neither_log_nor_cpu() -> None:
