@@ -36,7 +36,8 @@ async def load_until_unhealthy(
 ) -> Outcome:
     """Keep `connections` busy until the health check answers 503, as a load balancer would, or the server is `gone`.
 
-    A load balancer takes some time to notice, which is `notice_seconds`, and goes on sending requests meanwhile. Honours `Connection: close` with a new connection. Without `keep_alive` every request has a connection of its own.
+    A load balancer takes some time to notice, which is `notice_seconds`, and goes on sending requests meanwhile.
+    Honours `Connection: close` with a new connection. Without `keep_alive` every request has a connection of its own.
     """
     outcome = Outcome()
     unhealthy = asyncio.Event()

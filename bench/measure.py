@@ -19,7 +19,7 @@ OFFERED_CONNECTIONS = 128
 OFFERED_PER_SECOND = 3000
 SIGTERM_CONNECTIONS = 64
 # The load goes on for this share of the drain, as a load balancer's does until it has noticed.
-NOTICE_SHARE = 0.8
+NOTICE_SHARE = 0.6
 # A saturated server that got less of its core than this was disturbed.
 UNDISTURBED_SHARE = 0.9
 MOST_ATTEMPTS = 3

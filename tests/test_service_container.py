@@ -157,7 +157,7 @@ def test_sigterm_under_load_breaks_no_request(docker: str, image: str, keep_aliv
             terminated.append(time.monotonic())
 
         threading.Timer(0.3 + number / 20, terminate).start()
-        outcome = asyncio.run(load_until_unhealthy(service.port, 64, keep_alive, notice_seconds=0.8 * DRAIN_SECONDS))
+        outcome = asyncio.run(load_until_unhealthy(service.port, 64, keep_alive, notice_seconds=0.6 * DRAIN_SECONDS))
         assert service.wait() == 0
         assert time.monotonic() - terminated[0] < DRAIN_SECONDS + 1
         assert outcome.answered > 100

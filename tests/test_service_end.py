@@ -30,7 +30,7 @@ def wait_for_end(service: ServiceProcess, seconds: float) -> None:
 
 
 def test_sigterm_under_load_breaks_no_request() -> None:
-    drain_seconds = 0.5
+    drain_seconds = 1
     with running_service(DRAIN_SECONDS=drain_seconds, LOG_REQUESTS="false") as service:
         terminated: list[float] = []
 
@@ -39,7 +39,7 @@ def test_sigterm_under_load_breaks_no_request() -> None:
             terminated.append(time.monotonic())
 
         threading.Timer(0.2, terminate).start()
-        outcome = asyncio.run(load_until_unhealthy(service.port, 64, notice_seconds=0.6 * drain_seconds))
+        outcome = asyncio.run(load_until_unhealthy(service.port, 64, notice_seconds=0.5 * drain_seconds))
         wait_for_end(service, 5)
         assert time.monotonic() - terminated[0] < drain_seconds + 1
         assert outcome.answered > 100
