@@ -46,9 +46,7 @@ async def load_until_unhealthy(
     return outcome
 
 
-async def _check_health(
-    port: int, unhealthy: asyncio.Event, gone: Callable[[], bool], notice_seconds: float
-) -> None:
+async def _check_health(port: int, unhealthy: asyncio.Event, gone: Callable[[], bool], notice_seconds: float) -> None:
     while not unhealthy.is_set():
         if gone():
             unhealthy.set()
