@@ -29,23 +29,6 @@ def wait_for_end(service: ServiceProcess, seconds: float) -> None:
     assert service.process.wait(seconds) == 0
 
 
-def test_sigterm_under_load_breaks_no_request() -> None:
-    drain_seconds = 1
-    with running_service(DRAIN_SECONDS=drain_seconds, LOG_REQUESTS="false") as service:
-        terminated: list[float] = []
-
-        def terminate() -> None:
-            service.terminate()
-            terminated.append(time.monotonic())
-
-        threading.Timer(0.2, terminate).start()
-        outcome = asyncio.run(load_until_unhealthy(service.port, 64, notice_seconds=0.5 * drain_seconds))
-        wait_for_end(service, 5)
-        assert time.monotonic() - terminated[0] < drain_seconds + 1
-        assert outcome.answered > 100
-        assert (outcome.broken, outcome.refused) == ([], [])
-
-
 def test_sigterm_finishes_what_is_in_flight() -> None:
     with running_service("tests.service_with_bad_handlers") as service, connections(service, 3) as clients:
         handler, header, upload = clients
@@ -95,6 +78,24 @@ def test_requests_in_the_accept_queue_are_answered_at_the_end() -> None:
             service.process.send_signal(signal.SIGCONT)
             assert all(read_to_end(client).startswith(b"HTTP/1.1 200") for client in clients)
         wait_for_end(service, 5)
+
+
+@pytest.mark.e2e
+def test_sigterm_under_load_breaks_no_request() -> None:
+    drain_seconds = 1
+    with running_service(DRAIN_SECONDS=drain_seconds, LOG_REQUESTS="false") as service:
+        terminated: list[float] = []
+
+        def terminate() -> None:
+            service.terminate()
+            terminated.append(time.monotonic())
+
+        threading.Timer(0.2, terminate).start()
+        outcome = asyncio.run(load_until_unhealthy(service.port, 64, notice_seconds=0.5 * drain_seconds))
+        wait_for_end(service, 5)
+        assert time.monotonic() - terminated[0] < drain_seconds + 1
+        assert outcome.answered > 100
+        assert (outcome.broken, outcome.refused) == ([], [])
 
 
 @pytest.mark.e2e

@@ -54,6 +54,10 @@ def test_a_client_that_sends_nothing_is_cut_off_and_hears_why(service: ServicePr
         assert header in answer
 
 
+# Each of these takes longer.
+
+
+@pytest.mark.e2e
 def test_a_client_that_trickles_its_body_is_cut_off(service: ServiceProcess) -> None:
     before = len(service.log("slow clients"))
     with service.connect() as client:
@@ -61,9 +65,6 @@ def test_a_client_that_trickles_its_body_is_cut_off(service: ServiceProcess) -> 
         assert send_until_refused(client, [b"a"] * 20, 0.1) < 15
     assert len(service.wait_for_log("slow clients", before + 1)) == before + 1
     assert not [line for line in service.log() if "traceback" in line]
-
-
-# Each of these waits longer than the limits.
 
 
 @pytest.mark.e2e

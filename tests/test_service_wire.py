@@ -324,6 +324,7 @@ def test_a_burst_is_accepted_at_once_beside_busy_connections() -> None:
     assert percentile(taken, 99) < MOST_MS
 
 
+@pytest.mark.e2e
 def test_running_out_of_file_descriptors_costs_neither_log_nor_cpu() -> None:
     with running_service(max_files=64, LOG_REQUESTS="false") as service:
         with connections(service, 200):
