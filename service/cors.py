@@ -64,7 +64,7 @@ class RouterAdapter(AbstractRouterAdapter):
     async def get_preflight_request_config(
         self,
         preflight_request: web.Request,
-        origin: str,  # noqa: ARG002
+        origin: str,  # noqa: ARG002  # Theirs; it is looked up in the options by them.
         requested_method: str,
     ) -> OptionsByOrigin:
         """Return the options by origin. Raises KeyError if the path has no handler for `requested_method`."""

@@ -19,6 +19,11 @@ from bench.clients import HOST, REQUEST, free_port, wait_until_healthy
 PROJECT = Path(__file__).parent.parent
 KEEP_ALIVE_REQUEST = REQUEST
 CLOSING_REQUEST = REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+# RFC 6455, section 4.1: how a client asks for WebSocket frames.
+HANDSHAKE = (
+    b"GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 MEBIBYTE = 1024 * 1024
 
 

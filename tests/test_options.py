@@ -14,10 +14,21 @@ CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf"  # noqa: S105  # an ARN, no secret
 PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/shop/other"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-VARIABLES = {"QUOTE": 'it\'s "so"', "TRUE": "true", "NUMBER": "1", "LINES": "a\nb", "BRACES": "${x}"}
-VARIABLES |= {"DRAIN_SECONDS": "20"}
-SECRETS = {"WHOLE": SECRET, "PART": f"{SECRET}:password::", "NAME": "/shop/key", "ARN": PARAMETER}
-SECRETS |= {"KEEPALIVE_SECONDS": SECRET}
+VARIABLES = {
+    "QUOTE": 'it\'s "so"',
+    "TRUE": "true",
+    "NUMBER": "1",
+    "LINES": "a\nb",
+    "BRACES": "${x}",
+    "DRAIN_SECONDS": "20",
+}
+SECRETS = {
+    "WHOLE": SECRET,
+    "PART": f"{SECRET}:password::",
+    "NAME": "/shop/key",
+    "ARN": PARAMETER,
+    "KEEPALIVE_SECONDS": SECRET,
+}
 POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 COMMANDS = "echo ${HOME}\nif true; then\n  echo '$HOME'\nfi\n"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}

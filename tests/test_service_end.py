@@ -10,6 +10,7 @@ import pytest
 from bench.clients import load_until_unhealthy
 from tests.service_process import (
     CLOSING_REQUEST,
+    HANDSHAKE,
     KEEP_ALIVE_REQUEST,
     ServiceProcess,
     connections,
@@ -115,12 +116,8 @@ def test_a_handler_that_hangs_is_broken_off(path: str) -> None:
 
 @pytest.mark.e2e
 def test_an_open_websocket_does_not_hold_up_the_end() -> None:
-    handshake = (
-        b"GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
     with running_service("tests.service_with_bad_handlers", SHUTDOWN_SECONDS=1) as service, service.connect() as client:
-        client.sendall(handshake)
+        client.sendall(HANDSHAKE)
         assert read_head(client).startswith(b"HTTP/1.1 101 ")
         start = time.monotonic()
         service.terminate()

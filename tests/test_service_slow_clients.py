@@ -9,6 +9,7 @@ import pytest
 from bench.clients import slow_clients, trickle
 from tests.service_process import (
     CLOSING_REQUEST,
+    HANDSHAKE,
     KEEP_ALIVE_REQUEST,
     ServiceProcess,
     get,
@@ -128,12 +129,6 @@ def test_a_client_that_reads_on_has_all_the_time_it_needs(service: ServiceProces
             time.sleep(len(data) / LARGE_BYTES * 3 * BODY_SECONDS)
     assert received > LARGE_BYTES
     assert time.monotonic() - start > 2 * BODY_SECONDS
-
-
-HANDSHAKE = (
-    b"GET /websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
 
 
 @pytest.mark.e2e
