@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from local import environment
+from local import environment, keys
 
 # A boto3 client, whose class is made at run time.
 Client = Any
@@ -19,10 +19,14 @@ Value = Any
 CLIENT_CONFIG = Config(proxies={}, read_timeout=900, retries={"max_attempts": 1})
 
 
-@cache
 def client(service: str, region: str, account: str = "local") -> Client:
     """Return a boto3 client of the embedded AWS; an account number as access key selects that account there."""
-    session = boto3.Session(aws_access_key_id=account, aws_secret_access_key="local", region_name=region)  # noqa: S106
+    return _client(service, region, account, keys.read() or "none")
+
+
+@cache
+def _client(service: str, region: str, account: str, key: str) -> Client:
+    session = boto3.Session(aws_access_key_id=account, aws_secret_access_key=key, region_name=region)
     # The stubs know services by literal names only.
     return session.client(service, endpoint_url=environment.endpoint(), config=CLIENT_CONFIG)  # type: ignore[call-overload]
 

@@ -1,6 +1,7 @@
 """What a person sees: lines of progress, a command's output as it comes, and never a long silence."""
 
 import fcntl
+import io
 import os
 import queue
 import signal
@@ -20,6 +21,13 @@ POLL = 0.2
 
 class Failure(Exception):  # noqa: N818  # it is what a command reports, not an error in the code
     """Something that the user can act on; its text is the one line that says what and how."""
+
+
+def print_anywhere() -> None:
+    """Print what the terminal's encoding lacks as question marks, instead of ending with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def say(text: str) -> None:

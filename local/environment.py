@@ -1,7 +1,6 @@
 """Where things are: folders, the embedded AWS's address, the environments, and the variables that lead to it."""
 
 import os
-import shlex
 from pathlib import Path
 
 import jinja2
@@ -16,21 +15,6 @@ STATE = ROOT / ".local"
 PORT_VARIABLE = "LOCAL_AWS_PORT"
 DEFAULT_PORT = 4566
 HIGHEST_PORT = 65535
-
-# Variables through which a user's own AWS account could be reached by mistake.
-REAL_ACCOUNT_VARIABLES = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-)
 
 
 def port() -> int:
@@ -51,14 +35,26 @@ def endpoint() -> str:
 
 def state_folder() -> Path:
     """Return the folder of what the embedded AWS on this port writes, and make it."""
+    make_private(STATE)
     folder = STATE / str(port())
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     return folder
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner can look into, or make it such a one."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def log_file() -> Path:
     """Return the log of the embedded AWS."""
     return state_folder() / "aws.log"
+
+
+def key_file() -> Path:
+    """Return the file with the key of the embedded AWS, which is there while it runs."""
+    return state_folder() / "key"
 
 
 def environments() -> list[str]:
@@ -101,36 +97,3 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 _PlainLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
-
-
-def aws_variables() -> dict[str, str]:
-    """Return the variables that lead every AWS client to the embedded AWS, and to nothing else."""
-    no_proxy = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "", "127.0.0.1", "localhost"]
-    loopback = ",".join(dict.fromkeys(host for entry in no_proxy for host in entry.split(",") if host))
-    return {
-        "AWS_ENDPOINT_URL": endpoint(),
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": loopback,
-        "no_proxy": loopback,
-    }
-
-
-def subprocess_environment() -> dict[str, str]:
-    """Return the environment for a command that shall use the embedded AWS."""
-    kept = {name: value for name, value in os.environ.items() if not _reaches_aws(name)}
-    return kept | aws_variables()
-
-
-def _reaches_aws(variable: str) -> bool:
-    return variable in REAL_ACCOUNT_VARIABLES or variable.startswith("AWS_ENDPOINT_URL")
-
-
-def shell_lines(more: dict[str, str]) -> list[str]:
-    """Return the same, and `more`, as commands for a shell: eval "$(python -m local env)"."""
-    unset = [name for name in os.environ if _reaches_aws(name) and name != "AWS_ENDPOINT_URL"]
-    exported = aws_variables() | more
-    return [f"unset {name}" for name in sorted(unset)] + [f"export {k}={shlex.quote(v)}" for k, v in exported.items()]

@@ -4,6 +4,7 @@ The version is pinned and tests/test_local_ministack.py fails when a name that i
 MiniStack reads its settings from environment variables when it is imported: local.server sets them first.
 """
 
+import base64
 import functools
 import json
 import math
@@ -33,15 +34,25 @@ from ministack.core.responses import (
     json_response,
     now_iso,
     request_scope,
-    set_request_account_id,
-    set_request_region,
 )
 from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec2, ecr, ecs, route53, ssm
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
-from local import aws, clock, engine_watch, fleet, fleet_roll, metrics_store, placement, targets
+from local import (
+    aws,
+    clock,
+    containment,
+    engine_watch,
+    fleet,
+    fleet_roll,
+    keys,
+    metrics_store,
+    placement,
+    targets,
+)
 from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
+from local.passive_types import PASSIVE_TYPES
 
 Record = dict[str, Any]
 # What MiniStack's functions return: an HTTP status, headers and a body.
@@ -98,10 +109,10 @@ _collecting = threading.Lock()
 def application() -> Callable[..., Any]:
     """Return MiniStack's ASGI application after adding to it what it lacks."""
     _add_resource_types()
+    _keep_resource_types_passive()
     handlers._ACTION_HANDLERS["DescribeStacks"] = _with_notification_topics(handlers._describe_stacks)
     _add_machine_images()
     _serve_registry_here()
-    _find_load_balancers_everywhere()
     _name_target_groups_as_metrics_do()
     _know_ipv6_and_nat_instances()
     _run_machines()
@@ -149,6 +160,12 @@ def _add_resource_types() -> None:
         return lambda resource_type: resource_type in own or original(resource_type)
 
     _replace(stacks, "_runs_on_worker_thread", on_own_thread)
+
+
+def _keep_resource_types_passive() -> None:
+    """Forget the types that would run what a template gives them, on this machine or in a container of their own."""
+    for name in provisioners._RESOURCE_HANDLERS.keys() - PASSIVE_TYPES - TYPES.keys():
+        del provisioners._RESOURCE_HANDLERS[name]
 
 
 def _handlers(resource_type: ResourceType) -> Record:
@@ -349,15 +366,31 @@ def _serve_registry_here() -> None:
         def get_authorization_token(data: Record) -> Response:
             status, headers, body = original(data)
             answer = json.loads(body)
+            login = base64.b64encode(":".join(_registry_login()).encode()).decode()
             for entry in answer["authorizationData"]:
-                entry["proxyEndpoint"] = f"http://{address}"
+                entry |= {"proxyEndpoint": f"http://{address}", "authorizationToken": login}
             return status, headers, json.dumps(answer).encode()
 
         return get_authorization_token
 
+    def with_login(original: Callable[[Record], Record | None]) -> Callable[[Record], Record | None]:
+        def credentials(container: Record) -> Record | None:
+            if not container.get("image", "").startswith(f"{address}/"):
+                return original(container)
+            user, password = _registry_login()
+            return {"username": user, "password": password}
+
+        return credentials
+
+    _replace(ecs, "_resolve_repository_credentials", with_login)
     _replace(ecr, "_describe_images", _telling_missing_images)
     _replace(ecr, "_repo_uri", lambda _original: lambda name: f"{address}/{name}")
     _replace(ecr, "_get_authorization_token", with_proxy_endpoint)
+
+
+def _registry_login() -> tuple[str, str]:
+    """Return user name and password of the registry, with which Docker pushes, and with which tasks pull."""
+    return "AWS", keys.of_registry(keys.read() or "")
 
 
 def _telling_missing_images(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
@@ -378,23 +411,6 @@ def _telling_missing_images(original: Callable[[Record], Response]) -> Callable[
 
 
 # --- Load balancers
-
-
-def _find_load_balancers_everywhere() -> None:
-    """Answer a load balancer's traffic in its own region: a plain request carries no region as AWS requests do."""
-
-    def in_own_region(original: Callable[[str], Record | None]) -> Callable[[str], Record | None]:
-        def find(name: str) -> Record | None:
-            for (account, region, _arn), balancer in alb._lbs.all_items():
-                if balancer["LoadBalancerName"] == name:
-                    set_request_account_id(account)
-                    set_request_region(region)
-            return original(name)
-
-        return find
-
-    # Only MiniStack's traffic handler uses this function.
-    _replace(alb, "_find_lb_by_name", in_own_region)
 
 
 def _name_target_groups_as_metrics_do() -> None:
@@ -1211,12 +1227,46 @@ def _run_tasks_as_defined() -> None:
     _replace(ecs, "_make_deployment", _in_progress_at_first)
     for operation in ("CreateService", "UpdateService"):
         ecs._ACTION_MAP[operation] = _keeping_fields(ecs._ACTION_MAP[operation])
+    _replace(ecs, "_register_task_definition", _refusing_this_machine)
+    ecs._ACTION_MAP["RegisterTaskDefinition"] = ecs._register_task_definition
+    definition = provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]
+    definition |= {
+        action: _failing_for_this_machine(definition[action], i) for action, i in (("create", 1), ("update", 2))
+    }
+
+
+def _refusing_this_machine(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Refuse by the API what would give a task this machine."""
+
+    def register(data: Record) -> Response:
+        if problems := list(containment.problems_of_definition(data)):
+            error: Response = error_response_json("ClientException", _not_given(problems), HTTPStatus.BAD_REQUEST)
+            return error
+        return original(data)
+
+    return register
+
+
+def _failing_for_this_machine(original: Callable[..., Resource], properties_index: int) -> Callable[..., Resource]:
+    """Refuse the same in a template."""
+
+    def handler(*arguments: Any) -> Resource:  # noqa: ANN401  # create and update differ
+        if problems := list(containment.problems_of_definition(arguments[properties_index])):
+            raise ValueError(_not_given(problems))
+        return original(*arguments)
+
+    return handler
+
+
+def _not_given(problems: list[str]) -> str:
+    return f"Refused on the embedded AWS, where a task would get this machine: {'; '.join(problems)}"
 
 
 def _with_definition(original: Callable[..., Record]) -> Callable[..., Record]:
     def run_arguments(container: Record, task: Record, env: Record, ports: Record, *rest: object) -> Record:
         on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
         settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
+        containment.require_contained(settings)
         settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
         settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
         return settings

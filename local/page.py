@@ -3,6 +3,10 @@
 page.html asks for the JSON that `snapshot` returns. A controller makes it, because it also keeps what was.
 """
 
+import base64
+import functools
+import hashlib
+import re
 import threading
 import time
 from collections import deque
@@ -19,8 +23,33 @@ POINTS = 300
 ACTIVITIES = 20
 CPU_MINUTES = 30
 
+# What a browser keeps to when it shows the page, besides the script and the style that are in it.
+POLICY = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 _snapshot: dict[str, Any] = {"environments": []}
 _lock = threading.Lock()
+
+
+@functools.cache
+def content() -> bytes:
+    """Return the page, for whoever asks: what it shows, it asks for with the key that its address has."""
+    return FILE.read_bytes()
+
+
+@functools.cache
+def policy() -> list[tuple[bytes, bytes]]:
+    """Return the headers by which a browser runs the page's own script and nothing that came from elsewhere.
+
+    https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP
+    """
+    own = {kind: f"{kind}-src {_hash_of_inline(kind)}" for kind in ("script", "style")}
+    rules = f"{POLICY}; {own['script']}; {own['style']}"
+    return [(b"content-security-policy", rules.encode()), (b"referrer-policy", b"no-referrer")]
+
+
+def _hash_of_inline(kind: str) -> str:
+    (text,) = re.findall(rb"<%b>(.*?)</%b>" % (kind.encode(), kind.encode()), content(), re.DOTALL)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"
 
 
 def snapshot() -> dict[str, Any]:

@@ -1,21 +1,23 @@
 """The process of the embedded AWS: serve it, start it in the background, find it, stop it."""
 
 import asyncio
+import hmac
+import http.client
 import json
 import os
-import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import balancer_ports, balancer_process, clock, docker_engine, environment
+from local import balancer_ports, balancer_process, clock, docker_engine, environment, keys, signature, variables
 from local.console import Failure, last_lines, say, wait_for
+from local.signature import Scope
 
 if TYPE_CHECKING:  # controllers imports this module
     from local import controllers
@@ -24,16 +26,14 @@ if TYPE_CHECKING:  # controllers imports this module
 IDENTITY_PATH = "/_spotfleet"
 # The live page, and with .json behind it what it shows.
 PAGE_PATH = "/_spotfleet/page"
+# With which a program says something that only a server with the key can make its answer from.
+NONCE_HEADER = "x-spotfleet-nonce"
+PROOF_HEADER = "x-spotfleet-proof"
+# What questions to the server itself are signed for: no service of AWS.
+OWN_SCOPE = Scope("local", "local", "spotfleet")
 START_SECONDS = 30
 STOP_SECONDS = 90
-# Account, date, region and service in the signature of a request to AWS.
-CREDENTIAL = re.compile(rb"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/")
-ACCOUNT = re.compile(r"^\d{12}$")
 DEFAULT_ACCOUNT = "000000000000"
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 def serve() -> None:
@@ -44,11 +44,14 @@ def serve() -> None:
     _require_free_port()
     clock.speed()  # says at once when it is not a number
     balancer_ports.require_numbers()
+    # Whatever is written from here on, by HAProxy as well, only its owner can read.
+    os.umask(0o077)
+    key = keys.make()
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
 
-    from local import controllers  # noqa: PLC0415  # imports this module
+    from local import application, controllers  # noqa: PLC0415  # import this module
 
     config = Config()
     config.bind = [f"127.0.0.1:{environment.port()}"]
@@ -70,11 +73,13 @@ def serve() -> None:
             await asyncio.to_thread(supervisor.stop)
 
         # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
-        await hypercorn_serve(application(supervisor), config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
+        asgi = application.make(supervisor, key)
+        await hypercorn_serve(asgi, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
 
     running = _running_file()
     running.touch()
     asyncio.run(run())
+    keys.forget()
     running.unlink(missing_ok=True)
 
 
@@ -96,10 +101,9 @@ def _set_ministack_variables() -> None:
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     # The server calls itself: with the variables that lead to it, never with the user's own.
-    for variable in [name for name in os.environ if name.startswith("AWS_")]:
-        if variable != "AWS_CA_BUNDLE":
-            del os.environ[variable]
-    os.environ.update(environment.aws_variables())
+    inside = variables.for_server()
+    os.environ.clear()
+    os.environ.update(inside)
     os.environ.update(
         BIND_HOST="127.0.0.1",
         GATEWAY_PORT=str(environment.port()),
@@ -115,69 +119,6 @@ def _set_ministack_variables() -> None:
     )
 
 
-def application(supervisor: "controllers.Supervisor") -> Callable[[Message, Receive, Send], Awaitable[None]]:
-    """Return the ASGI application: MiniStack, Application Auto Scaling, and the answer to "who are you"."""
-    from local import ministack, page  # noqa: PLC0415  # reads the variables that serve() sets
-    from local.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling  # noqa: PLC0415
-
-    inner = ministack.application()
-    scaling = ApplicationAutoScaling()
-    prefix = TARGET_PREFIX.encode()
-
-    async def answer(scope: Message, receive: Receive, send: Send) -> None:
-        headers = dict(scope.get("headers", []))
-        target = headers.get(b"x-amz-target", b"")
-        if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
-            live = {"stacks": ministack.live_stacks(), "controllers": supervisor.report()}
-            await _send_json(send, 200, json.dumps(_identity() | live).encode())
-        elif scope["type"] == "http" and scope["path"] == PAGE_PATH:
-            await _send(send, 200, b"text/html; charset=utf-8", page.FILE.read_bytes())
-        elif scope["type"] == "http" and scope["path"] == f"{PAGE_PATH}.json":
-            await _send(send, 200, b"application/json", json.dumps(page.snapshot()).encode())
-        elif scope["type"] == "http" and target.startswith(prefix):
-            operation = target.removeprefix(prefix).decode()
-            account, region = _account_and_region(headers.get(b"authorization", b""))
-            body = await _body(receive)
-            # In a thread, because it calls the embedded AWS back.
-            status, content = await asyncio.to_thread(scaling.answer, operation, account, region, body)
-            await _send_json(send, status, content)
-        else:
-            await inner(scope, receive, send)
-
-    return answer
-
-
-def _identity() -> dict[str, Any]:
-    return {"project": "spotfleet", "folder": str(environment.ROOT), "pid": os.getpid(), "speed": clock.speed()}
-
-
-def _account_and_region(authorization: bytes) -> tuple[str, str]:
-    match = CREDENTIAL.search(authorization)
-    if not match:
-        return DEFAULT_ACCOUNT, "us-east-1"
-    key = match["key"].decode()
-    return key if ACCOUNT.match(key) else DEFAULT_ACCOUNT, match["region"].decode()
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
-async def _send_json(send: Send, status: int, body: bytes) -> None:
-    await _send(send, status, b"application/x-amz-json-1.1", body)
-
-
-async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def find() -> dict[str, Any] | None:
     """Return what the embedded AWS of this repository says about itself, or None when it does not run."""
     identity = _ask(IDENTITY_PATH)
@@ -191,15 +132,31 @@ def shown(name: str) -> dict[str, Any]:
     return found
 
 
+def page_url() -> str:
+    """Return the address of the live page, with its key behind the #: a browser sends that to nobody."""
+    return f"{environment.endpoint()}{PAGE_PATH}#{keys.of_page(keys.read() or '')}"
+
+
 def _ask(path: str) -> dict[str, Any] | None:
-    """Return the JSON object that the embedded AWS answers, or None when it, or something else there, does not."""
+    """Return the JSON object that the embedded AWS answers, or None when it, or something else there, does not.
+
+    Who listens there without the key, another user of the machine for instance, is something else.
+    """
+    key = keys.read()
+    if key is None:
+        return None
+    nonce = secrets.token_hex(16)
+    headers = {"host": environment.endpoint().removeprefix("http://"), NONCE_HEADER: nonce}
+    headers |= signature.sign(signature.Request("GET", path, headers, b""), OWN_SCOPE, key)
+    request = urllib.request.Request(environment.endpoint() + path, headers=headers)  # noqa: S310  # ours
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(environment.endpoint() + path, timeout=5) as response:
+        with opener.open(request, timeout=5) as response:
+            is_ours = hmac.compare_digest(response.headers.get(PROOF_HEADER, ""), keys.proof(key, nonce))
             answer = json.load(response)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return None
-    return answer if isinstance(answer, dict) else None
+    return answer if is_ours and isinstance(answer, dict) else None
 
 
 def start() -> None:
@@ -222,6 +179,7 @@ def start() -> None:
         process = subprocess.Popen(  # the command is ours
             [sys.executable, "-m", "local", "serve"],
             cwd=environment.ROOT,
+            env=variables.for_server(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -18,6 +18,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from tests import signed
+
 ROOT = Path(__file__).parents[1]
 # Longer than any one command takes, so that a command that hangs fails its test.
 COMMAND_SECONDS = 300
@@ -46,8 +48,7 @@ class Project:
 
     def pid(self) -> int:
         """Return the process of this project's embedded AWS."""
-        identity = json.loads(get(f"http://127.0.0.1:{self.port}/_spotfleet")[2])
-        return int(identity["pid"])
+        return int(signed.ask(self.folder, self.port, "/_spotfleet")["pid"])
 
     def local(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m local`."""
@@ -74,7 +75,7 @@ class Project:
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
         """Return a client of the embedded AWS."""
-        session = boto3.Session(aws_access_key_id="local", aws_secret_access_key="local", region_name="eu-west-1")  # noqa: S106
+        session = boto3.Session("local", signed.key(self.folder, self.port), region_name="eu-west-1")
         url = f"http://127.0.0.1:{self.port}"
         return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from local import __main__ as cli
-from local import balancer_process, base_image, console, docker_engine, environment, server, status
+from local import balancer_process, base_image, console, docker_engine, environment, server, status, variables
+from local import commands as cli
 from local.aws import api_parameters, client
 from local.cloudformation_types import Owner, Service
 from local.console import Failure
@@ -88,32 +88,12 @@ def test_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
             server.serve()
 
 
-def test_env_leads_to_the_embedded_aws_only(free_port: int) -> None:
-    result = run("env", LOCAL_AWS_PORT=str(free_port), AWS_PROFILE="real", NO_PROXY="a.example")
-    lines = result.stdout.splitlines()
-    assert "unset AWS_PROFILE" in lines
-    assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{free_port}" in lines
-    assert "export AWS_CONFIG_FILE=/dev/null" in lines
-    assert "export NO_PROXY=a.example,127.0.0.1,localhost" in lines
-
-
-def test_subprocesses_never_see_a_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in environment.REAL_ACCOUNT_VARIABLES:
-        monkeypatch.setenv(name, "real")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", "https://ecs.example")
-    monkeypatch.setenv("AWS_CA_BUNDLE", "/bundle.pem")
-    variables = environment.subprocess_environment()
-    assert not set(environment.REAL_ACCOUNT_VARIABLES) & variables.keys()
-    assert "AWS_ENDPOINT_URL_ECS" not in variables
-    assert variables["AWS_CA_BUNDLE"] == "/bundle.pem"
-    assert variables["AWS_ACCESS_KEY_ID"] == "local"
-
-
 def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     def interrupted(_name: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(status, "of", interrupted)
+    monkeypatch.setattr(variables, "enter", dict)
     monkeypatch.setattr(sys, "argv", ["local", "status"])
     assert cli.main() == 130
     assert capsys.readouterr().err.count("\n") == 1
@@ -443,7 +423,7 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
     monkeypatch.setattr(status, "of", lambda _name: current)
     # Whoever asked the URL, on which nothing listens, would get no answer.
     assert cli.up(argparse.Namespace(environment="dev")) == 0
-    _blank, url, line = capsys.readouterr().out.splitlines()
+    _blank, url, line, _blank, _page = capsys.readouterr().out.splitlines()
     assert url == "http://127.0.0.1:8080/"
     assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Network
@@ -21,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
 from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
+from tests import signed
 
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
@@ -39,7 +39,7 @@ class Cloud:
     def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
         """Return a client of it."""
         if (service, region) not in self._clients:
-            session = boto3.Session(region_name=region)
+            session = boto3.Session("local", signed.key(environment.ROOT, self.port), region_name=region)
             config = Config(retries={"max_attempts": 1}, proxies={})
             made = session.client(service, endpoint_url=self.url, config=config)  # type: ignore[call-overload]
             self._clients[service, region] = made
@@ -157,9 +157,7 @@ def wait_until_it_answers(cloud: Cloud, process: "subprocess.Popen[bytes]", log:
 
 def identity(cloud: Cloud) -> dict[str, Any]:
     """Return what the server says about itself."""
-    with urllib.request.urlopen(f"{cloud.url}/_spotfleet", timeout=2) as response:  # noqa: S310  # ours
-        answer: dict[str, Any] = json.load(response)
-    return answer
+    return signed.ask(environment.ROOT, cloud.port, "/_spotfleet")
 
 
 NETWORK = {
@@ -1340,35 +1338,6 @@ def test_repository_is_on_localhost(cloud: Cloud) -> None:
     assert caught.value.response["Error"]["Code"] == "ImageNotFoundException"
     assert ecr.describe_images(repositoryName="team/web")["imageDetails"] == []
     ecr.delete_repository(repositoryName="team/web", force=True)
-
-
-def test_load_balancer_answers_plain_requests_from_its_region(cloud: Cloud) -> None:
-    listener = {
-        "Type": "fixed-response",
-        "FixedResponseConfig": {"StatusCode": "418", "MessageBody": "short and stout"},
-    }
-    resources = {
-        **NETWORK,
-        "Balancer": {
-            "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
-            "Properties": {"Subnets": [ref("SubnetA"), ref("SubnetB")]},
-        },
-        "Listener": {
-            "Type": "AWS::ElasticLoadBalancingV2::Listener",
-            "Properties": {
-                "LoadBalancerArn": ref("Balancer"),
-                "Port": 80,
-                "Protocol": "HTTP",
-                "DefaultActions": [listener],
-            },
-        },
-    }
-    name = cloud.create("balancer", resources, {"Name": get("Balancer", "LoadBalancerName")})["Name"]
-    with pytest.raises(urllib.request.HTTPError) as caught:
-        urllib.request.urlopen(f"{cloud.url}/_alb/{name}/", timeout=5)  # noqa: S310  # ours
-    with caught.value as error:
-        assert (error.code, error.read()) == (418, b"short and stout")
-    cloud.delete("balancer")
 
 
 def register_machine(cloud: Cloud, cluster: str, instance_id: str) -> dict[str, Any]:
