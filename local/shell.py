@@ -19,7 +19,7 @@ NOWHERE = {
 }
 
 
-def leading_to(variables: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> list[str]:
+def leading_to(variables: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """Return commands that set `variables`, and unset every other one of `environ` that AWS's clients read."""
     # A name that is none of the shell's cannot be unset, and no client reads it.
     unset = [name for name in environ if name.startswith(AWS_FAMILIES) and NAME.fullmatch(name)]
@@ -27,6 +27,6 @@ def leading_to(variables: Mapping[str, str], environ: Mapping[str, str] = os.env
     return lines + [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
-def leading_nowhere(environ: Mapping[str, str] = os.environ) -> list[str]:
+def leading_nowhere(environ: Mapping[str, str]) -> list[str]:
     """Return commands that leave no way to a real account, and fail: whatever follows must not go there by mistake."""
     return [*leading_to(NOWHERE, environ), "false"]
