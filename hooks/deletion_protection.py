@@ -10,7 +10,7 @@ from typing import Any
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import stack_state
+from hooks import account, stack_state
 from hooks.stack_state import ABSENT, NEVER_CREATED, Description
 
 CONFIRMATION = "CONFIRM_DELETE"
@@ -24,6 +24,7 @@ class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no ty
 
         It is protected as well while AWS still protects it from before the setting was changed.
         """
+        account.require_right(self.stack, self.logger)
         description = stack_state.describe(self.stack)
         is_configured = self.stack.stack_group_config["deletion_protection"]
         if not is_configured and not stack_state.is_protected(description):

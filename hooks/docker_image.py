@@ -4,7 +4,7 @@ from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import docker_cli
+from hooks import account, docker_cli
 from hooks.image import Image, image_from
 
 
@@ -16,6 +16,7 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
 
         Raises SceptreException, which stops the launch, when there is no Docker engine or a build or push fails.
         """
+        account.require_right(self.stack, self.logger)
         image = image_from(self.argument, self.stack.stack_group_config["project_path"])
         if self._is_pushed(image):
             self._report(f"Image {image.tag} is in the repository already")

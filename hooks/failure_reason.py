@@ -7,7 +7,7 @@ runs the hooks after_launch and after_delete on failed stacks as well, and print
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import stack_state
+from hooks import account, stack_state
 from hooks.stack_state import ABSENT
 
 
@@ -16,6 +16,7 @@ class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
 
     def run(self) -> None:
         """Raise SceptreException with the stack, the first resource that failed and that resource's own reason."""
+        account.require_right(self.stack, self.logger)
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
         if status == ABSENT or stack_state.is_healthy(self.stack, description):

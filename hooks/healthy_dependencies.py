@@ -7,7 +7,7 @@ a network that was just rolled back (https://github.com/Sceptre/sceptre/issues/7
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import refusals, stack_state
+from hooks import account, refusals, stack_state
 from hooks.stack_state import NEVER_CREATED, Description
 
 # Sceptre cannot update a stack in one of these; a person has to choose the way out.
@@ -21,10 +21,11 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
         """Raise SceptreException when a dependency is absent, failed or was rolled back, or this stack is stuck.
 
         The text names the stack, its state and the command that mends it. A change that takes longer than ten minutes
-        is a refusal as well.
+        is a refusal as well, and so is a wrong account.
         """
         # Here, because no hook before this one calls AWS.
         refusals.name_stack(self.stack)
+        account.require_right(self.stack, self.logger)
         own = stack_state.settled(self.stack, self.logger)
         stack_state.remember(self.stack, own)
         for dependency in self.stack.dependencies:

@@ -10,7 +10,7 @@ from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks import stack_state
+from hooks import account, stack_state
 from hooks.stack_state import ABSENT, NEVER_CREATED
 
 
@@ -19,6 +19,7 @@ class NoDependants(Hook):  # type: ignore[misc]  # Sceptre publishes no types
 
     def run(self) -> None:
         """Raise SceptreException that names the dependant and its state."""
+        account.require_right(self.stack, self.logger)
         # A launch deletes such a stack to create it anew.
         if stack_state.describe(self.stack)["StackStatus"] in {ABSENT, *NEVER_CREATED}:
             return

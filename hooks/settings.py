@@ -120,6 +120,12 @@ class NetworkSettings(Section):
 class LoadBalancerSettings(Section):
     """The layer load-balancer."""
 
+    account_id: str = Field(
+        default="",
+        pattern=r"^(\d{12})?$",
+        description="12 digits, in quotes, of the AWS account that the environment is for; launches and deletes "
+        "anywhere else are refused; on AWS required with deletion_protection",
+    )
     deletion_protection: bool = Field(
         description="whether deleting the environment needs a confirmation; AWS protects stacks and load balancer too"
     )

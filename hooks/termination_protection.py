@@ -5,7 +5,7 @@ The hook !deletion_protection is asked by Sceptre only; this one holds in the co
 
 from sceptre.hooks import Hook
 
-from hooks import stack_state
+from hooks import account, stack_state
 
 
 class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types
@@ -13,6 +13,7 @@ class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no
 
     def run(self) -> None:
         """Change the protection of the launched stack if it is not as configured."""
+        account.require_right(self.stack, self.logger)
         wanted = self.stack.stack_group_config["deletion_protection"]
         if stack_state.is_protected(stack_state.describe(self.stack)) != wanted:
             self.logger.info("Switching termination protection %s", "on" if wanted else "off")

@@ -49,8 +49,9 @@ def prepare() -> None:
 
 
 def _install() -> None:
-    if os.environ.get("DOCKER_HOST"):
-        raise Failure(f"No Docker engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}: start it or unset that.")
+    for chosen in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        if os.environ.get(chosen):
+            raise Failure(f"No Docker engine answers at {chosen}={os.environ[chosen]}: start it or unset that.")
     if not packages.may_install():
         raise Failure(f"No Docker engine answers: {_advice()}")
     if not shutil.which("dockerd"):
@@ -73,8 +74,8 @@ def _start() -> None:
         process = None
         console.run(["systemctl", "start", "docker"], "starting the Docker engine")
     else:
-        LOG_FILE.parent.mkdir(parents=True, exist_ok=True)
-        with LOG_FILE.open("ab") as log:
+        environment.make_private(LOG_FILE.parent)
+        with environment.open_log(LOG_FILE) as log:
             process = subprocess.Popen(  # the command is ours
                 [shutil.which("dockerd") or "dockerd"],
                 stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import jinja2
 import yaml
@@ -50,6 +51,13 @@ def make_private(folder: Path) -> None:
 def log_file() -> Path:
     """Return the log of the embedded AWS."""
     return state_folder() / "aws.log"
+
+
+def open_log(file: Path) -> BinaryIO:
+    """Open a log to add to it; only its owner can read it."""
+    file.touch(mode=0o600)
+    file.chmod(0o600)
+    return file.open("ab")
 
 
 def key_file() -> Path:

@@ -175,7 +175,7 @@ def start() -> None:
     remove_leftovers()
     balancer_ports.require_free()
     say(f"Starting the embedded AWS at {environment.endpoint()} (log: {environment.log_file()}).")
-    with environment.log_file().open("ab") as log:
+    with environment.open_log(environment.log_file()) as log:
         process = subprocess.Popen(  # the command is ours
             [sys.executable, "-m", "local", "serve"],
             cwd=environment.ROOT,

@@ -8,6 +8,7 @@ configuration may read any variable, and nothing else to the embedded AWS.
 import os
 from collections.abc import Mapping
 
+from hooks import account
 from local import environment, keys
 
 # Families of variables that what we start would act on.
@@ -64,6 +65,8 @@ def for_clients(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     loopback = ",".join(dict.fromkeys(host for entry in no_proxy for host in entry.split(",") if host))
     return {
         "AWS_ENDPOINT_URL": environment.endpoint(),
+        # The hooks act nowhere else then, whatever else leads there.
+        account.EMBEDDED_ONLY: environment.endpoint(),
         "AWS_ACCESS_KEY_ID": "local",
         # Without a key there is nobody to ask.
         "AWS_SECRET_ACCESS_KEY": keys.read() or "none",

@@ -8,6 +8,8 @@ from unittest.mock import Mock
 from botocore.exceptions import ClientError
 from sceptre.stack import Stack
 
+ACCOUNT = "123456789012"
+ENDPOINT = "https://cloudformation.eu-west-1.amazonaws.com"
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -20,6 +22,9 @@ class Aws:
 
     def call(self, service: str, command: str, kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
         """Answer as Sceptre's ConnectionManager.call does."""
+        # Of no interest to most tests: every hook asks whose account it is.
+        if (service, command) == ("sts", "get_caller_identity") and "sts.get_caller_identity" not in self.answers:
+            return {"Account": ACCOUNT}
         self.calls.append((f"{service}.{command}", kwargs or {}))
         return self.answers[f"{service}.{command}"](kwargs or {})
 
@@ -33,14 +38,16 @@ def client_error(code: str, message: str = "said AWS") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
-def make_stack(name: str, aws: Aws, project: Path = Path(), **settings: object) -> Stack:
+def make_stack(name: str, aws: Aws, project: Path = Path(), endpoint: str = ENDPOINT, **settings: object) -> Stack:
     """Build the stack `name` (such as `dev/service`) of a project with these settings in its environment."""
     stack = Stack(
         name=name,
         project_code="spotfleet",
         region="eu-west-1",
         template_handler_config={"path": "service.yaml.j2"},
-        stack_group_config={"project_path": str(project), **settings},
+        stack_group_config={"project_path": str(project), "account_id": ACCOUNT, **settings},
     )
     stack._connection_manager = Mock(call=aws.call)
+    client = stack._connection_manager.get_session.return_value.client.return_value
+    client.meta.endpoint_url = endpoint
     return stack
