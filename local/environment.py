@@ -93,7 +93,9 @@ def setting(environment: str, key: str) -> object:
         if not file.is_file():
             continue
         template = jinja2.Environment(autoescape=False, undefined=jinja2.ChainableUndefined)  # noqa: S701  # not HTML
-        text = template.from_string(file.read_text()).render(environment_variable=os.environ)
+        text = template.from_string(file.read_text()).render(
+            environment_variable=os.environ, stack_group_path=environment
+        )
         value = (yaml.load(text, Loader=_PlainLoader) or {}).get(key)  # noqa: S506  # a SafeLoader
         if value is not None:
             return value

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cfnlint.decode.decode import decode_str
 from sceptre.context import SceptreContext
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
+from hooks.quoting import dumps
 from hooks.settings import find_problems
 from hooks.valid_settings import settings_of
 from tests.lint_templates import PROJECT
@@ -32,8 +32,7 @@ class Changed:
         (folder / "templates").symlink_to(PROJECT / "templates")
         file = folder / "config/dev/config.yaml"
         kept = [line for line in file.read_text().splitlines() if line.partition(":")[0] not in changes]
-        added = yaml.safe_dump(changes, width=1000) if changes else ""
-        file.write_text("\n".join(kept) + "\n" + added)
+        file.write_text("\n".join([*kept, *(f"{key}: {_literal(value)}" for key, value in changes.items()), ""]))
         for name in further_services:
             copy_service(folder / "config/dev", name)
         plan = SceptrePlan(SceptreContext(str(folder), "dev"))
@@ -85,6 +84,11 @@ def copy_service(folder: Path, name: str) -> None:
     (folder / f"{name}.yaml").write_text(
         re.sub(r'settings_of_service\("service"\)', f'settings_of_service("{name}")', text)
     )
+
+
+def _literal(value: object) -> str:
+    """Return a value as a file in config/ has it, which Jinja reads before YAML does."""
+    return re.sub(r"\{([{%#])", r"\\u007b\1", dumps(value))
 
 
 @cache

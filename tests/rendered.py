@@ -59,14 +59,21 @@ def fill_in(node: Any, values: Json, conditions: dict[str, bool]) -> Any:  # noq
     match node:
         case {"Ref": name} if name in values:
             return values[name]
-        case {"Fn::Sub": str(text)}:
-            return {"Fn::Sub": SUBSTITUTED.sub(lambda found: _substituted(found, values), text)}
+        case {"Fn::Sub": str() | [_, _] as argument}:
+            text, variables = substitution(argument)
+            known = values | fill_in(variables, values, conditions)
+            return {"Fn::Sub": SUBSTITUTED.sub(lambda found: _substituted(found, known), text)}
         case {"Fn::If": [condition, then, otherwise]} if condition in conditions:
             return fill_in(then if conditions[condition] else otherwise, values, conditions)
         case {"Fn::Equals": [left, right]}:
             return bool(fill_in(left, values, conditions) == fill_in(right, values, conditions))
     filled = {key: fill_in(value, values, conditions) for key, value in node.items()}
     return {key: value for key, value in filled.items() if value != {"Ref": "AWS::NoValue"}}
+
+
+def substitution(argument: str | list[Any]) -> tuple[str, Json]:
+    """Return the text and the variables of an Fn::Sub, whichever of its two forms it has."""
+    return (argument, {}) if isinstance(argument, str) else (argument[0], argument[1])
 
 
 def _substituted(match: re.Match[str], values: Json) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hooks.docker_image import DockerImage
 from service.settings import Settings, settings_from
 from tests.changed import Changed, changed
+from tests.rendered import SUBSTITUTED, substitution
 
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf"  # noqa: S105  # an ARN, no secret
@@ -268,8 +269,8 @@ def test_types_chosen_by_attributes_keep_to_the_architecture(architecture: str, 
 
 def user_data(environment: Changed) -> str:
     data = environment.properties("machines", "LaunchTemplate")["LaunchTemplateData"]
-    text: str = data["UserData"]["Fn::Base64"]["Fn::Sub"]
-    return text
+    text, variables = substitution(data["UserData"]["Fn::Base64"]["Fn::Sub"])
+    return SUBSTITUTED.sub(lambda found: variables.get(found[1], found[0]), text)
 
 
 def test_launch_waits_until_the_agents_of_the_machines_are_up() -> None:
@@ -291,9 +292,7 @@ def test_nobody_waits_for_signals_of_machines_that_need_not_exist() -> None:
 
 
 def test_extra_commands_reach_the_machine_as_they_were_written() -> None:
-    text = user_data(changed(**MOST))
-    # What CloudFormation's Sub makes of it.
-    assert COMMANDS in re.sub(r"\$\{!(\w+)\}", r"${\1}", text)
+    assert user_data(changed(**MOST)).endswith(f"\n{COMMANDS}")
 
 
 def test_machines_are_replaced_at_their_age() -> None:
