@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
-TYPE_NAME = re.compile(r"(?P<family>t3|t3a|t4g|[cmr][5-9][a-z]*)\.(?P<size>nano|micro|small|medium|\d*x?large)")
+from botocore.loaders import create_loader
+
+TYPE_NAME = re.compile(r"(?P<family>t3|t3a|t4g|[cmr][5-9][a-z]*(-flex)?)\.(?P<size>nano|micro|small|medium|\d*x?large)")
 # https://aws.amazon.com/ec2/instance-types/: GiB of the size "large"; the other sizes are its halves and multiples.
 LARGE_GIB = {"t": 8.0, "c": 4.0, "m": 8.0, "r": 16.0}
 SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large": 1.0, "xlarge": 2.0}
@@ -29,6 +32,17 @@ def is_known(instance_type: str) -> bool:
         return False
     smallest = "nano" if is_burstable(instance_type) else "medium"
     return _size(match["size"]) >= SIZES[smallest]
+
+
+@cache
+def _names() -> frozenset[str]:
+    shapes = create_loader().load_service_model("ec2", "service-2")["shapes"]
+    return frozenset(shapes["InstanceType"]["enum"])
+
+
+def exists(instance_type: str) -> bool:
+    """Tell whether EC2 has the type, as far as the botocore that is installed knows."""
+    return instance_type in _names()
 
 
 def is_burstable(instance_type: str) -> bool:

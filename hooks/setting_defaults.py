@@ -1,4 +1,4 @@
-"""What config/config.yaml adds to Jinja for the files in config/: defaults, and the settings of a further service."""
+"""What config/config.yaml adds to Jinja for config/ and templates/: defaults, and what only Python can work out."""
 
 from typing import Any
 
@@ -6,15 +6,22 @@ from jinja2 import Environment, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
+from hooks.aws_names import is_reserved_for_capacity_providers
+from hooks.regions import endpoint_prefix
 from hooks.settings import ServiceSettings, defaults
 
 
 class SettingDefaults(Extension):
-    """Gives each setting that an environment leaves out the default of hooks/settings.py, and `settings_of_service`."""
+    """Gives each setting that an environment leaves out the default of hooks/settings.py, and a few functions."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.globals |= {**defaults(), "settings_of_service": settings_of_service}
+        environment.globals |= {
+            **defaults(),
+            "settings_of_service": settings_of_service,
+            "is_reserved_for_capacity_providers": is_reserved_for_capacity_providers,
+            "endpoint_prefix": endpoint_prefix,
+        }
 
 
 @pass_context

@@ -2,21 +2,16 @@
 
 import difflib
 import re
+import zoneinfo
 from collections.abc import Iterator
-from ipaddress import IPv4Network, ip_network
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from hooks import instance_types, schedule
+from hooks import aws_names, characters, instance_types, networks, policy_size, regions, schedule, shown
 
-PRIVATE_NETWORKS = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
-# AWS allows /16 to /28 (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html); below /24 six subnets
-# would have no room for machines.
-VPC_PREFIXES = range(16, 25)
-# Six subnets, as many as three zones have, need eight equal parts of the VPC's network.
-SUBNET_SLOT_BITS = 3
 # A Spot machine is gone two minutes after the notice
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
 # by until the agent acts on it.
@@ -24,20 +19,13 @@ SPOT_NOTICE_SECONDS = 110
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
-TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
-STACK_NAME_PART = r"[a-zA-Z][a-zA-Z0-9-]{0,30}"
-IMAGE_NAME = r"[^\s:/@]+(:\d+)?(/[^\s:/@]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?"
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
-DOMAIN_NAME = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
-HOST_PATTERN = re.compile(r"[A-Za-z0-9.*?-]{1,128}")
-VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# A full ARN ends in six random characters; JSON key, version stage and version may follow.
-SECRET_ARN = re.compile(r"(arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6})(:[^:]*:[^:]*:[^:]*)?")
-PARAMETER = re.compile(r"(arn:aws[\w-]*:ssm:[\w-]+:\d{12}:parameter)?(/[\w.-]+)+")
 SHORTEST_SLOW_START = 30  # seconds
-SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
-LOG_RETENTION_DAYS = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
+UP_TO_A_YEAR = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
+LOG_RETENTION_DAYS = Literal[UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+# User data may have 16 KiB; a machine's own is below 3.
+LARGEST_EXTRA_USER_DATA = 8192
 
 
 class Section(BaseModel):
@@ -49,8 +37,8 @@ class Section(BaseModel):
 class SceptreSettings(Section):
     """Sceptre's own, https://docs.sceptre-project.org/4.7.0/docs/stack_group_config.html."""
 
-    project_code: str = Field(pattern=rf"^{STACK_NAME_PART}$", description="first part of every stack's name")
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="AWS region, such as eu-west-1")
+    project_code: str = Field(description="first part of every stack's name")
+    region: str = Field(description="AWS region, such as eu-west-1")
     stack_tags: dict[str, str] = Field(description="tags on every resource; Project and Environment are required")
     j2_environment: dict[str, Any] = Field(default={}, description="options of Jinja in config/ and templates/")
     required_version: str | None = Field(default=None, description="Sceptre versions that may be used")
@@ -63,24 +51,62 @@ class SceptreSettings(Section):
         default=None, ge=900, le=43200, description="seconds for which Sceptre assumes that role"
     )
     cloudformation_service_role: str | None = Field(default=None, description="ARN of the role of CloudFormation")
-    notifications: list[str] | None = Field(default=None, description="ARNs of the topics that hear of stack events")
+    notifications: list[str] | None = Field(
+        default=None, max_length=5, description="ARNs of the topics that hear of stack events"
+    )
     on_failure: Literal["DO_NOTHING", "ROLLBACK"] | None = Field(default=None, description="after a failed creation")
     disable_rollback: bool = Field(default=False, description="whether a failed stack stays as it is")
+
+    @field_validator("project_code")
+    @classmethod
+    def _check_project_code(cls, code: str) -> str:
+        _require(
+            aws_names.STACK_NAME_PART.fullmatch(code),
+            "must be the first part of every stack's name: up to 31 letters and digits, first a letter, with single "
+            "hyphens between them",
+        )
+        _require(
+            not code.lower().startswith(aws_names.RESERVED_FOR_BUCKETS), "begins as no bucket may, for access logs"
+        )
+        return code
+
+    @field_validator("region")
+    @classmethod
+    def _check_region(cls, region: str) -> str:
+        _refuse(regions.problem_of(region))
+        return region
 
     @field_validator("stack_tags")
     @classmethod
     def _check_tags(cls, tags: dict[str, str]) -> dict[str, str]:
-        missing = sorted({"Project", "Environment"} - tags.keys())
-        _require(not missing, f"must hold the tag {' and '.join(missing)}")
-        _require(all(TAG_TEXT.fullmatch(text) for text in (*tags, *tags.values())), "has a character no tag may have")
+        _refuse(aws_names.problem_of_tags(tags))
         return tags
+
+    @field_validator("template_bucket_name")
+    @classmethod
+    def _check_template_bucket(cls, bucket: str | None) -> str | None:
+        _require(bucket is None or aws_names.is_bucket(bucket), "must be the name of a bucket")
+        return bucket
+
+    @field_validator("sceptre_role", "cloudformation_service_role")
+    @classmethod
+    def _check_roles(cls, arn: str | None) -> str | None:
+        _require(arn is None or aws_names.ROLE_ARN.fullmatch(arn), "must be the ARN of an IAM role")
+        return arn
+
+    @field_validator("notifications")
+    @classmethod
+    def _check_notifications(cls, arns: list[str] | None) -> list[str] | None:
+        for arn in arns or []:
+            _require(aws_names.TOPIC_ARN.fullmatch(arn), f"must hold ARNs of SNS topics, not {shown.text(arn)}")
+        return arns
 
 
 class NetworkSettings(Section):
     """The layer vpc."""
 
-    vpc_cidr: str = Field(description="private IPv4 network of the VPC, such as 10.0.0.0/16")
-    subnet_host_bits: int = Field(ge=4, le=13, description="each subnet has 2 to the power of this many addresses")
+    vpc_cidr: str = Field(description="IPv4 network of the VPC, such as 10.0.0.0/16")
+    subnet_host_bits: int = Field(ge=5, le=13, description="each subnet has 2 to the power of this many addresses")
     availability_zones: int = Field(ge=2, le=3, description="number of zones")
     egress: Literal["nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints"] = Field(
         description="way out of the private subnets: one small machine that recovers by itself, one NAT gateway, one "
@@ -101,18 +127,14 @@ class NetworkSettings(Section):
     @field_validator("vpc_cidr")
     @classmethod
     def _check_vpc_cidr(cls, cidr: str) -> str:
-        try:
-            network = IPv4Network(cidr)
-        except ValueError as error:
-            raise ValueError(f"must be an IPv4 network such as 10.0.0.0/16; {error}") from None
-        _require(network.prefixlen in VPC_PREFIXES, "must have a prefix from /16 to /24")
-        _require(any(map(network.subnet_of, PRIVATE_NETWORKS)), "must be in 10/8, 172.16/12 or 192.168/16")
+        _refuse(networks.problem_of_vpc(cidr))
         return cidr
 
     @field_validator("nat_instance_type")
     @classmethod
     def _check_nat_instance_type(cls, name: str) -> str:
         known = instance_types.is_known(name) and instance_types.architecture(name) == "arm64"
+        known = known and instance_types.exists(name)
         _require(known, "must be an arm64 type such as t4g.nano")
         return name
 
@@ -131,7 +153,10 @@ class LoadBalancerSettings(Section):
     )
     idle_timeout_seconds: int = Field(ge=1, le=4000, description="a connection without traffic is closed after it")
     domain_name: str = Field(
-        default="", pattern=rf"^({DOMAIN_NAME})?$", description="domain of the load balancer, such as app.example.com"
+        default="",
+        max_length=aws_names.LONGEST_DOMAIN,
+        pattern=rf"^({aws_names.DOMAIN})?$",
+        description="domain of the load balancer, such as app.example.com, in lower case; other scripts as xn--…",
     )
     hosted_zone_id: str = Field(
         default="",
@@ -140,12 +165,12 @@ class LoadBalancerSettings(Section):
     )
     certificate_arn: str = Field(
         default="",
-        pattern=r"^(arn:aws[\w-]*:acm:[\w-]+:\d{12}:certificate/[\w-]+)?$",
+        pattern=rf"^({aws_names.CERTIFICATE_ARN})?$",
         description="ARN of a certificate in the same region; without it one is requested for the domain",
     )
     tls_policy: str = Field(
         default="ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
-        pattern=r"^ELBSecurityPolicy-TLS13-1-[23][\w-]*$",
+        pattern=r"^ELBSecurityPolicy-TLS13-1-[23](-Res|-Ext[0-2])?(-FIPS)?(-PQ)?-20[0-9]{2}-[01][0-9]$",
         description="TLS versions and ciphers, an ELBSecurityPolicy-TLS13-1-2-… or -1-3-…",
     )
     load_balancer_scheme: Literal["internet-facing", "internal"] = Field(
@@ -163,7 +188,6 @@ class LoadBalancerSettings(Section):
     access_logs: bool = Field(default=False, description="whether each request is logged to a bucket")
     access_logs_bucket: str = Field(
         default="",
-        pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
         description="bucket for these logs, in the same region and open to Elastic Load Balancing; without it the "
         "layer makes one, which outlives the environment",
     )
@@ -177,10 +201,15 @@ class LoadBalancerSettings(Section):
 
     @field_validator("allowed_addresses")
     @classmethod
-    def _check_allowed_addresses(cls, networks: list[str]) -> list[str]:
-        for network in networks:
-            _require(_is_network(network), f"must hold networks such as 203.0.113.0/24, not {network}")
-        return networks
+    def _check_allowed_addresses(cls, sources: list[str]) -> list[str]:
+        _refuse(networks.problem_of_sources(sources))
+        return sources
+
+    @field_validator("access_logs_bucket")
+    @classmethod
+    def _check_access_logs_bucket(cls, bucket: str) -> str:
+        _require(not bucket or aws_names.is_bucket(bucket), "must be the bucket for these logs, with a name of S3")
+        return bucket
 
 
 class ClusterSettings(Section):
@@ -196,11 +225,16 @@ class ClusterSettings(Section):
     alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
     alarm_email: str = Field(
         default="",
-        pattern=r"^([^@\s]+@[^@\s]+\.[^@\s]+)?$",
+        max_length=320,
+        pattern=r"^([!-?A-~]+@[!-?A-~]+\.[!-?A-~]+)?$",
         description="address that the alarms are sent to, once it has confirmed AWS's first message",
     )
     alarm_p99_seconds: float = Field(
-        default=1.0, gt=0, le=3600, description="response time that 99 % of the requests must stay below"
+        default=1.0,
+        ge=0.001,
+        le=3600,
+        allow_inf_nan=False,
+        description="response time that 99 % of the requests must stay below",
     )
     dashboard: bool = Field(
         default=False, description="CloudWatch dashboard of a service: traffic, latency, tasks, machines, cost drivers"
@@ -243,14 +277,26 @@ class MachineSettings(Section):
     reserved_memory_mib: int = Field(ge=0, le=4096, description="memory of each machine that tasks may not reserve")
     detailed_monitoring: bool = Field(description="machine metrics every minute, billed")
     extra_user_data: str = Field(
-        default="", max_length=8192, description="shell commands that a machine runs at its first start, as root"
+        default="", description="shell commands that a machine runs at its first start, as root; up to 8 KiB"
     )
+
+    @field_validator("extra_user_data")
+    @classmethod
+    def _check_extra_user_data(cls, commands: str) -> str:
+        _require(
+            len(commands.encode()) <= LARGEST_EXTRA_USER_DATA, f"must have at most {LARGEST_EXTRA_USER_DATA} bytes"
+        )
+        return commands
 
     @field_validator("instance_types")
     @classmethod
     def _check_instance_types(cls, names: list[str]) -> list[str]:
         for name in names:
-            _require(instance_types.is_known(name), f"must hold t3, t3a, t4g, or c, m, r types from 5 on, not {name}")
+            _require(
+                instance_types.is_known(name),
+                f"must hold t3, t3a, t4g, or c, m, r types from 5 on, not {shown.text(name)}",
+            )
+            _require(instance_types.exists(name), f"must hold types that EC2 has; {name} is none that botocore knows")
         _require(len(set(names)) == len(names), "must not name a type twice")
         # Credits are set for all of them or for none.
         _require(len(set(map(instance_types.is_burstable, names))) <= 1, "must not mix t types with others")
@@ -277,14 +323,16 @@ class ScheduledChange(Section):
 class ServiceSettings(Section):
     """The layer service; each one can have another value for a further service, under `services`."""
 
-    base_image: str = Field(pattern=f"^{IMAGE_NAME}$", description="Python image that the service image is built on")
+    base_image: str = Field(
+        max_length=512, pattern=f"^{aws_names.IMAGE}$", description="Python image that the service image is built on"
+    )
     build_context: str = Field(
         default=".",
         pattern=r"^(\.|[\w-][\w.-]*(/[\w-][\w.-]*)*)$",
         description="folder of the project that holds the Dockerfile and what it copies, such as services/api",
     )
     cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
-    task_cpu_units: int = Field(ge=128, le=10240, description="CPU units of a task; 1024 is one vCPU")
+    task_cpu_units: int = Field(ge=128, le=196_608, description="CPU units of a task; 1024 is one vCPU")
     task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
     environment_variables: dict[str, str] = Field(
         default={}, description="variables of the containers, such as {LOG_LEVEL: info}; nothing secret"
@@ -324,7 +372,7 @@ class ServiceSettings(Section):
     )
     schedule_time_zone: str = Field(
         default="UTC",
-        pattern=r"^(UTC|[A-Z]\w+(/[A-Z][\w+-]*)+)$",
+        pattern=r"^(UTC|[A-Z][A-Za-z0-9_]+(/[A-Z][A-Za-z0-9_+-]*)+)$",
         description="time zone of these times, such as Europe/Dublin",
     )
     min_healthy_percent: Share = Field(description="share of the tasks that keeps running during a deployment")
@@ -333,7 +381,7 @@ class ServiceSettings(Section):
         default=False, description="whether alarms of errors or slowness end a deployment and bring the old tasks back"
     )
     path_pattern: str = Field(
-        pattern=r"""^/[\w.\-$/~"'@:+&()!,;=*?]{0,127}$""", description="paths of the service's requests, such as /*"
+        pattern=f"^{aws_names.PATH_PATTERN}$", description="paths of the service's requests, such as /*"
     )
     host_names: list[str] = Field(
         default=[], max_length=4, description="host names of the service's requests, such as api.example.com; []: any"
@@ -359,34 +407,62 @@ class ServiceSettings(Section):
     @field_validator("environment_variables", "secrets")
     @classmethod
     def _check_variable_names(cls, variables: dict[str, str]) -> dict[str, str]:
-        for name in variables:
-            _require(VARIABLE_NAME.fullmatch(name) is not None, f"must have names such as LOG_LEVEL, not {name}")
+        for number, name in enumerate(variables, 1):
+            _require(
+                aws_names.VARIABLE.fullmatch(name), f"must have names such as LOG_LEVEL, which no. {number} is not"
+            )
         return variables
 
     @field_validator("secrets")
     @classmethod
     def _check_secrets(cls, secrets: dict[str, str]) -> dict[str, str]:
-        for value in secrets.values():
+        for name, source in secrets.items():
             _require(
-                SECRET_ARN.fullmatch(value) or PARAMETER.fullmatch(value),
-                f"must be full ARNs of secrets, or names or ARNs of SSM parameters, not {value}",
+                aws_names.SECRET_ARN.fullmatch(source) or aws_names.is_parameter(source),
+                f"must be full ARNs of secrets, or names or ARNs of SSM parameters, which that of {shown.key((name,))} "
+                "is not",
             )
         return secrets
 
-    @field_validator("secret_key_arns", "task_policy_arns")
+    @field_validator("secret_key_arns")
     @classmethod
-    def _check_arns(cls, arns: list[str], info: ValidationInfo) -> list[str]:
-        service = {"secret_key_arns": "kms", "task_policy_arns": "iam"}[str(info.field_name)]
+    def _check_key_arns(cls, arns: list[str]) -> list[str]:
         for arn in arns:
-            _require(re.match(rf"arn:aws[\w-]*:{service}:", arn), f"must hold ARNs that begin with arn:aws:{service}:")
+            _require(
+                aws_names.KEY_ARN.fullmatch(arn),
+                "must hold ARNs such as arn:aws:kms:eu-west-1:123456789012:key/1234abcd-…, as a policy that names an "
+                f"alias allows nothing, not {shown.text(arn)}",
+            )
+        return arns
+
+    @field_validator("task_policy_arns")
+    @classmethod
+    def _check_policy_arns(cls, arns: list[str]) -> list[str]:
+        for arn in arns:
+            _require(
+                aws_names.POLICY_ARN.fullmatch(arn),
+                "must hold ARNs that begin with arn:aws:iam:, such as arn:aws:iam::aws:policy/ReadOnlyAccess, not "
+                f"{shown.text(arn)}",
+            )
+        _require(len(set(arns)) == len(arns), "must not name a policy twice")
         return arns
 
     @field_validator("host_names")
     @classmethod
     def _check_host_names(cls, names: list[str]) -> list[str]:
         for name in names:
-            _require(HOST_PATTERN.fullmatch(name), f"must hold names such as api.example.com, not {name}")
+            _require(
+                aws_names.HOST_PATTERN.fullmatch(name),
+                f"must hold names such as api.example.com, not {shown.text(name)}",
+            )
         return names
+
+    @field_validator("schedule_time_zone")
+    @classmethod
+    def _check_time_zone(cls, name: str) -> str:
+        known = _time_zones()
+        _require(name in known or not known, "must be the time zone of these times, such as Europe/Dublin")
+        return name
 
     @field_validator("slow_start_seconds")
     @classmethod
@@ -422,15 +498,23 @@ def defaults() -> dict[str, Any]:
 
 
 def find_problems(config: dict[str, Any]) -> dict[str, str]:
-    """Return what is wrong with the settings of an environment: by key, the value and what would be right."""
+    """Return what is wrong with the settings of an environment: by key, the value and what would be right.
+
+    Each is one line, and holds no value of a setting that may be secret.
+    """
+    unfit = {shown.key(place): problem for place, problem in characters.problems(config)}
+    return unfit or {key: shown.without_addresses(problem) for key, problem in _problems(config).items()}
+
+
+def _problems(config: dict[str, Any]) -> dict[str, str]:
     try:
         settings = Settings.model_validate(config)
     except ValidationError as error:
-        return {_key(details): _explain(details) for details in error.errors()}
+        return {shown.key(details["loc"]): _explain(details) for details in error.errors()}
     problems = dict(_problems_of_services(settings))
     if problems:
         return problems
-    return {key: f"is {_value(settings, key)!r}: {should}" for key, should in _contradictions(settings)}
+    return {key: f"{shown.setting(key, _value(settings, key))}: {should}" for key, should in _contradictions(settings)}
 
 
 def service_settings(settings: Settings) -> dict[str, ServiceSettings]:
@@ -462,13 +546,13 @@ def _problems_of_services(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the settings that a further service has for itself."""
     shared = {name: getattr(settings, name) for name in ServiceSettings.model_fields}
     for service, own in settings.services.items():
-        if not SERVICE_NAME.fullmatch(service) or service in LAYERS:
-            yield f"services.{service}", "is not the name of a further service, such as api"
+        if not aws_names.SERVICE.fullmatch(service) or service in LAYERS:
+            yield shown.key(("services", service)), "is not the name of a further service, such as api"
         try:
             ServiceSettings.model_validate(shared | own)
         except ValidationError as error:
             for details in error.errors():
-                yield f"services.{service}.{_key(details)}", _explain(details, ServiceSettings)
+                yield shown.key(("services", service, *details["loc"])), _explain(details, ServiceSettings)
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -488,10 +572,13 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, str]]:
-    prefix = IPv4Network(settings.vpc_cidr).prefixlen
-    most_bits = 32 - prefix - SUBNET_SLOT_BITS
-    if settings.subnet_host_bits > most_bits:
-        yield "subnet_host_bits", f"must be at most {most_bits}, so that six subnets fit a /{prefix} network"
+    subnets = networks.Subnets(
+        settings.subnet_host_bits,
+        settings.availability_zones,
+        has_endpoints=settings.egress == "endpoints",
+        has_load_balancer=settings.load_balancer_scheme == "internal",
+    )
+    yield from networks.problems_of_subnets(settings.vpc_cidr, subnets, settings.max_machines)
 
 
 def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -499,8 +586,16 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         yield "domain_name", "must be given with hosted_zone_id, which gets its records"
     if settings.domain_name and not (settings.hosted_zone_id or settings.certificate_arn):
         yield "domain_name", "needs hosted_zone_id, or certificate_arn where the domain's records are not in Route 53"
-    if settings.certificate_arn and settings.certificate_arn.split(":")[3] != settings.region:
+    if aws_names.foreign_arns([settings.certificate_arn], regions.partition(settings.region)):
+        yield "certificate_arn", f"must be in the partition {regions.partition(settings.region)} of {settings.region}"
+    elif settings.certificate_arn and settings.certificate_arn.split(":")[3] != settings.region:
         yield "certificate_arn", f"must be a certificate in {settings.region}, the load balancer's region"
+    requested = settings.domain_name and not settings.certificate_arn
+    if requested and len(settings.domain_name) > aws_names.LONGEST_CERTIFIED_DOMAIN:
+        yield (
+            "domain_name",
+            f"must have at most {aws_names.LONGEST_CERTIFIED_DOMAIN} characters without certificate_arn",
+        )
     if settings.access_logs_bucket and not settings.access_logs:
         yield "access_logs_bucket", "is not used while access_logs is false"
     if settings.alarm_email and not settings.alarms:
@@ -536,6 +631,10 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         yield "environment_variables", "must not name CORS_ORIGINS: that is the setting cors_origins"
     if service.deployment_alarms and not settings.alarms:
         yield "deployment_alarms", "needs alarms to be true"
+    if sum(map("".join([service.path_pattern, *service.host_names]).count, "*?")) > aws_names.WILDCARDS:
+        yield "host_names", f"must not have more than {aws_names.WILDCARDS} wildcards together with path_pattern"
+    yield from policy_size.problems(service.secrets, service.secret_key_arns)
+    yield from _foreign_arns(settings.region, service)
 
     # ECS rounds what may run down and what must keep running up: one of them has to leave room to move.
     may_run = service.min_tasks * service.max_percent // 100
@@ -554,6 +653,18 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
             f"must be at most {SPOT_NOTICE_SECONDS} together with deregistration_delay_seconds "
             f"({service.deregistration_delay_seconds}), which it follows after a Spot notice",
         )
+
+
+def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, str]]:
+    partition = regions.partition(region)
+    arns = {
+        "secrets": [*service.secrets.values()],
+        "secret_key_arns": service.secret_key_arns,
+        "task_policy_arns": service.task_policy_arns,
+    }
+    for key, found in arns.items():
+        if aws_names.foreign_arns(found, partition):
+            yield key, f"must be in the partition {partition} of {region}: ARNs that begin with arn:{partition}:"
 
 
 def _contradictions_between_services(
@@ -593,32 +704,32 @@ def _value(settings: Settings, key: str) -> object:
     return value
 
 
-def _key(details: ErrorDetails) -> str:
-    return ".".join(map(str, details["loc"]))
-
-
 def _explain(details: ErrorDetails, section: type[Section] = Settings) -> str:
     key = str(details["loc"][0])
-    if details["type"] == "extra_forbidden":
+    if details["type"] in ("extra_forbidden", "invalid_key"):
         nearest = difflib.get_close_matches(str(details["loc"][-1]), section.model_fields, n=1)
         return f"is not a setting{f'; the nearest is {nearest[0]}' if nearest else ''}"
     description = section.model_fields[key].description
     if details["type"] == "missing":
         return f"is missing; it is the {description}"
+    is_so = shown.setting(key, details["input"])
     if details["type"] == "string_pattern_mismatch":
-        return f"is {details['input']!r}: must be the {description}"
+        return f"{is_so}: must be the {description}"
     if details["type"] == "bool_type":
-        return f"is {details['input']!r}: must be true or false, without quotes ({description})"
+        return f"{is_so}: must be true or false, without quotes ({description})"
     should = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"is {details['input']!r}: {should} ({description})"
+    return f"{is_so}: {should} ({description})"
 
 
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text)
-    except ValueError:
-        return False
-    return "/" in text
+@cache
+def _time_zones() -> set[str]:
+    """Return the names of all time zones, or none where the system has no database of them."""
+    return zoneinfo.available_timezones()
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise ValueError(problem)
 
 
 def _require(condition: object, otherwise: str) -> None:

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
+from sceptre.plan.plan import SceptrePlan
 
+from hooks import aws_names
 from hooks.settings import LAYERS, find_problems
 
 # What the stack's own file says, and the paths that Sceptre adds.
@@ -16,6 +19,10 @@ NOT_SETTINGS = {
     *("project_path", "stack_group_path"),
 }
 SERVICE_TEMPLATE = "service.yaml.j2"
+# Bytes of a template without a bucket: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+LARGEST_TEMPLATE = 51_200
+# Settings of fewer characters make no template that large.
+SETTINGS_OF_ANY_SIZE = 8_000
 
 
 class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
@@ -24,9 +31,13 @@ class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     def run(self) -> None:
         """Raise SceptreException that names each wrong setting: file, key, value, what would be right."""
         settings = settings_of(self.stack.config)
-        config_folder = Path(self.stack.config["project_path"], "config")
+        project = Path(self.stack.config["project_path"])
+        config_folder = project / "config"
         environment = self.stack.config["stack_group_path"]
-        problems = find_problems(settings) or dict(_problems_of_service_files(settings, config_folder / environment))
+        _require_name(environment, settings)
+        problems = find_problems(settings) or dict(_problems_of_service_files(settings, config_folder, environment))
+        if not problems and len(str(settings)) > SETTINGS_OF_ANY_SIZE and not settings.get("template_bucket_name"):
+            problems = dict(_problems_of_sizes(project, environment))
         if problems:
             raise SceptreException(
                 "; ".join(
@@ -41,28 +52,65 @@ def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in NOT_SETTINGS}
 
 
-def _problems_of_service_files(settings: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+def _require_name(environment: str, settings: dict[str, Any]) -> None:
+    """Raise SceptreException when stacks cannot be named after the environment's folder."""
+    if not aws_names.ENVIRONMENT.fullmatch(environment):
+        raise SceptreException(
+            f"config/{environment}: the stacks of an environment have its name, so its folder must have one of letters "
+            "and digits, with single hyphens between them"
+        )
+    services = settings.get("services")
+    names = [*(LAYERS - {"config"}), *(services if isinstance(services, dict) else {})]
+    longest = max(len(f"{settings.get('project_code')}-{environment}-{name}") for name in names)
+    if longest > aws_names.LONGEST_STACK_NAME:
+        raise SceptreException(
+            f"config/{environment}: stack names of {longest} characters are too long for CloudFormation, which takes "
+            f"{aws_names.LONGEST_STACK_NAME}: give the folder, project_code or the service a shorter name"
+        )
+
+
+def _problems_of_sizes(project: Path, environment: str) -> Iterator[tuple[str, str]]:
+    """Yield what makes a template too large to be sent as it is."""
+    for stack in SceptrePlan(SceptreContext(str(project), environment)).graph:
+        size = len(stack.template.body.encode())
+        if size > LARGEST_TEMPLATE:
+            yield (
+                "template_bucket_name",
+                f"is missing: with these settings the template of {stack.name} has {size} bytes, and CloudFormation "
+                f"takes more than {LARGEST_TEMPLATE} from a bucket only",
+            )
+
+
+def _problems_of_service_files(
+    settings: dict[str, Any], config_folder: Path, environment: str
+) -> Iterator[tuple[str, str]]:
     """Yield where the files of further services and the settings under `services` do not go together."""
+    folder = config_folder / environment
     named = set(settings.get("services", {}))
     files = {file.stem: file.read_text() for file in folder.glob("*.yaml") if file.stem not in LAYERS}
     services = {name: text for name, text in files.items() if SERVICE_TEMPLATE in text}
     for name in sorted(named - services.keys()):
-        yield f"services.{name}", f"has no config/{folder.name}/{name}.yaml: copy service.yaml, with its own name in it"
+        yield f"services.{name}", f"has no config/{environment}/{name}.yaml: copy service.yaml, with its own name in it"
     for name in sorted(services.keys() - named):
         yield (
             "services",
-            f"has no {name}, which config/{folder.name}/{name}.yaml needs for a listener_priority of its own",
+            f"has no {name}, which config/{environment}/{name}.yaml needs for a listener_priority of its own",
         )
     for name in sorted(services.keys() & named):
         if f'settings_of_service("{name}")' not in services[name]:
             call = f'{{% set own = settings_of_service("{name}") %}}'
-            yield f"services.{name}", f"is not read: config/{folder.name}/{name}.yaml must begin with {call}"
+            yield f"services.{name}", f"is not read: config/{environment}/{name}.yaml must begin with {call}"
 
 
 def _file_with(key: str, environment: str, config_folder: Path) -> str:
     """Name the file that holds the key; a missing key belongs into the environment's own."""
-    shared = config_folder / "config.yaml"
-    own = config_folder / environment / "config.yaml"
     line = re.compile(rf"^{re.escape(key.partition('.')[0])}\s*:", re.MULTILINE)
-    in_shared_only = line.search(shared.read_text()) and not line.search(own.read_text())
-    return "config/config.yaml" if in_shared_only else f"config/{environment}/config.yaml"
+    own = Path(environment, "config.yaml")
+    # The nearest one to the environment decides.
+    files = [own, *(parent / "config.yaml" for parent in own.parent.parents)]
+    holding = (file for file in files if (config_folder / file).is_file() and line.search(_text(config_folder / file)))
+    return f"config/{next(holding, own).as_posix()}"
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

@@ -39,6 +39,7 @@ from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
+from hooks import aws_names
 from local import (
     aws,
     clock,
@@ -817,6 +818,7 @@ def _with_lifecycle(original: Callable[[Record], str]) -> Callable[[Record], str
 
 def _keep_container_instances() -> None:
     ecs._ACTION_MAP |= {
+        "CreateCapacityProvider": _refusing_reserved_names(ecs._ACTION_MAP["CreateCapacityProvider"]),
         "DeregisterContainerInstance": _deregister_container_instance,
         "DescribeContainerInstances": _describe_container_instances,
         "ListContainerInstances": _list_container_instances,
@@ -911,6 +913,17 @@ def _update_container_instances_state(data: Record) -> Response:
             _start_replacements(_tasks_on(record["containerInstanceArn"]))
     _wake_waiting_tasks()
     return _ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
+
+
+def _refusing_reserved_names(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    def create(data: Record) -> Response:
+        if aws_names.is_reserved_for_capacity_providers(data.get("name", "")):
+            prefixes = ", ".join(aws_names.RESERVED_FOR_CAPACITY_PROVIDERS)
+            text = f"The specified capacity provider name is invalid: it must not begin with {prefixes}."
+            return _ecs_error("InvalidParameterException", text)
+        return original(data)
+
+    return create
 
 
 def _ecs_answer(body: Record) -> Response:

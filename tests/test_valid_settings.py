@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -79,8 +80,11 @@ def test_every_setting_says_what_it_is() -> None:
         ("vpc_cidr", "10.0.0.0/8", "must have a prefix from /16 to /24"),
         ("vpc_cidr", "10.0.0.1/16", "must be an IPv4 network such as 10.0.0.0/16"),
         ("vpc_cidr", "300.0.0.0/16", "must be an IPv4 network such as 10.0.0.0/16"),
-        ("vpc_cidr", "8.8.0.0/16", "must be in 10/8, 172.16/12 or 192.168/16"),
+        ("vpc_cidr", "10.0.0.0/255.255.0.0", "must be written as 10.0.0.0/16"),
+        ("vpc_cidr", "172.17.0.0/20", "must be outside 172.17.0.0/16, which is Docker's own on each machine"),
+        ("vpc_cidr", "169.254.0.0/16", "must be outside 169.254.0.0/16, which is link-local"),
         ("vpc_cidr", 10, "must be a valid string"),
+        ("subnet_host_bits", 4, "must be greater than or equal to 5"),
         ("subnet_host_bits", 14, "must be less than or equal to 13"),
         ("availability_zones", 4, "must be less than or equal to 3"),
         ("availability_zones", "2", "must be a valid integer"),
@@ -94,13 +98,6 @@ def test_every_setting_says_what_it_is() -> None:
         ("access_logs_bucket", "My_Bucket", "must be the bucket for these logs"),
         ("alarm_email", "nobody", "must be the address that the alarms are sent to"),
         ("requests_per_address", 9, "must be greater than or equal to 10"),
-        ("environment_variables", {"LOG LEVEL": "info"}, "must have names such as LOG_LEVEL, not LOG LEVEL"),
-        (
-            "secrets",
-            {"KEY": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key"},
-            "must be full ARNs of secrets",
-        ),
-        ("secrets", {"KEY": "key"}, "must be full ARNs of secrets, or names or ARNs of SSM parameters, not key"),
         ("task_policy_arns", ["ReadOnlyAccess"], "must hold ARNs that begin with arn:aws:iam:"),
         ("host_names", ["https://a"], "must hold names such as api.example.com, not https://a"),
         ("slow_start_seconds", 10, "must be 0, or 30 to 900"),
@@ -123,6 +120,9 @@ def test_every_setting_says_what_it_is() -> None:
         ("base_image", "python 3.13", "must be the Python image"),
         ("log_retention_days", 10, "must be 1, 3, 5, 7"),
         ("project_code", "spot_fleet", "must be the first part of every stack's name"),
+        ("project_code", "spot--fleet", "with single hyphens between them"),
+        ("region", "eu-west-11", "must be a region of AWS; the nearest is eu-west-1."),
+        ("region", "aws-global", "must be a region of AWS"),
         ("stack_tags", {"Project": "spotfleet"}, "must hold the tag Environment"),
         ("protect", "yes", "must be true or false, without quotes"),
         ("disable_rollback", "True", "must be true or false, without quotes"),
@@ -375,3 +375,129 @@ def test_fleet_is_counted_by_its_smallest_machine() -> None:
     assert tasks_per_machine(configured) == 2
     assert tasks_per_machine(configured.model_copy(update={"task_cpu_units": 2048})) == 1
     assert tasks_during_deployment(configured.model_copy(update={"max_tasks": 3, "max_percent": 150})) == 4
+
+
+SECRET = "hunter2"  # noqa: S105  # nobody's
+CONNECTION = f"postgres://shop:{SECRET}@db.example.com/shop"
+# Each is a way in which a person may paste it into settings that name where a secret is, or that are plain.
+PASTED = [
+    *(CONNECTION, [CONNECTION], {"URL": [CONNECTION]}, {"URL": {"value": CONNECTION}}, {CONNECTION: "/shop/url"}),
+    *(
+        {"URL": CONNECTION},
+        {"a b": CONNECTION},
+        {"URL": f"Server=db;Password={SECRET};"},
+    ),
+    *({"URL": f"{SECRET}\n"}, {"URL": f"\0{SECRET}"}, {f"{SECRET}\r": ""}, {"URL": f"{SECRET}!"}, {1: CONNECTION}),
+]
+
+
+@pytest.mark.parametrize("pasted", PASTED, ids=repr)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda pasted: {"secrets": pasted},
+        lambda pasted: {"services": {"api": {"listener_priority": 9, "secrets": pasted}}},
+        lambda pasted: {"services": {"api": {"environment_variables": [pasted]}}},
+        lambda pasted: {"services": {"api": pasted}},
+        lambda pasted: {"services": pasted},
+        lambda pasted: {"environment_variables": [pasted]},
+        lambda pasted: {"extra_user_data": pasted},
+        lambda pasted: {"extra_user_data": f"{pasted}" * 500},
+        lambda pasted: {"secret": pasted},
+        lambda pasted: {"environment_variables": {"CORS_ORIGINS": f"{pasted}"}},
+    ],
+)
+def test_no_message_holds_a_secret(pasted: object, shape: Callable[[object], dict[str, Any]]) -> None:
+    problems = find_problems(settings(**shape(pasted)))
+    assert SECRET not in str(problems)
+    assert all(text.isprintable() for pair in problems.items() for text in pair)
+
+
+@pytest.mark.parametrize(
+    "key", ["alarm_email", "base_image", "cors_origins", "host_names", "secret_key_arns", "region"]
+)
+def test_no_message_holds_the_password_of_an_address(key: str) -> None:
+    is_list = Settings.model_fields[key].annotation == list[str]
+    problems = find_problems(settings(**{key: [CONNECTION] if is_list else CONNECTION}))
+    assert list(problems) == [key]
+    assert SECRET not in problems[key]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "problem"),
+    [
+        (
+            {"environment_variables": {"LOG LEVEL": "info"}},
+            "environment_variables",
+            "must have names such as LOG_LEVEL",
+        ),
+        (
+            {"secrets": {"KEY": f"{CERTIFICATE[:8]}secretsmanager:eu-west-1:123456789012:secret:key"}},
+            "secrets",
+            "of KEY",
+        ),
+        (
+            {"secrets": {"KEY": "shop/key"}},
+            "secrets",
+            "must be full ARNs of secrets, or names or ARNs of SSM parameters",
+        ),
+    ],
+)
+def test_a_value_that_may_be_secret_is_named_without_being_shown(
+    changes: dict[str, object], key: str, problem: str
+) -> None:
+    problems = find_problems(settings(**changes))
+    assert list(problems) == [key]
+    assert problems[key].startswith("has a value that is not shown, as it may be secret: ")
+    assert problem in problems[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("domain_name", "a\n.example.com", "a line break"),
+        ("base_image", "python\x00:3", "the character U+0000"),
+        ("base_image", "python\udcff:3", "the character U+DCFF"),
+        ("stack_tags", {"Project": "a\u2028", "Environment": "b"}, "the character U+2028"),
+        ("environment_variables", {"A": "\x1b[1m"}, "the character U+001B"),
+        ("extra_user_data", "\ufffe", "the character U+FFFE"),
+    ],
+)
+def test_characters_that_aws_refuses_are_named(key: str, value: object, name: str) -> None:
+    assert find_problems(settings(**{key: value})) == {key: f"must not hold {name}"}
+
+
+def test_lines_are_text_where_they_may_be() -> None:
+    lines = "a\r\n\tb\n"
+    assert find_problems(settings(environment_variables={"A": lines}, extra_user_data=lines)) == {}
+
+
+def test_long_values_are_cut() -> None:
+    problem = find_problems(settings(path_pattern="/" + "a" * 9000))["path_pattern"]
+    assert len(problem) < 400
+    assert "9003 characters" in problem
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "problem"),
+    [
+        ("my_env", "spotfleet", "must have one of letters and digits"),
+        ("a" * 90, "spotfleet", "are too long for CloudFormation"),
+    ],
+)
+def test_hook_names_an_environment_that_no_stack_can_be_named_after(
+    project: Path, folder: str, code: str, problem: str
+) -> None:
+    (project / "config/dev").rename(project / "config" / folder)
+    edit(project, r"^project_code: .*", f"project_code: {code}" + "x" * 20, "config.yaml")
+    with pytest.raises(SceptreException, match=problem):
+        run_hook(project, folder)
+
+
+def test_hook_names_a_template_that_is_too_large(project: Path) -> None:
+    (project / "templates").symlink_to(PROJECT / "templates")
+    edit(project, r"\Z", "\nenvironment_variables: {" + ", ".join(f"A{n}: {'x' * 900}" for n in range(50)) + "}\n")
+    with pytest.raises(SceptreException, match=r"template_bucket_name is missing: .* the template of dev/service has"):
+        run_hook(project)
+    edit(project, r"^project_code:", "template_bucket_name: shop-templates\nproject_code:", "config.yaml")
+    run_hook(project)
