@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import jinja2
 import yaml
 
+from hooks.quoting import Quoting
 from local.console import Failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,8 +67,11 @@ def key_file() -> Path:
 
 
 def environments() -> list[str]:
-    """Return the environments: the folders of config/ that hold a config.yaml."""
-    return sorted(path.parent.name for path in (ROOT / "config").glob("*/config.yaml"))
+    """Return the environments: the folders of config/, at any depth, that hold a config.yaml and stacks."""
+    config = ROOT / "config"
+    folders = [file.parent for file in config.rglob("config.yaml") if file.parent != config]
+    named = [folder.relative_to(config).as_posix() for folder in folders]
+    return sorted(name for name in named if layers(name) or not any(other.startswith(f"{name}/") for other in named))
 
 
 def require_environment(name: str) -> None:
@@ -83,23 +87,51 @@ def layers(environment: str) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.name != "config.yaml")
 
 
-def setting(environment: str, key: str) -> object:
-    """Return one value of config/<environment>/config.yaml, or of config/config.yaml, or None.
+def stacks(environment: str) -> list[str]:
+    """Return the names of an environment's stacks, as Sceptre makes them: project code, folder and stack file.
 
-    The files are Jinja2 templates; only the environment's variables are known here, which is enough for a setting that
-    does not depend on another one.
+    Raises Failure when the files in config/ cannot be read.
     """
-    for file in (ROOT / "config" / environment / "config.yaml", ROOT / "config" / "config.yaml"):
-        if not file.is_file():
-            continue
-        template = jinja2.Environment(autoescape=False, undefined=jinja2.ChainableUndefined)  # noqa: S701  # not HTML
-        text = template.from_string(file.read_text()).render(
-            environment_variable=os.environ, stack_group_path=environment
-        )
-        value = (yaml.load(text, Loader=_PlainLoader) or {}).get(key)  # noqa: S506  # a SafeLoader
-        if value is not None:
-            return value
-    return None
+    start = f"{setting(environment, 'project_code')}-{environment.replace('/', '-')}"
+    return [f"{start}-{layer}" for layer in layers(environment)]
+
+
+def setting(environment: str, key: str) -> object:
+    """Return one setting of an environment, or None.
+
+    The files are Jinja2 templates, read from the shared one down as Sceptre does; each knows the environment's
+    variables and what the ones above it say. Raises Failure when one of them cannot be read.
+    """
+    values: dict[str, Any] = {"stack_group_path": environment}
+    for folder in reversed([Path(environment), *Path(environment).parents]):
+        file = ROOT / "config" / folder / "config.yaml"
+        if file.is_file():
+            values |= _read(file, values)
+    return values.get(key)
+
+
+def _read(file: Path, known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file in config/ says. Raises Failure that shows none of its text, which may be secret."""
+    name = file.relative_to(ROOT).as_posix()
+    jinja = jinja2.Environment(
+        autoescape=False,  # noqa: S701  # not HTML
+        loader=jinja2.FileSystemLoader(file.parent),
+        undefined=jinja2.ChainableUndefined,
+        extensions=[Quoting],
+    )
+    try:
+        text = jinja.from_string(file.read_text(encoding="utf-8")).render({**known, "environment_variable": os.environ})
+        values = yaml.load(text, Loader=_PlainLoader) or {}  # noqa: S506  # a SafeLoader
+    except jinja2.TemplateSyntaxError as error:
+        raise Failure(f"{name} is not a Jinja2 template: see its line {error.lineno}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise Failure(f"{name} is not YAML{f': see its line {mark.line + 1}' if mark else ''}.") from None
+    except Exception as error:  # noqa: BLE001  # a template can raise anything
+        raise Failure(f"{name} cannot be read: {type(error).__name__}.") from None
+    if not isinstance(values, dict):
+        raise Failure(f"{name} must hold settings, such as region: eu-west-1.")
+    return values
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -117,8 +117,8 @@ def _started(activity: dict[str, str]) -> str:
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
     """Return the stacks of an environment, with their regions, among those that the embedded AWS has."""
-    endings = tuple(f"-{name}-{layer}" for layer in environment.layers(name))
-    return {stack["name"]: stack["region"] for stack in identity["stacks"] if stack["name"].endswith(endings)}
+    own = environment.stacks(name)
+    return {stack["name"]: stack["region"] for stack in identity["stacks"] if stack["name"] in own}
 
 
 def read(name: str, identity: dict[str, Any]) -> Status:

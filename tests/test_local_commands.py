@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -327,6 +327,90 @@ def test_stacks_of_an_environment() -> None:
         "spotfleet-dev-vpc": "eu-west-1",
         "spotfleet-dev-load-balancer": "eu-west-1",
     }
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Return what writes files below config/ in a project of the test's own, and makes it the commands' project."""
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+
+    def write(files: dict[str, str]) -> None:
+        for name, text in files.items():
+            path = tmp_path / "config" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+def launched(*names: str) -> dict[str, Any]:
+    return {"stacks": [{"name": name, "region": "eu-west-1"} for name in names]}
+
+
+Configured = Callable[[dict[str, str]], None]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("dev", "pre-dev"), ("prod", "non-prod"), ("dev", "eu/dev"), ("eu/dev", "dev"), ("a", "b-a"), ("vpc", "a-vpc")],
+)
+def test_environments_of_which_one_ends_like_the_other_are_told_apart(
+    configured: Configured, name: str, other: str
+) -> None:
+    files = {f"{folder}/{layer}.yaml": "" for folder in (name, other) for layer in ("vpc", "service", "config")}
+    configured({"config.yaml": "project_code: shop", **files})
+    assert environment.environments() == sorted([name, other])
+    stacks = {f: [f"shop-{f.replace('/', '-')}-{layer}" for layer in ("service", "vpc")] for f in (name, other)}
+    identity = launched(*stacks[name], *stacks[other])
+    assert list(status.stack_names(name, identity)) == stacks[name]
+    assert list(status.stack_names(other, identity)) == stacks[other]
+    assert status.stack_names(name, launched(*stacks[other])) == {}
+
+
+def test_projects_of_which_ones_code_ends_like_the_others_are_told_apart(configured: Configured) -> None:
+    configured({"config.yaml": "project_code: shop", "dev/config.yaml": "", "dev/vpc.yaml": ""})
+    identity = launched("web-shop-dev-vpc", "shop-dev-vpc", "old-dev-vpc")
+    assert list(status.stack_names("dev", identity)) == ["shop-dev-vpc"]
+
+
+def test_project_code_is_read_as_sceptre_reads_it(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM", "blue")
+    configured(
+        {
+            "config.yaml": "project_code: {{ environment_variable.TEAM }}-shop\nregion: eu-west-1",
+            "eu/config.yaml": "project_code: {{ project_code }}-{{ region }}",
+            "eu/dev/config.yaml": "{% set n = 2 %}\nproject_code: {{ (project_code ~ n) | tojson }}",
+            **{"eu/dev/vpc.yaml": "", "us/config.yaml": "region: us-east-1", "us/vpc.yaml": ""},
+        }
+    )
+    assert environment.environments() == ["eu/dev", "us"]
+    assert environment.stacks("eu/dev") == ["blue-shop-eu-west-12-eu-dev-vpc"]
+    assert environment.stacks("us") == ["blue-shop-us-vpc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("secrets: {A: *hunter2}", "config/dev/config.yaml is not YAML: see its line 1."),
+        ("a: 1\nsecrets: {A: 'hunter2", "config/dev/config.yaml is not YAML: see its line 2."),
+        ("a: 1\n\n{{ hunter2 !}}", "config/dev/config.yaml is not a Jinja2 template: see its line 3."),
+        ("a: {{ 1 / 0 }}", "config/dev/config.yaml cannot be read: ZeroDivisionError."),
+        ("hunter2", "config/dev/config.yaml must hold settings, such as region: eu-west-1."),
+        ("a: \x01", "config/dev/config.yaml is not YAML."),
+        ("{% include 'hunter2' %}", "config/dev/config.yaml cannot be read: TemplateNotFound."),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_without_its_text(configured: Configured, text: str, problem: str) -> None:
+    configured({"config.yaml": "project_code: shop", "dev/config.yaml": text, "dev/vpc.yaml": ""})
+    with pytest.raises(Failure) as failure:
+        environment.stacks("dev")
+    assert str(failure.value) == problem
+
+
+def test_down_names_stacks_of_a_former_project_code(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured({"config.yaml": "project_code: new", "dev/config.yaml": "", "dev/vpc.yaml": ""})
+    monkeypatch.setattr(server, "find", lambda: launched("old-dev-vpc"))
+    assert cli._other_stacks("dev") == ["old-dev-vpc"]
 
 
 def test_properties_get_the_type_of_the_api() -> None:
