@@ -127,7 +127,7 @@ def _read(file: Path, known: dict[str, Any]) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise Failure(f"{name} is not YAML{f': see its line {mark.line + 1}' if mark else ''}.") from None
-    except Exception as error:  # noqa: BLE001  # a template can raise anything
+    except Exception as error:  # a template can raise anything
         raise Failure(f"{name} cannot be read: {type(error).__name__}.") from None
     if not isinstance(values, dict):
         raise Failure(f"{name} must hold settings, such as region: eu-west-1.")
