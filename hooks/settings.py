@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from hooks import aws_names, characters, instance_types, networks, policy_size, regions, schedule, shown
+from hooks import aws_names, characters, instance_types, networks, regions, schedule, shown, sizes
 
 # A Spot machine is gone two minutes after the notice
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
@@ -633,7 +633,9 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         yield "deployment_alarms", "needs alarms to be true"
     if sum(map("".join([service.path_pattern, *service.host_names]).count, "*?")) > aws_names.WILDCARDS:
         yield "host_names", f"must not have more than {aws_names.WILDCARDS} wildcards together with path_pattern"
-    yield from policy_size.problems(service.secrets, service.secret_key_arns)
+    yield from sizes.problems(
+        service.secrets, service.secret_key_arns, service.environment_variables, service.cors_origins
+    )
     yield from _foreign_arns(settings.region, service)
 
     # ECS rounds what may run down and what must keep running up: one of them has to leave room to move.

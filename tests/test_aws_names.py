@@ -1,7 +1,7 @@
 """Names, ARNs, regions and networks: what AWS takes passes, what it refuses is refused."""
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from botocore.loaders import create_loader
@@ -9,7 +9,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given
 from hypothesis.strategies import from_regex
 
-from hooks import aws_names, instance_types, networks, policy_size, regions
+from hooks import aws_names, instance_types, networks, regions
 from hooks.settings import LOG_RETENTION_DAYS, Settings, find_problems
 from tests.changed import changed
 from tests.test_valid_settings import settings
@@ -99,7 +99,7 @@ def test_policies_fit_the_schema_of_roles(arn: str) -> None:
 
 
 def test_log_retention_is_that_of_the_schema() -> None:
-    assert [*LOG_RETENTION_DAYS.__args__] == schema("AWS::Logs::LogGroup", "properties", "RetentionInDays", "enum")
+    assert [*get_args(LOG_RETENTION_DAYS)] == schema("AWS::Logs::LogGroup", "properties", "RetentionInDays", "enum")
 
 
 def shapes(service: str) -> Any:  # noqa: ANN401  # botocore's description of an API
@@ -180,6 +180,14 @@ def test_endpoints_have_the_names_of_their_region() -> None:
     assert "com.amazonaws.${AWS::Region}.s3" in found["cn-north-1"]
 
 
+@pytest.mark.parametrize(
+    ("region", "principal"), [("eu-west-1", "ec2.amazonaws.com"), ("cn-north-1", "ec2.amazonaws.com.cn")]
+)
+def test_machines_get_their_role_by_the_name_that_ec2_has_there(region: str, principal: str) -> None:
+    (statement,) = changed(region=region).properties("machines", "Role")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": principal}
+
+
 @pytest.mark.parametrize("key", ["certificate_arn", "secrets", "secret_key_arns", "task_policy_arns"])
 def test_arns_are_of_the_regions_partition(key: str) -> None:
     id_ = "12345678-1234-1234-1234-123456789012"
@@ -244,8 +252,15 @@ def test_an_endpoint_is_counted_for_each_service() -> None:
 def test_as_many_secrets_as_fit_a_policy() -> None:
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/a-setting-with-a-long-name-{:03}-AbCdEf"
     some = {f"A{n}": arn.format(n) for n in range(60)}
-    parts = {f"B{n}": f"{arn.format(1)}:key{n}::" for n in range(500)}
-    assert [*policy_size.problems(some, [])] == []
-    assert [*policy_size.problems(parts, [])] == []
+    parts = {f"B{n}": f"{arn.format(1)}:key{n}::" for n in range(300)}
+    assert find_problems(settings(secrets=some)) == {}
+    assert find_problems(settings(secrets=parts)) == {}
     many = {f"A{n}": arn.format(n) for n in range(120)}
     assert list(find_problems(settings(secrets=many))) == ["secrets"]
+
+
+def test_variables_fit_a_task_definition_and_origins_a_parameter() -> None:
+    assert find_problems(settings(environment_variables={"A": "x" * 60_000})) == {}
+    assert list(find_problems(settings(environment_variables={"A": "é" * 31_000}))) == ["environment_variables"]
+    origins = ",".join(f"https://a{number}.example.com" for number in range(200))
+    assert list(find_problems(settings(cors_origins=origins))) == ["cors_origins"]

@@ -56,6 +56,12 @@ def private_names() -> list[tuple[str, str]]:
     return sorted(used | replaced)
 
 
+@pytest.mark.parametrize(("name", "status"), [("ecs-shop", 400), ("AWS1", 400), ("Fargate", 400), ("shop-ecs", 200)])
+def test_names_that_ecs_keeps_for_itself_are_refused(ministack: ModuleType, name: str, status: int) -> None:
+    create = ministack._refusing_reserved_names(lambda data: (200, {}, json.dumps(data).encode()))
+    assert create({"name": name})[0] == status
+
+
 def test_the_source_uses_private_names() -> None:
     assert ("provisioners", "_RESOURCE_HANDLERS") in private_names()
     assert ("ecs", "_build_run_kwargs") in private_names()

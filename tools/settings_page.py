@@ -54,7 +54,8 @@ INTRODUCTION = f"""# Settings
 
 Every setting of `config/<environment>/config.yaml`. This page is written by `python -m tools.settings_page` from
 `hooks/settings.py`, which also checks each launch. A setting without a default has to be there; what each of the two
-shipped environments says is in its file.
+shipped environments says is in its file. Text arrives as it is written, whatever quotes, `${{…}}` or YAML it holds;
+only `{{{{` and `{{%` are Jinja's, which takes them as text between `{{% raw %}}` and `{{% endraw %}}`.
 
 Prices are list prices of eu-west-1 in US dollars per month of {prices.HOURS} hours, without tax and free tier, as they
 were known on {prices.DATE}: [each one's source](#where-the-prices-are-from) is below, and some were
