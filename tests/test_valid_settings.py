@@ -414,6 +414,25 @@ def test_no_message_holds_a_secret(pasted: object, shape: Callable[[object], dic
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        f"secrets: {{URL: {CONNECTION}",
+        f"secrets: {{URL: *{SECRET}}}",
+        f"secrets: {{URL: !{SECRET} x}}",
+        f"secrets: {{URL: '{CONNECTION}}}",
+        f"secrets: {{[{SECRET}]: x}}",
+        f'environment_variables: {{A: "{SECRET}\\!"}}',
+    ],
+)
+def test_a_line_that_is_not_yaml_is_named_without_its_text(project: Path, line: str) -> None:
+    path = project / "config/dev/config.yaml"
+    path.write_text(f"{line}\n{path.read_text()}")
+    with pytest.raises(SceptreException, match=r"^dev/config\.yaml - is not YAML: see its line \d+$") as error:
+        run_hook(project)
+    assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "key", ["alarm_email", "base_image", "cors_origins", "host_names", "secret_key_arns", "region"]
 )
 def test_no_message_holds_the_password_of_an_address(key: str) -> None:

@@ -1,0 +1,36 @@
+"""Says in one line where a file in config/ is not YAML: config/config.yaml adds it to Jinja.
+
+Sceptre would show the text around the place, which may be a password, below a traceback.
+"""
+
+import yaml
+from jinja2 import Environment, Template
+from jinja2.ext import Extension
+
+
+class CheckedTemplate(Template):
+    """A file that must be YAML once it is rendered, if its name says so."""
+
+    def render(self, *args: object, **kwargs: object) -> str:
+        """Return the text. Raises ValueError, which Sceptre reports with the file's name, when it is not YAML."""
+        text = super().render(*args, **kwargs)
+        if (self.name or "").endswith(".yaml"):
+            _require_yaml(text)
+        return text
+
+
+class ShortYamlErrors(Extension):
+    """Makes every template of an environment of Jinja a CheckedTemplate."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.template_class = CheckedTemplate
+
+
+def _require_yaml(text: str) -> None:
+    try:
+        # The loader that Sceptre uses, which knows its tags.
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ValueError(f"is not YAML{f': see its line {mark.line + 1}' if mark else ''}") from None
