@@ -7,6 +7,7 @@ import pytest
 from botocore.loaders import create_loader
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from hypothesis import given
+from hypothesis import settings as options
 from hypothesis.strategies import from_regex
 
 from hooks import aws_names, instance_types, networks, regions
@@ -94,6 +95,7 @@ POLICY_ARN = schema("AWS::IAM::Role", "properties", "ManagedPolicyArns", "items"
 
 
 @given(from_regex(aws_names.POLICY_ARN, fullmatch=True))
+@options(max_examples=30, deadline=None)
 def test_policies_fit_the_schema_of_roles(arn: str) -> None:
     assert re.fullmatch(POLICY_ARN, arn, re.ASCII)
 
@@ -115,6 +117,7 @@ def test_limits_are_those_of_the_services() -> None:
 
 
 @given(from_regex(aws_names.TAG_TEXT, fullmatch=True))
+@options(max_examples=30, deadline=None)
 def test_tags_have_letters_digits_and_what_else_iam_takes(text: str) -> None:
     # AWS's pattern, [\p{L}\p{Z}\p{N}_.:/=+\-@]*, is none of Python's.
     assert all(character.isalnum() or character in " _.:/=+-@" for character in text)
@@ -127,6 +130,7 @@ PARTS = r"\A[A-Za-z][A-Za-z0-9]{0,9}(-[A-Za-z0-9]{1,9}){0,2}\Z"
 
 
 @given(from_regex(PARTS), from_regex(PARTS))
+@options(max_examples=30, deadline=None)
 def test_names_made_of_the_stacks_are_taken_by_cloudformation_and_ecr(code: str, environment: str) -> None:
     assert aws_names.STACK_NAME_PART.fullmatch(code)
     assert aws_names.ENVIRONMENT.fullmatch(environment)

@@ -67,7 +67,7 @@ def test_there_are_parameters_of_each_kind() -> None:
 
 @pytest.mark.parametrize("setting", PATTERNS)
 @given(data())
-@options(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@options(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_text_that_the_hook_takes_fits_the_parameter(setting: str, drawn: Any) -> None:  # noqa: ANN401  # hypothesis's
     text = drawn.draw(VALUES[setting])
     assume(accepts(setting, text))
