@@ -27,7 +27,7 @@ def install(folder: Path, words: str, code: int) -> subprocess.CompletedProcess[
     (folder / "bin/python3").chmod(0o755)
     (folder / "words").write_text(words)
     environment = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "WORDS": str(folder / "words"), "CODE": str(code)}
-    command = ["sh", folder / "install.sh", "requirements.txt", "packages"]
+    command: list[str | Path] = ["sh", folder / "install.sh", "requirements.txt", "packages"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
