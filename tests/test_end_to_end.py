@@ -123,9 +123,8 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
     assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
 
     # Writing to /dev/full fails as on a disk without room.
-    project.replace(
-        "Dockerfile", "RUN python3 -m compileall", "RUN head -c 1 /dev/zero > /dev/full\nRUN python3 -m compileall"
-    )
+    preparing = "RUN python3 /build/prepare_service.py"
+    project.replace("Dockerfile", preparing, f"RUN head -c 1 /dev/zero > /dev/full\n{preparing}")
     broken = project.local("up")
     assert broken.returncode == 1
     assert re.search(r"Building localhost:\S+ failed; the stack was not touched", broken.stdout)
@@ -298,9 +297,9 @@ def test_no_docker_engine_is_named(fresh: Project) -> None:
 
 def test_no_docker_engine_stops_a_plain_launch_before_the_service(project: Project) -> None:
     before = project.status()
-    project.replace("service/requirements.txt", "# What runs", "# Changed. What runs")
+    project.replace("service/requirements.txt", "# This file", "# Changed. This file")
     launched = project.sceptre("launch", "-y", "dev", DOCKER_HOST="unix:///nonexistent/docker.sock")
-    project.replace("service/requirements.txt", "# Changed. What runs", "# What runs")
+    project.replace("service/requirements.txt", "# Changed. This file", "# This file")
     assert launched.returncode != 0
     assert "No Docker engine answers: start Docker, then launch again." in launched.stdout
     assert "Traceback" not in launched.stdout

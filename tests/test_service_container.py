@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +25,9 @@ from bench.clients import (
 from hooks.docker_cli import build, find_docker
 from hooks.image import PLATFORMS, Image
 from local import base_image, environment
+from tests.bill_of_materials import problems
 from tests.projects import ROOT
+from tests.scan_image import bill_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
@@ -39,10 +43,28 @@ def docker() -> str:
 
 
 @pytest.fixture(scope="module")
-def image(docker: str) -> str:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image is built from, checked out under a umask of 077, with a program and a link among the files."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("service", "image"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile", ".dockerignore"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "service/data").mkdir()
+    (folder / "service/data/run.py").write_text("print('ran')\n")
+    (folder / "service/data/link.py").symlink_to("run.py")
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() or path.name == "run.py" else 0o600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(docker: str, checkout: Path) -> str:
     """The name of the service's image, built."""
     base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
-    image = Image("spotfleet-test-service", base, PLATFORMS[str(environment.setting("dev", "cpu_architecture"))], ROOT)
+    platform = PLATFORMS[str(environment.setting("dev", "cpu_architecture"))]
+    image = Image("spotfleet-test-service", base, platform, checkout)
     build(docker, image, lambda _: None)
     return image.uri
 
@@ -115,6 +137,38 @@ def test_the_image_runs_as_nobody_and_its_modules_are_compiled(docker: str, imag
     )
     result = inside(docker, image, "python3", "-c", program)
     assert result.stdout == "65532 []\n", result.stderr
+
+
+def test_the_service_can_read_its_files_whatever_the_umask_of_the_checkout(docker: str, image: str) -> None:
+    program = (
+        "import os; print([(name, oct(os.stat(name).st_mode)[-3:], os.access(name, os.R_OK)) "
+        "for name in ('/app', '/app/service', '/app/service/handlers.py', 'service/data', 'service/data/run.py')], "
+        "os.readlink('service/data/link.py'))"
+    )
+    modes = [("/app", "755", True), ("/app/service", "755", True), ("/app/service/handlers.py", "644", True)]
+    modes += [("service/data", "755", True), ("service/data/run.py", "755", True)]
+    assert inside(docker, image, "python3", "-c", program).stdout == f"{modes} run.py\n"
+    assert inside(docker, image, "python3", "service/data/link.py").stdout == "ran\n"
+
+
+def test_the_image_lists_what_is_in_it(docker: str, image: str) -> None:
+    bill = bill_of(docker, image)
+    assert problems(bill, (ROOT / "service/requirements.txt").read_text()) == []
+    assert not [part["name"] for part in bill["components"] if part["name"] in ("apt", "bash", "dpkg", "pip")]
+
+
+def test_scanners_see_the_packages_of_the_base(docker: str, image: str) -> None:
+    """Every library of the system is in the records of a package that is installed as far as the image says."""
+    program = (
+        "import glob, pathlib as p, re; info = p.Path('/var/lib/dpkg/info'); "
+        "records = {r.stem.partition(':')[0]: r.read_text().splitlines() for r in info.glob('*.list')}; "
+        "owned = {file for files in records.values() for file in files}; "
+        "status = p.Path('/var/lib/dpkg/status').read_text(); "
+        "libraries = glob.glob('/lib*/**/*.so.*', recursive=True) + glob.glob('/usr/lib/*-linux-gnu/*.so.*'); "
+        "print('ID=debian' in p.Path('/etc/os-release').read_text(), len(libraries) > 5, set(libraries) - owned, "
+        "set(records) == set(re.findall('(?m)^Package: (.*)', status)), 'libc6' in records, 'bash' in records)"
+    )
+    assert inside(docker, image, "python3", "-c", program).stdout == "True True set() True True False\n"
 
 
 def test_the_image_trusts_the_usual_certificates(docker: str, image: str) -> None:

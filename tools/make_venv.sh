@@ -23,5 +23,7 @@ echo "Installing the pinned requirements into .venv (once; about half a minute)"
 ticker=$!
 trap 'kill $ticker 2>/dev/null' EXIT
 "$python" -m venv --clear .venv
-.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+# Hashes are for files, and this is a folder; what builds it is among the requirements.
+.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 touch .venv/installed
