@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from bench import wrk
-from local import balancer, balancer_ports, balancer_process, environment, load, packages, targets
+from local import balancer, balancer_ports, balancer_process, environment, haproxy_syntax, load, packages, targets
 from local.balancer import Balancer
 from local.balancer_process import Process
 from local.targets import Target
@@ -168,7 +168,7 @@ def test_rules_are_followed_in_their_order(bench: Bench) -> None:
 def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench) -> None:
     first, second = Backend("one"), Backend("two")
     bench.add(first)
-    worker = bench.process.command("show info").split("Pid: ")[1].split()[0]
+    worker = bench.process.command(haproxy_syntax.command("show", "info")).split("Pid: ")[1].split()[0]
     bench.add(second)
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
 
@@ -188,7 +188,7 @@ def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench
     bench.until(lambda: targets.is_idle(GROUP, Target(*first.target)))
     del bench.elbv2.targets[first.target]
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 1)
-    assert bench.process.command("show info").split("Pid: ")[1].split()[0] == worker
+    assert bench.process.command(haproxy_syntax.command("show", "info")).split("Pid: ")[1].split()[0] == worker
 
 
 def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
