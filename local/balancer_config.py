@@ -19,7 +19,7 @@ from typing import Any
 
 from local import clock
 from local.balancer_model import Group, Listener, LoadBalancer, Rule, Wanted
-from local.haproxy_syntax import Line, Unwritable, argument, field_value, line, literal, section
+from local.haproxy_syntax import Line, Unwritable, argument, field_name, field_value, line, literal, section
 
 logger = logging.getLogger("spotfleet.balancer")
 
@@ -244,7 +244,7 @@ def _tests(condition: Mapping[str, Any]) -> list[Words]:
             found = list(_patterns("req.hdr(host),field(1,:)", condition, "HostHeaderConfig", ("-i",)))
         case "http-header":
             header = condition["HttpHeaderConfig"]["HttpHeaderName"]
-            found = list(_patterns(f"req.fhdr({argument(header)})", condition, "HttpHeaderConfig", ("-i",)))
+            found = list(_patterns(f"req.fhdr({argument(field_name(header))})", condition, "HttpHeaderConfig", ("-i",)))
         case "http-request-method":
             found = [("method", "-m", "str", "--", value) for value in _values(condition, "HttpRequestMethodConfig")]
         case "query-string":

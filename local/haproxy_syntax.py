@@ -14,6 +14,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = re.compile(r'[\\"$]')
 # What HAProxy allows in the name of a section: https://docs.haproxy.org/2.6/configuration.html#4.2
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+# https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The socket splits commands at spaces, semicolons and line ends, and knows backslashes and <<.
 # https://docs.haproxy.org/2.6/management.html#9.3
 _COMMAND_WORD = re.compile(r"[A-Za-z0-9_.:/@%+-]+")
@@ -55,6 +57,13 @@ def argument(text: str) -> str:
 def literal(text: str) -> str:
     """Return a text as a part of a header's value in log-format, in which only the per cent sign is special."""
     return field_value(text).replace("%", "%%")
+
+
+def field_name(text: str) -> str:
+    """Return a text as a header's name; raises Unwritable where it can be none."""
+    if not _TOKEN.fullmatch(text):
+        raise Unwritable(f"{text!r} cannot be the name of a header")
+    return text
 
 
 def field_value(text: str) -> str:
