@@ -308,6 +308,8 @@ def _action(
     chosen: Words,
 ) -> list[Line]:
     match rule.action["Type"]:
+        case _ if rule.rewrites:
+            return [_unknown("the transforms of rules", chosen)]
         case "fixed-response":
             return [_fixed_response(rule.action["FixedResponseConfig"], listener, chosen)]
         case "redirect":
@@ -316,9 +318,13 @@ def _action(
             weighted = [(groups[arn], weight) for arn, weight in rule.groups if arn in groups and weight]
             return list(_forward(weighted, chosen))
         case other:
-            text = f"The local load balancer does not know the action {other}."
-            answer = ("status", 501, "content-type", "text/plain", "string", text)
-            return [line("http-request", "return", *answer, *chosen)]
+            return [_unknown(f"the action {other}", chosen)]
+
+
+def _unknown(what: str, chosen: Words) -> Line:
+    """Answer what would otherwise reach a target that it must not reach, or not in this form."""
+    answer = ("status", "501", "content-type", "text/plain", "string")
+    return line("http-request", "return", *answer, f"The local load balancer does not know {what}.", *chosen)
 
 
 def _fixed_response(config: Mapping[str, Any], listener: Listener, chosen: Words) -> Line:

@@ -67,6 +67,8 @@ class Rule:
     priority: str
     conditions: tuple[dict[str, Any], ...]
     action: dict[str, Any]
+    # Whether requests are rewritten on their way to a target.
+    rewrites: bool = False
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -226,8 +228,8 @@ def _listener(client: aws.Client, item: dict[str, Any]) -> Listener:
     for rule in client.describe_rules(ListenerArn=arn)["Rules"]:
         with _passing_over(str(rule.get("RuleArn"))):
             if rule["Priority"] != DEFAULT_RULE and rule["Actions"]:
-                int(rule["Priority"])
-                rules.append(Rule(rule["Priority"], tuple(rule.get("Conditions", [])), _deciding(rule["Actions"])))
+                conditions, action = tuple(rule.get("Conditions", [])), _deciding(rule["Actions"])
+                rules.append(Rule(str(int(rule["Priority"])), conditions, action, bool(rule.get("Transforms"))))
     rules.sort(key=lambda rule: int(rule.priority))
     rules.append(Rule(DEFAULT_RULE, (), _deciding(item["DefaultActions"])))
     return Listener(

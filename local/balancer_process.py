@@ -103,7 +103,7 @@ class Process:
         command = [*self._haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
         with open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             started = subprocess.run(  # the command is ours
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False, umask=0o077
             )
         if started.returncode != 0:
             raise Refused(f"HAProxy did not start: {console.last_lines(self.log)}")

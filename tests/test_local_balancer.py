@@ -341,6 +341,15 @@ def test_nothing_behind_an_authentication_is_reached(bench: Bench, kind: str) ->
     assert "use_backend" not in bench.text
 
 
+def test_a_rule_that_rewrites_requests_passes_none_on_unchanged(bench: Bench) -> None:
+    bench.elbv2.add_rule(10, forward(), {"Field": "path-pattern", "Values": ["/api/*"]})
+    bench.elbv2.rules[0]["Transforms"] = [{"Type": "url-rewrite"}]
+    bench.steps()
+    assert (
+        "'The local load balancer does not know the transforms of rules.' if { var(txn.rule) -m int 0 }" in bench.text
+    )
+
+
 def test_weights_share_the_requests(bench: Bench) -> None:
     groups = [{"TargetGroupArn": GROUP, "Weight": 90}, {"TargetGroupArn": OTHER_GROUP, "Weight": 10}]
     lines = rendered(bench, {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}})
