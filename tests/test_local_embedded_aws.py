@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
 from tests.clouds import REGION, Cloud, get, identity, ref, running, template
