@@ -173,6 +173,14 @@ class LoadBalancerSettings(Section):
         pattern=r"^ELBSecurityPolicy-TLS13-1-[23](-Res|-Ext[0-2])?(-FIPS)?(-PQ)?-20[0-9]{2}-[01][0-9]$",
         description="TLS versions and ciphers, an ELBSecurityPolicy-TLS13-1-2-… or -1-3-…",
     )
+    hsts_max_age_days: int = Field(
+        default=365,
+        ge=0,
+        le=730,
+        description="with HTTPS: days for which browsers refuse plain HTTP to this host (Strict-Transport-Security), "
+        "whatever a service says; its subdomains are not concerned. Before HTTPS is given up, browsers have to hear "
+        "max-age=0. 0: none, or what the service itself says",
+    )
     load_balancer_scheme: Literal["internet-facing", "internal"] = Field(
         default="internet-facing", description="internal: in the private subnets, reached from the VPC only"
     )

@@ -47,19 +47,20 @@ def api_parameters(aws_client: Client, operation: str, properties: Mapping[str, 
     members = aws_client.meta.service_model.operation_model(operation).input_shape.members
     names = {member.lower(): member for member in members}
     return {
-        names[name.lower()]: _converted(value, members[names[name.lower()]])
+        names[name.lower()]: converted(value, members[names[name.lower()]])
         for name, value in properties.items()
         if name.lower() in names
     }
 
 
-def _converted(value: Value, shape: Shape) -> Value:
+def converted(value: Value, shape: Shape) -> Value:
+    """Return a template's value as an API takes it, as in `api_parameters`."""
     if isinstance(shape, StructureShape) and isinstance(value, Mapping):
         return _converted_structure(value, shape)
     if isinstance(shape, ListShape) and isinstance(value, list):
-        return [_converted(item, shape.member) for item in value]
+        return [converted(item, shape.member) for item in value]
     if isinstance(shape, MapShape) and isinstance(value, Mapping):
-        return {key: _converted(item, shape.value) for key, item in value.items()}
+        return {key: converted(item, shape.value) for key, item in value.items()}
     return _converted_scalar(value, shape)
 
 
@@ -69,7 +70,7 @@ def _converted_structure(value: Mapping[str, Value], shape: StructureShape) -> d
     if unknown:
         raise ValueError(f"extraneous key [{unknown[0]}] is not permitted in {shape.name}")
     return {
-        names[name.lower()]: _converted(item, shape.members[names[name.lower()]])
+        names[name.lower()]: converted(item, shape.members[names[name.lower()]])
         for name, item in value.items()
         if item is not None
     }

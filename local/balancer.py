@@ -8,9 +8,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from local import aws, balancer_config, balancer_model, balancer_ports, balancer_process, clock, controllers, targets
-from local.balancer_model import Group, Wanted
-from local.balancer_process import Process
+from local import (
+    aws,
+    balancer_config,
+    balancer_model,
+    balancer_ports,
+    balancer_process,
+    clock,
+    controllers,
+    haproxy_syntax,
+    targets,
+)
+from local.balancer_model import Group, Rule, Wanted
+from local.balancer_process import Process, Refused
+from local.haproxy_syntax import Command, Unwritable
 from local.targets import Health, Target
 
 logger = logging.getLogger("spotfleet.balancer")
@@ -45,6 +56,8 @@ class Balancer(controllers.Controller):
         self._wanted = Wanted()
         self._rules_read_at = 0.0
         self._first_seen: dict[tuple[str, Target], float] = {}
+        # The last configuration that HAProxy refused: it is not offered again.
+        self._refused = ""
 
     def step(self) -> None:
         """Bring HAProxy to what ELBv2 says, and report the health of all targets."""
@@ -82,24 +95,40 @@ class Balancer(controllers.Controller):
         secure = any(listener.secure for b in self._wanted.balancers for listener in b.listeners)
         certificate = self._process.certificate() if secure else None
         servers = self._servers() if running else {}
-        text = balancer_config.render(self._wanted, ports, balancer_process.SOCKET, certificate, servers)
+        wanted = balancer_model.without_rules(self._wanted, self._cannot_match)
+        text = balancer_config.render(wanted, ports, balancer_process.SOCKET, certificate, servers)
         description = balancer_config.description(text)
-        if running != description:
-            self._process.run(text, description)
-            logger.info("HAProxy runs a new configuration: %s", ", ".join(_addresses(self._wanted, ports)))
+        if description not in (running, self._refused):
+            self._run(text, description, ports)
         if ports != kept:
             balancer_ports.save(ports)
 
-    def _servers(self) -> dict[str, list[str]]:
+    def _cannot_match(self, rule: Rule) -> bool:
+        """Tell whether a regular expression of a rule is none to HAProxy, whose library is not that of ALB."""
+        found = [text for condition in rule.conditions for text in balancer_config.expressions(condition)]
+        return not all(self._process.compiles(text) for text in found)
+
+    def _run(self, text: str, description: str, ports: Mapping[tuple[str, int], int]) -> None:
+        """Run a configuration; one that HAProxy refuses must not stop the care for the targets of the one that runs."""
+        try:
+            self._process.run(text, description)
+        except Refused:
+            if self._process.runs_with() is None:
+                raise
+            self._refused = description
+            logger.exception("The load balancer goes on as it was before the last change.")
+        else:
+            logger.info("HAProxy runs a new configuration: %s", ", ".join(_addresses(self._wanted, ports)))
+
+    def _servers(self) -> dict[str, list[haproxy_syntax.Line]]:
         """Return the servers that get requests now, for a new worker to begin with."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[haproxy_syntax.Line]] = {}
         by_backend = {group.backend: group for group in self._wanted.groups.values()}
         for line in self._process.statistics():
             group = by_backend.get(line["pxname"])
             if group and balancer_process.gets_requests(line):
-                settings = balancer_config.server_settings(group)
-                server = f"  server {line['svname']} {line['addr']} {settings} weight {line['uweight']}"
-                found.setdefault(group.arn, []).append(server)
+                server = balancer_config.server(line["svname"], line["addr"], group, line["uweight"])
+                found.setdefault(group.arn, []).append(haproxy_syntax.line("server", *server))
         return found
 
     # --- Targets
@@ -110,18 +139,20 @@ class Balancer(controllers.Controller):
         """Bring HAProxy's servers to the registered targets, and return what it measured of each."""
         measured = {}
         for target, state in registered.items():
-            line = servers.get(_server(target))
-            if state == "draining":
-                measured[target] = self._drain(group, target, line)
-            elif line is None:
-                measured[target] = self._add(group, target)
-            else:
-                measured[target] = self._check(group, target, line)
+            try:
+                measured[target] = self._apply_target(group, target, state, servers.get(_server(target)))
+            except Unwritable as error:
+                measured[target] = Health("unavailable", "Elb.InternalError", str(error))
         for name in set(servers) - {_server(target) for target in registered}:
             self._remove(group, name)
         for key in [key for key in self._first_seen if key[0] == group.arn and key[1] not in registered]:
             del self._first_seen[key]
         return measured
+
+    def _apply_target(self, group: Group, target: Target, state: str, line: Statistics | None) -> Health:
+        if state == "draining":
+            return self._drain(group, target, line)
+        return self._add(group, target) if line is None else self._check(group, target, line)
 
     def _fail_open(self, backend: str, measured: Mapping[Target, Health], present: set[str]) -> None:
         """Let the unhealthy targets of a group get requests while it has no healthy one, as ALB does.
@@ -135,24 +166,30 @@ class Balancer(controllers.Controller):
             logger.warning("No target of %s is healthy: requests go to all of them.", backend)
         for name in wanted - present:
             port = name.rpartition(":")[2]
-            self._process.command(
-                f"add server {backend}/{name} 127.0.0.1:{port} weight {balancer_config.FULL_WEIGHT}",
-                f"enable server {backend}/{name}",
+            server = f"{backend}/{name}"
+            self._tell(
+                ("add", "server", server, f"127.0.0.1:{port}", "weight", balancer_config.FULL_WEIGHT),
+                ("enable", "server", server),
             )
         for name in present - wanted:
             # While a request of it is open HAProxy refuses, and the next step tries again.
-            self._process.command(f"set server {backend}/{name} state maint", f"del server {backend}/{name}")
+            server = f"{backend}/{name}"
+            self._tell(("set", "server", server, "state", "maint"), ("del", "server", server))
+
+    def _tell(self, *commands: tuple[str | int, ...]) -> None:
+        """Send commands, each given word by word; raises Unwritable, before any is sent, where a word cannot be one."""
+        written: list[Command] = [haproxy_syntax.command(*words) for words in commands]
+        self._process.command(*written)
 
     def _add(self, group: Group, target: Target) -> Health:
         """Add a target with weight 0: it gets requests only after a health check that it passes."""
         since = self._first_seen.setdefault((group.arn, target), time.monotonic())
         if time.monotonic() - since >= clock.seconds(REGISTRATION_SECONDS):
             name = f"{group.backend}/{_server(target)}"
-            settings = balancer_config.server_settings(group)
-            self._process.command(
-                f"add server {name} 127.0.0.1:{target.port} {settings} weight 0",
-                f"enable server {name}",
-                f"enable health {name}",
+            self._tell(
+                ("add", "server", *balancer_config.server(name, f"127.0.0.1:{target.port}", group, weight=0)),
+                ("enable", "server", name),
+                ("enable", "health", name),
             )
         return targets.INITIAL
 
@@ -160,15 +197,15 @@ class Balancer(controllers.Controller):
         name = f"{group.backend}/{_server(target)}"
         if line["status"].startswith(("DRAIN", "MAINT")):
             # Registered again while it was leaving.
-            self._process.command(f"set server {name} state ready")
+            self._tell(("set", "server", name, "state", "ready"))
             return targets.INITIAL
         if line["uweight"] != "0":
             return Health("healthy", requests=int(line["scur"])) if _is_up(line) else _unhealthy(line)
         # A new target: the first check that it passes makes it healthy, whatever the threshold.
         if line["check_status"] in ("L7OK", "L7OKC"):
-            restart = [f"set server {name} health down"] if group.slow_start else []
-            weight = f"set server {name} weight {balancer_config.FULL_WEIGHT}"
-            self._process.command(*restart, weight, f"set server {name} health up")
+            restart = [("set", "server", name, "health", "down")] if group.slow_start else []
+            weight = ("set", "server", name, "weight", balancer_config.FULL_WEIGHT)
+            self._tell(*restart, weight, ("set", "server", name, "health", "up"))
             return Health("healthy")
         if int(line["chkfail"] or 0) >= group.unhealthy_count:
             return _unhealthy(line)
@@ -178,7 +215,7 @@ class Balancer(controllers.Controller):
         if line is None:
             return targets.DRAINING
         if not line["status"].startswith("DRAIN"):
-            self._process.command(f"set server {group.backend}/{_server(target)} state drain")
+            self._tell(("set", "server", f"{group.backend}/{_server(target)}", "state", "drain"))
         # Until HAProxy says that it sends nothing more, a request may be about to go there.
         requests = int(line["scur"]) + int(line["qcur"]) + int(_is_up(line))
         return Health("draining", targets.DRAINING.reason, targets.DRAINING.description, requests)
@@ -186,8 +223,10 @@ class Balancer(controllers.Controller):
     def _remove(self, group: Group, name: str) -> None:
         """Remove a server; while a request of it is open HAProxy refuses, and the next step tries again."""
         server = f"{group.backend}/{name}"
-        self._process.command(
-            f"set server {server} state maint", f"shutdown sessions server {server}", f"del server {server}"
+        self._tell(
+            ("set", "server", server, "state", "maint"),
+            ("shutdown", "sessions", "server", server),
+            ("del", "server", server),
         )
 
 

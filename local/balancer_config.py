@@ -2,17 +2,26 @@
 
 Rules are chosen in two steps. The first rule of a listener whose conditions hold leaves its number in a variable; then
 the variable decides. HAProxy would otherwise run all answers and redirects before any forwarding, whatever the order.
+
+What cannot be written is left out, with a line in the log: one rule or group must not stop all others. The API refuses
+such values before (local.elbv2_validation).
 """
 
+import functools
 import hashlib
+import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from local import clock
 from local.balancer_model import Group, Listener, LoadBalancer, Rule, Wanted
+from local.haproxy_syntax import Line, Unwritable, argument, field_name, field_value, line, literal, section
+
+logger = logging.getLogger("spotfleet.balancer")
 
 CHARACTER_FOR = {"*": ".*", "?": "."}
 # Within a key or a value of a query string.
@@ -29,13 +38,32 @@ RING_BYTES = 65536
 OPEN = ".open"
 ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn"}
 REDIRECT_CODES = {"HTTP_301": 301, "HTTP_302": 302}
+PROTOCOLS = ("HTTP", "HTTPS")
+NO_CONTENT = 204
+# Statuses that HAProxy can answer and check.
+STATUSES = range(200, 600)
+HIGHEST_PORT = 65535
+# X-Forwarded-For with more addresses is answered with 463:
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+MAX_FORWARDED = 30
+FORWARDED_FOR = "X-Forwarded-For"
 
 # The local port of a balancer's port: (balancer's ARN, port on AWS) -> port.
 Ports = Mapping[tuple[str, int], int]
+Words = tuple[str, ...]
+
+# What is raised where ELBv2 says something that no configuration can hold.
+UNUSABLE = (Unwritable, LookupError)
+
+
+@functools.lru_cache(maxsize=256)
+def _warn_once(text: str) -> None:
+    """Log what is left out: the configuration is made in every step, and this is news only once."""
+    logger.warning(text)
 
 
 def render(
-    wanted: Wanted, ports: Ports, socket: str, certificate: Path | None, servers: Mapping[str, list[str]]
+    wanted: Wanted, ports: Ports, socket: str, certificate: Path | None, servers: Mapping[str, list[Line]]
 ) -> str:
     """Return the configuration.
 
@@ -44,17 +72,18 @@ def render(
     depends on all the rest.
     """
     head = list(_defaults())
+    blocks = dict(_backends(wanted))
+    groups = {arn: wanted.groups[arn] for arn in blocks}
     body = [
-        line
+        one
         for balancer in wanted.balancers
         for listener in balancer.listeners
         if (balancer.arn, listener.port) in ports
-        for line in _frontend(balancer, listener, ports, certificate, wanted)
+        for one in _writable_frontend(balancer, listener, ports, certificate, groups)
     ]
-    blocks = {group.arn: list(_backend(group, _idle_timeout(wanted, group))) for group in wanted.groups.values()}
-    fixed = "\n".join([*head, *body, *(line for block in blocks.values() for line in block)])
+    fixed = "\n".join([*head, *body, *(one for block in blocks.values() for one in block)])
     description = hashlib.sha256(fixed.encode()).hexdigest()[:20]
-    with_servers = [line for arn, block in blocks.items() for line in [*block, *servers.get(arn, [])]]
+    with_servers = [one for arn, block in blocks.items() for one in [*block, *servers.get(arn, [])]]
     return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *head, *body, *with_servers, ""])
 
 
@@ -77,56 +106,60 @@ def _idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
     )
 
 
-def _global(socket: str, text: str, longest: int) -> Iterator[str]:
-    yield "global"
-    yield f"  description {text}"
-    yield f"  stats socket unix@{socket} mode 600 level admin expose-fd listeners"
+def _global(socket: str, text: str, longest: int) -> Iterator[Line]:
+    yield section("global")
+    yield line("description", text)
+    yield line("stats", "socket", f"unix@{socket}", "mode", 600, "level", "admin", "expose-fd", "listeners")
     # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
-    yield "  nbthread 1"
+    yield line("nbthread", 1)
     # How long requests of before a change of the rules may take.
-    yield f"  hard-stop-after {longest}s"
+    yield line("hard-stop-after", f"{longest}s")
 
 
-def _defaults() -> Iterator[str]:
-    yield f"ring {RING}"
-    yield "  format raw"
-    yield "  maxlen 200"
-    yield f"  size {RING_BYTES}"
-    yield "defaults"
-    yield f"  log ring@{RING} format raw local0"
-    yield '  log-format "%rt %b %Tr"'
-    yield "  mode http"
-    yield f"  timeout connect {CONNECT_SECONDS}s"
+def _defaults() -> Iterator[Line]:
+    yield section("ring", RING)
+    yield line("format", "raw")
+    yield line("maxlen", 200)
+    yield line("size", RING_BYTES)
+    yield section("defaults")
+    yield line("log", f"ring@{RING}", "format", "raw", "local0")
+    yield line("log-format", "%rt %b %Tr")
+    yield line("mode", "http")
+    yield line("timeout", "connect", f"{CONNECT_SECONDS}s")
     # As ALB: a request that could not be delivered is the client's to repeat.
-    yield "  retries 0"
+    yield line("retries", 0)
     # A change of the rules must not close a connection on which the next request is already under way.
-    yield "  option idle-close-on-response"
+    yield line("option", "idle-close-on-response")
 
 
 # --- Listeners
 
 
+def _writable_frontend(
+    balancer: LoadBalancer, listener: Listener, ports: Ports, certificate: Path | None, groups: Mapping[str, Group]
+) -> list[Line]:
+    try:
+        return list(_frontend(balancer, listener, ports, certificate, groups))
+    except Unwritable as error:
+        _warn_once(f"The listener {listener.arn} is left out: {error}.")
+        return []
+
+
 def _frontend(
-    balancer: LoadBalancer, listener: Listener, ports: Ports, certificate: Path | None, wanted: Wanted
-) -> Iterator[str]:
+    balancer: LoadBalancer, listener: Listener, ports: Ports, certificate: Path | None, groups: Mapping[str, Group]
+) -> Iterator[Line]:
     local_port = ports[balancer.arn, listener.port]
-    tls = f" ssl crt {_quoted(str(certificate))} alpn h2,http/1.1" if listener.secure and certificate else ""
-    yield f"frontend {frontend(balancer, listener.port)}"
-    yield f"  bind 127.0.0.1:{local_port}{tls}"
-    yield f"  timeout client {math.ceil(balancer.idle_timeout)}s"
-    yield "  option forwardfor"
-    yield f"  http-request set-header X-Forwarded-Proto {'https' if listener.secure else 'http'}"
-    yield f"  http-request set-header X-Forwarded-Port {listener.port}"
+    tls = ["ssl", "crt", str(certificate), "alpn", "h2,http/1.1"] if listener.secure and certificate else []
+    yield section("frontend", frontend(balancer, listener.port))
+    yield line("bind", f"127.0.0.1:{local_port}", *tls)
+    yield line("timeout", "client", f"{math.ceil(balancer.idle_timeout)}s")
+    yield from _request_headers(balancer, listener)
     yield from _trace()
-    for number, rule in enumerate(listener.rules):
-        yield from _conditions(number, rule)
-    actions = [
-        line
-        for number, rule in enumerate(listener.rules)
-        for line in _action(number, rule, balancer, listener, ports, wanted)
-    ]
-    # HAProxy warns when they stand in another order, in which it would run them all the same.
-    yield from sorted(actions, key=lambda line: line.startswith("  use_backend"))
+    yield from _rules(balancer, listener, ports, groups)
+    for header, value in listener.response_headers:
+        # In every response, the load balancer's own included, whatever the target says:
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/header-modification.html#insert-header
+        yield line("http-after-response", "set-header", header, literal(value))
 
 
 def frontend(balancer: LoadBalancer, port: int) -> str:
@@ -134,44 +167,96 @@ def frontend(balancer: LoadBalancer, port: int) -> str:
     return f"{balancer.name.replace('/', '.')}:{port}"
 
 
-def _trace() -> Iterator[str]:
+def _request_headers(balancer: LoadBalancer, listener: Listener) -> Iterator[Line]:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html"""
+    too_many = (f"req.hdr_cnt({FORWARDED_FOR})", "gt", MAX_FORWARDED)
+    yield line("http-request", "return", "status", 463, "if", "{", *too_many, "}")
+    if balancer.drops_invalid_headers:
+        # Servers read X_Forwarded_For as X-Forwarded-For too.
+        yield line("http-request", "del-header", "[^A-Za-z0-9-]", "-m", "reg")
+    yield line("http-request", "set-header", "X-Forwarded-Proto", "https" if listener.secure else "http")
+    yield line("http-request", "set-header", "X-Forwarded-Port", listener.port)
+    match balancer.forwarded_for:
+        case "remove":
+            yield line("http-request", "del-header", FORWARDED_FOR)
+        case "append":
+            yield from _append_client(balancer.forwards_client_port)
+
+
+def _append_client(with_port: bool) -> Iterator[Line]:
+    """Make one header of all that came, which ends with the client's address: `option forwardfor` would add another."""
+    yield line("http-request", "set-var(txn.forwarded)", f"req.fhdr_cnt({FORWARDED_FOR})")
+    for number in range(1, MAX_FORWARDED + 1):
+        joined = f"%[var(txn.addresses)]%[req.fhdr({FORWARDED_FOR},{number})], "
+        present = ("{", "var(txn.forwarded)", "-m", "int", "ge", number, "}")
+        yield line("http-request", "set-var-fmt(txn.addresses)", joined, "if", *present)
+    client = "%[src]:%[src_port]" if with_port else "%[src]"
+    yield line("http-request", "set-header", FORWARDED_FOR, f"%[var(txn.addresses)]{client}")
+
+
+def _trace() -> Iterator[Line]:
     """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-request-tracing.html"""
-    missing = "unless { req.hdr(X-Amzn-Trace-Id) -m found }"
-    yield f"  http-request set-var-fmt(txn.trace) %[uuid,regsub(-,,g)] {missing}"
+    missing = ("unless", "{", "req.hdr(X-Amzn-Trace-Id)", "-m", "found", "}")
+    yield line("http-request", "set-var-fmt(txn.trace)", "%[uuid,regsub(-,,g)]", *missing)
     trace = "Root=1-%[var(txn.trace),bytes(0,8)]-%[var(txn.trace),bytes(8,24)]"
-    yield f"  http-request set-header X-Amzn-Trace-Id {trace} {missing}"
+    yield line("http-request", "set-header", "X-Amzn-Trace-Id", trace, *missing)
 
 
-def _conditions(number: int, rule: Rule) -> Iterator[str]:
+# --- Rules
+
+
+def _rules(balancer: LoadBalancer, listener: Listener, ports: Ports, groups: Mapping[str, Group]) -> Iterator[Line]:
+    actions: list[Line] = []
+    for number, rule in enumerate(listener.rules):
+        try:
+            conditions = list(_conditions(number, rule))
+        except UNUSABLE as error:
+            _warn_once(f"The rule {rule.priority} of {listener.arn} is left out: {error}.")
+            continue
+        yield from conditions
+        chosen = ("if", "{", "var(txn.rule)", "-m", "int", str(number), "}")
+        try:
+            actions += _action(rule, balancer, listener, ports, groups, chosen)
+        except UNUSABLE as error:
+            # Requests that are this rule's must not fall to another one's.
+            _warn_once(f"The rule {rule.priority} of {listener.arn} answers 500: {error}.")
+            actions.append(line("http-request", "return", "status", 500, *chosen))
+    # HAProxy warns when they stand in another order, in which it would run them all the same.
+    yield from sorted(actions, key=lambda one: one.startswith("  use_backend"))
+
+
+def _conditions(number: int, rule: Rule) -> Iterator[Line]:
     names = []
     for index, condition in enumerate(rule.conditions):
-        name = f"rule{number}_{index}"
-        names.append(name)
+        names.append(f"rule{number}_{index}")
         for test in _tests(condition):
-            yield f"  acl {name} {test}"
-    still_free = "!{ var(txn.rule) -m found }"
-    yield f"  http-request set-var(txn.rule) int({number}) if {' '.join([still_free, *names])}"
+            yield line("acl", names[-1], *test)
+    still_free = ("!{", "var(txn.rule)", "-m", "found", "}")
+    yield line("http-request", "set-var(txn.rule)", f"int({number})", "if", *still_free, *names)
 
 
-def _tests(condition: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the tests of a condition, of which one has to hold."""
+def _tests(condition: Mapping[str, Any]) -> list[Words]:
+    """Return the tests of a condition, of which one has to hold."""
     match condition["Field"]:
         case "path-pattern":
-            yield from _patterns("path", condition, "PathPatternConfig", "")
+            found = list(_patterns("path", condition, "PathPatternConfig", ()))
         case "host-header":
-            yield from _patterns("req.hdr(host),field(1,:)", condition, "HostHeaderConfig", "-i ")
+            found = list(_patterns("req.hdr(host),field(1,:)", condition, "HostHeaderConfig", ("-i",)))
         case "http-header":
-            name = condition["HttpHeaderConfig"]["HttpHeaderName"]
-            yield from _patterns(f"req.fhdr({name})", condition, "HttpHeaderConfig", "-i ")
+            header = condition["HttpHeaderConfig"]["HttpHeaderName"]
+            found = list(_patterns(f"req.fhdr({argument(field_name(header))})", condition, "HttpHeaderConfig", ("-i",)))
         case "http-request-method":
-            yield from (f"method -m str {_quoted(value)}" for value in _values(condition, "HttpRequestMethodConfig"))
+            found = [("method", "-m", "str", "--", value) for value in _values(condition, "HttpRequestMethodConfig")]
         case "query-string":
-            for pair in condition["QueryStringConfig"]["Values"]:
-                yield f"query -m reg -i {_quoted(_query_expression(pair))}"
+            pairs = condition["QueryStringConfig"]["Values"]
+            found = [("query", "-m", "reg", "-i", "--", _query_expression(pair)) for pair in pairs]
         case "source-ip":
-            yield from (f"src {value}" for value in _values(condition, "SourceIpConfig"))
+            found = [("src", "--", _network(value)) for value in _values(condition, "SourceIpConfig")]
         case other:
-            raise ValueError(f"the condition {other} of a listener rule is not known here")
+            raise Unwritable(f"the condition {other} of a listener rule is not known here")
+    if not found:
+        raise Unwritable(f"the condition {condition['Field']} has no value")
+    return found
 
 
 def _values(condition: Mapping[str, Any], config: str) -> list[str]:
@@ -179,11 +264,17 @@ def _values(condition: Mapping[str, Any], config: str) -> list[str]:
     return values
 
 
-def _patterns(sample: str, condition: Mapping[str, Any], config: str, flags: str) -> Iterator[str]:
+def _patterns(sample: str, condition: Mapping[str, Any], config: str, flags: Words) -> Iterator[Words]:
     for value in _values(condition, config):
-        yield f"{sample} -m reg {flags}{_quoted('^' + _expression(value, CHARACTER_FOR) + '$')}"
-    for value in condition.get(config, {}).get("RegexValues", []):
-        yield f"{sample} -m reg {flags}{_quoted(value)}"
+        yield (sample, "-m", "reg", *flags, "--", f"^{_expression(value, CHARACTER_FOR)}$")
+    for value in expressions(condition):
+        yield (sample, "-m", "reg", *flags, "--", value)
+
+
+def expressions(condition: Mapping[str, Any]) -> list[str]:
+    """Return the regular expressions of a condition."""
+    configs = [value for value in condition.values() if isinstance(value, Mapping)]
+    return [text for place in (condition, *configs) for text in place.get("RegexValues") or []]
 
 
 def _expression(pattern: str, characters: Mapping[str, str]) -> str:
@@ -198,118 +289,153 @@ def _query_expression(pair: Mapping[str, str]) -> str:
     return f"(^|&){key}={value}(&|$)"
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError as error:
+        raise Unwritable(str(error)) from None
+
+
 # --- Actions
 
 
 def _action(
-    number: int, rule: Rule, balancer: LoadBalancer, listener: Listener, ports: Ports, wanted: Wanted
-) -> Iterator[str]:
-    chosen = f"if {{ var(txn.rule) -m int {number} }}"
+    rule: Rule,
+    balancer: LoadBalancer,
+    listener: Listener,
+    ports: Ports,
+    groups: Mapping[str, Group],
+    chosen: Words,
+) -> list[Line]:
     match rule.action["Type"]:
+        case _ if rule.rewrites:
+            return [_unknown("the transforms of rules", chosen)]
         case "fixed-response":
-            yield _fixed_response(rule.action["FixedResponseConfig"], chosen)
+            return [_fixed_response(rule.action["FixedResponseConfig"], listener, chosen)]
         case "redirect":
-            yield from _redirect(rule.action["RedirectConfig"], balancer, listener, ports, chosen)
+            return list(_redirect(rule.action["RedirectConfig"], balancer, listener, ports, chosen))
         case "forward":
-            groups = [(wanted.groups[arn], weight) for arn, weight in rule.groups if arn in wanted.groups and weight]
-            yield from _forward(groups, chosen)
+            weighted = [(groups[arn], weight) for arn, weight in rule.groups if arn in groups and weight]
+            return list(_forward(weighted, chosen))
         case other:
-            text = f"The local load balancer does not know the action {other}."
-            yield f"  http-request return status 501 content-type text/plain string {_quoted(text)} {chosen}"
+            return [_unknown(f"the action {other}", chosen)]
 
 
-def _fixed_response(config: Mapping[str, Any], chosen: str) -> str:
-    line = f"  http-request return status {config['StatusCode']}"
-    if body := config.get("MessageBody"):
-        line += f" content-type {_quoted(config.get('ContentType') or 'text/plain')} string {_quoted(body)}"
-    return f"{line} hdr Server awselb/2.0 {chosen}"
+def _unknown(what: str, chosen: Words) -> Line:
+    """Answer what would otherwise reach a target that it must not reach, or not in this form."""
+    answer = ("status", "501", "content-type", "text/plain", "string")
+    return line("http-request", "return", *answer, f"The local load balancer does not know {what}.", *chosen)
+
+
+def _fixed_response(config: Mapping[str, Any], listener: Listener, chosen: Words) -> Line:
+    status = _number(config["StatusCode"], STATUSES)
+    body = config.get("MessageBody")
+    payload: Words = ()
+    if body and status != NO_CONTENT:
+        payload = ("content-type", field_value(config.get("ContentType") or "text/plain"), "string", body)
+    server = ("hdr", "Server", "awselb/2.0") if listener.names_server else ()
+    return line("http-request", "return", "status", status, *payload, *server, *chosen)
+
+
+def _number(text: str, allowed: range) -> int:
+    """Return a number; raises Unwritable when it is none of those allowed."""
+    # isdecimal alone takes the digits of every script.
+    if not (text.isascii() and text.isdecimal() and int(text) in allowed):
+        raise Unwritable(f"{text!r} is no number from {allowed.start} to {allowed.stop - 1}")
+    return int(text)
 
 
 def _redirect(
-    config: Mapping[str, Any], balancer: LoadBalancer, listener: Listener, ports: Ports, chosen: str
-) -> Iterator[str]:
+    config: Mapping[str, Any], balancer: LoadBalancer, listener: Listener, ports: Ports, chosen: Words
+) -> Iterator[Line]:
     """Send the client elsewhere; a port of this load balancer becomes the local one that stands for it."""
-    protocol = config.get("Protocol", "#{protocol}").replace("#{protocol}", "HTTPS" if listener.secure else "HTTP")
-    port = config.get("Port", "#{port}").replace("#{port}", str(listener.port))
-    location = f"{protocol.lower()}://{_format(config.get('Host', '#{host}'))}"
-    location += f":{ports.get((balancer.arn, int(port)), port)}{_format(config.get('Path', '/#{path}'))}"
-    code = REDIRECT_CODES[config["StatusCode"]]
-    query = _format(config.get("Query", "#{query}"))
-    yield f"  http-request set-var-fmt(txn.query) {_double_quoted(query)} {chosen}"
-    with_query = f"{chosen} {{ var(txn.query) -m len gt 0 }}"
-    yield f"  http-request redirect location {_double_quoted(location + '?%[var(txn.query)]')} code {code} {with_query}"
-    yield f"  http-request redirect location {_double_quoted(location)} code {code} {chosen}"
+    own = {"#{protocol}": "HTTPS" if listener.secure else "HTTP", "#{port}": str(listener.port)}
+    protocol = config.get("Protocol", "#{protocol}").replace("#{protocol}", own["#{protocol}"])
+    code = REDIRECT_CODES.get(config["StatusCode"])
+    if protocol not in PROTOCOLS or code is None:
+        raise Unwritable(f"{protocol!r} or {config['StatusCode']!r} cannot be that of a redirect")
+    port = _number(config.get("Port", "#{port}").replace("#{port}", own["#{port}"]), range(1, HIGHEST_PORT + 1))
+    location = f"{protocol.lower()}://{_format(config.get('Host', '#{host}'), own)}"
+    location += f":{ports.get((balancer.arn, port), port)}{_format(config.get('Path', '/#{path}'), own)}"
+    yield line("http-request", "set-var-fmt(txn.query)", _format(config.get("Query", "#{query}"), own), *chosen)
+    with_query = (*chosen, "{", "var(txn.query)", "-m", "len", "gt", "0", "}")
+    yield line("http-request", "redirect", "location", f"{location}?%[var(txn.query)]", "code", code, *with_query)
+    yield line("http-request", "redirect", "location", location, "code", code, *chosen)
 
 
-def _format(text: str) -> str:
+def _format(text: str, own: Mapping[str, str]) -> str:
     """Return a redirect's part as an HAProxy format."""
-    plain = text.replace("%", "%%")
-    for word, sample in (
-        ("#{host}", "%[req.hdr(host),field(1,:)]"),
-        ("#{path}", "%[path,regsub(^/,)]"),
-        ("#{query}", "%[query]"),
-    ):
-        plain = plain.replace(word, sample)
-    return plain
+    samples = {
+        "#{host}": "%[req.hdr(host),field(1,:)]",
+        "#{path}": "%[path,regsub(^/,)]",
+        "#{query}": "%[query]",
+        "#{port}": own["#{port}"],
+        "#{protocol}": own["#{protocol}"].lower(),
+    }
+    parts = re.split(r"(#\{\w+\})", text)
+    return "".join(samples.get(part) or literal(part) for part in parts)
 
 
-def _forward(groups: list[tuple[Group, int]], chosen: str) -> Iterator[str]:
+def _forward(groups: list[tuple[Group, int]], chosen: Words) -> Iterator[Line]:
     if not groups:
-        yield f"  http-request return status 503 {chosen}"
+        yield line("http-request", "return", "status", 503, *chosen)
         return
+    total = sum(weight for _group, weight in groups)
     if len(groups) > 1:
-        total = sum(weight for _group, weight in groups)
-        yield f"  http-request set-var(txn.share) rand({total}) {chosen}"
+        yield line("http-request", "set-var(txn.share)", f"rand({total})", *chosen)
     below = 0
     for group, weight in groups:
         below += weight
-        last = below == sum(weight for _group, weight in groups)
-        share = "" if last else f" {{ var(txn.share) -m int lt {below} }}"
+        share = () if below == total else ("{", "var(txn.share)", "-m", "int", "lt", str(below), "}")
         open_ = f"{group.backend}{OPEN}"
-        yield f"  use_backend {open_} {chosen}{share} {{ nbsrv({group.backend}) eq 0 }} {{ nbsrv({open_}) gt 0 }}"
-        yield f"  use_backend {group.backend} {chosen}{share}"
+        closed = ("{", f"nbsrv({group.backend})", "eq", "0", "}", "{", f"nbsrv({open_})", "gt", "0", "}")
+        yield line("use_backend", open_, *chosen, *share, *closed)
+        yield line("use_backend", group.backend, *chosen, *share)
 
 
 # --- Target groups
 
 
-def _backend(group: Group, idle_timeout: int) -> Iterator[str]:
-    for name in (f"{group.backend}{OPEN}", group.backend):
-        yield f"backend {name}"
-        yield f"  balance {ALGORITHMS.get(group.algorithm, 'roundrobin')}"
-        yield f"  timeout server {idle_timeout}s"
-    yield f"  option httpchk GET {_quoted(group.path)}"
-    yield "  http-check send hdr User-Agent ELB-HealthChecker/2.0"
-    yield f"  http-check expect status {group.matcher}"
+def _backends(wanted: Wanted) -> Iterator[tuple[str, list[Line]]]:
+    """Yield the backends of every target group that can be written."""
+    for arn, group in wanted.groups.items():
+        try:
+            yield arn, list(_backend(group, _idle_timeout(wanted, group)))
+        except UNUSABLE as error:
+            _warn_once(f"The target group {arn} is left out: {error}.")
+
+
+def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
+    for backend in (f"{group.backend}{OPEN}", group.backend):
+        yield section("backend", backend)
+        yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
+        yield line("timeout", "server", f"{idle_timeout}s")
+    yield line("option", "httpchk", "GET", field_value(group.path))
+    yield line("http-check", "send", "hdr", "User-Agent", "ELB-HealthChecker/2.0")
+    yield line("http-check", "expect", "status", _statuses(group.matcher))
     # A real answer is waited for in real time, whatever LOCAL_SPEED is.
-    yield f"  timeout check {round(group.timeout * 1000)}ms"
+    yield line("timeout", "check", f"{round(group.timeout * 1000)}ms")
 
 
-def server_settings(group: Group) -> str:
-    """Return how a target of a group is checked, for a `server` line or the command `add server`."""
-    settings = f"check inter {_milliseconds(group.interval)} rise {group.healthy_count} fall {group.unhealthy_count}"
+def _statuses(matcher: str) -> str:
+    """Return the statuses of a healthy target, such as 200,202-299."""
+    ranges = [part.split("-") for part in matcher.split(",")]
+    for ends in ranges:
+        numbers = [_number(end, STATUSES) for end in ends]
+        if len(numbers) > 2 or numbers != sorted(numbers):  # noqa: PLR2004  # a range has two ends
+            raise Unwritable(f"{matcher!r} is no list of statuses")
+    return matcher
+
+
+def server(name_: str, address: str, group: Group, weight: int | str) -> tuple[str, ...]:
+    """Return the words that describe a target of a group and its checks, for a configuration or a command."""
+    counts = ("rise", group.healthy_count, "fall", group.unhealthy_count)
     # What a server of a configuration has by default, and one that is added does not: its connections are used again.
-    settings += " pool-max-conn -1 pool-purge-delay 5s"
-    if group.slow_start:
-        settings += f" slowstart {_milliseconds(group.slow_start)}"
-    return settings
+    pool = ("pool-max-conn", -1, "pool-purge-delay", "5s")
+    slow_start = ("slowstart", _milliseconds(group.slow_start)) if group.slow_start else ()
+    check = ("check", "inter", _milliseconds(group.interval), *counts)
+    return tuple(map(str, (name_, address, *check, *pool, *slow_start, "weight", weight)))
 
 
 def _milliseconds(aws_seconds: float) -> str:
     return f"{max(1, round(clock.seconds(aws_seconds) * 1000))}ms"
-
-
-# --- Quoting
-
-
-def _quoted(text: str) -> str:
-    """Return a text as one word in which HAProxy sees no special character."""
-    if "\n" in text or "\r" in text:
-        return _double_quoted(text)
-    return "'" + text.replace("'", "'\"'\"'") + "'"
-
-
-def _double_quoted(text: str) -> str:
-    replace: Callable[[re.Match[str]], str] = lambda found: "\\" + found[0]  # noqa: E731
-    plain = re.sub(r'[\\"$]', replace, text)
-    return '"' + plain.replace("\n", "\\n").replace("\r", "\\r") + '"'

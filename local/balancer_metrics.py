@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local import aws, balancer_config, balancer_model, clock, controllers, metrics_store
+from local import aws, balancer_config, balancer_model, clock, controllers, haproxy_syntax, metrics_store
 from local.balancer_model import Group, Wanted
 from local.balancer_process import Process
 
@@ -157,7 +157,7 @@ class BalancerMetrics(controllers.Controller):
 
     def _look(self, moment: float) -> None:
         counts = self._tally.new(self._process.statistics())
-        seconds = self._times.new(self._process.command(f"show events {balancer_config.RING}"))
+        seconds = self._times.new(self._process.command(haproxy_syntax.command("show", "events", balancer_config.RING)))
         if self._first:
             # What HAProxy counted before this controller began belongs to minutes that are over.
             self._first = False

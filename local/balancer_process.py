@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from local import console, environment, packages
+from local import console, environment, haproxy_syntax, packages
+from local.haproxy_syntax import Command
 
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -35,11 +36,12 @@ class Process:
         self.configuration = self._folder / "haproxy.cfg"
         self.log = self._folder / "haproxy.log"
         self._pid_file = self._folder / "haproxy.pid"
+        self._compiles: dict[str, bool] = {}
 
     def runs_with(self) -> str | None:
         """Return the description of the configuration that runs, or None when none does."""
         try:
-            answer = self.command("show info")
+            answer = self.command(haproxy_syntax.command("show", "info"))
         except OSError:
             return None
         found = [line.partition(": ")[2] for line in answer.splitlines() if line.startswith("description: ")]
@@ -51,13 +53,9 @@ class Process:
         Raises Refused when HAProxy cannot use it; what ran before then runs on.
         """
         candidate = self.configuration.with_suffix(".new")
-        candidate.write_text(configuration)
-        check = subprocess.run(  # the command is ours
-            [*self._haproxy(), "-c", "-f", str(candidate)], capture_output=True, text=True, check=False
-        )
-        if check.returncode != 0:
-            words = [line for line in check.stderr.splitlines() if "[ALERT]" in line]
-            raise Refused(f"HAProxy refuses {candidate}: {(words or [check.stderr.strip()])[0]}")
+        _write_private(candidate, configuration)
+        if refusal := self._refusal(candidate):
+            raise Refused(f"HAProxy refuses {candidate}: {refusal}")
         candidate.replace(self.configuration)
         pid = self._pid()
         if pid:
@@ -75,12 +73,37 @@ class Process:
         if not _wait(lambda: runs() or ended(), START_SECONDS) or not runs():
             raise Refused(f"HAProxy did not take its configuration: {console.last_lines(self.log)}")
 
+    def _refusal(self, file: Path) -> str:
+        """Return why HAProxy cannot use a configuration, nothing when it can."""
+        check = subprocess.run(  # the command is ours
+            [*self._haproxy(), "-c", "-f", str(file)], capture_output=True, text=True, errors="replace", check=False
+        )
+        if check.returncode == 0:
+            return ""
+        return next((line for line in check.stderr.splitlines() if "[ALERT]" in line), check.stderr.strip())
+
+    def compiles(self, expression: str) -> bool:
+        """Tell whether HAProxy takes a text as a regular expression; an answer is remembered."""
+        if expression not in self._compiles:
+            probe = self.configuration.with_suffix(".probe")
+            lines = [
+                haproxy_syntax.section("frontend", "probe"),
+                # Never listened on: HAProxy only reads this. Without it there would be nothing to run.
+                haproxy_syntax.line("bind", "127.0.0.1:1"),
+                haproxy_syntax.line("mode", "http"),
+                haproxy_syntax.line("acl", "probe", "path", "-m", "reg", "--", expression),
+            ]
+            _write_private(probe, "\n".join([*lines, ""]))
+            self._compiles[expression] = not self._refusal(probe)
+            probe.unlink()
+        return self._compiles[expression]
+
     def _start(self) -> None:
         """Start the master, which goes into the background once its first worker listens."""
         command = [*self._haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
             started = subprocess.run(  # the command is ours
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False, umask=0o077
             )
         if started.returncode != 0:
             raise Refused(f"HAProxy did not start: {console.last_lines(self.log)}")
@@ -113,7 +136,7 @@ class Process:
             return None
         return pid if _is_haproxy(pid) else None
 
-    def command(self, *commands: str) -> str:
+    def command(self, *commands: Command) -> str:
         """Return what HAProxy answers to commands on its socket.
 
         Raises OSError when no HAProxy listens there.
@@ -134,7 +157,7 @@ class Process:
 
     def statistics(self) -> Iterator[dict[str, str]]:
         """Yield the line of every frontend, backend and server, by the names of its columns."""
-        text = self.command("show stat").removeprefix("# ")
+        text = self.command(haproxy_syntax.command("show", "stat")).removeprefix("# ")
         return csv.DictReader(io.StringIO(text.strip()))
 
     def certificate(self) -> Path:
@@ -150,9 +173,15 @@ class Process:
             made = console.output(command)
             if not made:
                 raise Refused("An HTTPS listener needs a certificate: install openssl, which makes it.")
-            file.touch(mode=0o600)
-            file.write_text(made + "\n")
+            _write_private(file, made + "\n")
         return file
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    file.unlink(missing_ok=True)
+    with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600), encoding="utf-8") as opened:
+        opened.write(text)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -1,4 +1,6 @@
-"""MiniStack, with what this project's templates need of AWS and it lacks: the only module that uses its private names.
+"""MiniStack, with what this project's templates need of AWS and it lacks.
+
+Only this module and local.ministack_elbv2, which has its load balancers, use MiniStack's private names.
 
 The version is pinned and tests/test_local_ministack.py fails when a name that is used here moves.
 MiniStack reads its settings from environment variables when it is imported: local.server sets them first.
@@ -49,6 +51,7 @@ from local import (
     fleet_roll,
     keys,
     metrics_store,
+    ministack_elbv2,
     placement,
     targets,
 )
@@ -120,6 +123,7 @@ def application() -> Callable[..., Any]:
     _run_tasks_as_defined()
     _keep_logs()
     _keep_targets()
+    ministack_elbv2.add()
     _keep_container_instances()
     # It looks at all dimensions of a metric together, and at no missing data: local.scaling judges the alarms.
     _replace(cloudwatch, "_evaluate_all_alarms", lambda _original: lambda: None)

@@ -26,6 +26,10 @@ def authenticate(kind: str = "authenticate-oidc") -> dict[str, Any]:
     return {"Type": kind, "Order": 1}
 
 
+def _listed(attributes: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in attributes.items()]
+
+
 class FakeElbv2:
     """ELBv2's client with one load balancer; a test changes its attributes."""
 
@@ -36,6 +40,8 @@ class FakeElbv2:
         self.ports = {80: "HTTP"}
         self.balancers = [BALANCER]
         self.idle_timeout = 60
+        self.balancer_attributes: dict[str, str] = {}
+        self.listener_attributes: dict[str, str] = {}
         self.attributes: dict[str, str] = {"deregistration_delay.timeout_seconds": "30"}
         self.health_check: dict[str, Any] = {
             "HealthCheckPath": "/healthcheck",
@@ -67,7 +73,8 @@ class FakeElbv2:
         return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
 
     def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        return {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": str(self.idle_timeout)}]}
+        idle_timeout = {"idle_timeout.timeout_seconds": str(self.idle_timeout)}
+        return {"Attributes": _listed(idle_timeout | self.balancer_attributes)}
 
     def describe_listeners(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803
         listener = {
@@ -82,6 +89,9 @@ class FakeElbv2:
             ]
         }
 
+    def describe_listener_attributes(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+        return {"Attributes": _listed(self.listener_attributes)}
+
     def describe_rules(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
         default = {"Priority": "default", "Conditions": [], "Actions": [], "IsDefault": True}
         return {"Rules": [*self.rules, default]}
@@ -90,7 +100,7 @@ class FakeElbv2:
         return {"TargetGroups": [{"TargetGroupArn": arn} | self.health_check for arn in (GROUP, OTHER_GROUP)]}
 
     def describe_target_group_attributes(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        return {"Attributes": [{"Key": key, "Value": value} for key, value in self.attributes.items()]}
+        return {"Attributes": _listed(self.attributes)}
 
     def describe_target_health(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803
         if TargetGroupArn not in (GROUP, OTHER_GROUP):
@@ -134,6 +144,9 @@ class FakeProcess:
         self.description = None
         self.servers = {}
         return ran
+
+    def compiles(self, _expression: str) -> bool:
+        return True
 
     def certificate(self) -> Path:
         return self.socket.with_name("balancer.pem")

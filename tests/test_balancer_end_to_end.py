@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,18 @@ from typing import Any
 import pytest
 
 from bench import wrk
-from local import balancer, balancer_ports, balancer_process, environment, load, packages, targets
+from local import (
+    balancer,
+    balancer_config,
+    balancer_ports,
+    balancer_process,
+    elbv2_validation,
+    environment,
+    haproxy_syntax,
+    load,
+    packages,
+    targets,
+)
 from local.balancer import Balancer
 from local.balancer_process import Process
 from local.targets import Target
@@ -42,6 +54,8 @@ class Backend(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         self.status = 200
         self.name = name
+        # What came with the last request.
+        self.headers: Message = Message()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -50,7 +64,9 @@ class Backend(ThreadingHTTPServer):
                 time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
                 body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
                 handler.send_response(self.status if handler.path == "/healthcheck" else 200)
+                self.headers = handler.headers
                 handler.send_header("Content-Length", str(len(body)))
+                handler.send_header("Strict-Transport-Security", "max-age=7")
                 handler.end_headers()
                 handler.wfile.write(body)
 
@@ -95,15 +111,22 @@ class Bench:
         self.until(lambda: all(self.state(backend) == "healthy" for backend in backends))
 
     def ask(
-        self, path: str = "/", port: int = 80, method: str = "GET", **headers: str
+        self,
+        path: str = "/",
+        port: int = 80,
+        method: str = "GET",
+        header: tuple[str, str] | None = None,
+        **headers: str,
     ) -> tuple[int, str, http.client.HTTPResponse]:
+        """Send a request; `header` is one whose name no parameter can have."""
         local = balancer_ports.load()[BALANCER, port]
         connection: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", local, timeout=10)
         if port == 443:
             trusting = ssl.create_default_context(cafile=str(self.process.certificate()))
             connection = http.client.HTTPSConnection("127.0.0.1", local, timeout=10, context=trusting)
         with contextlib.closing(connection):
-            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            named = {name.replace("_", "-"): text for name, text in headers.items()}
+            connection.request(method, path, headers=named | dict([header] if header else []))
             response = connection.getresponse()
             return response.status, response.read().decode(), response
 
@@ -165,10 +188,136 @@ def test_rules_are_followed_in_their_order(bench: Bench) -> None:
         assert (status, response.headers["location"]) == (301, f"https://127.0.0.1:{secure}{rest}")
 
 
+def test_values_full_of_syntax_mean_what_they_mean_to_aws(bench: Bench) -> None:
+    def header(name: str, *values: str) -> dict[str, Any]:
+        return {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": name, "Values": list(values)}}
+
+    def query(value: str, **key: str) -> dict[str, Any]:
+        return {"Field": "query-string", "QueryStringConfig": {"Values": [{**key, "Value": value}]}}
+
+    def path(*values: str, **more: list[str]) -> dict[str, Any]:
+        return {"Field": "path-pattern", "PathPatternConfig": {"Values": list(values), **more}}
+
+    body = 'a # \\ "it\'s" $HOME ${HOME} %[src] %% {x} é \t\r\nend'
+    location = {"Host": "b.example", "Port": "81", "Path": "/50%/[$x]'\"/#{path}", "Query": "a=%20&b='#{query}'"}
+    rules: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (path("/$x.~\"'@:+&*/?"), answer("200", "path")),
+        (path(RegexValues=[r"^/(up|down)/\d{2}$"]), answer("200", "expression")),
+        (header("X'#$%&*+.^_`|~!", "-f", "a \"b' (#c)*?"), answer("200", "header")),
+        (header("X-Star", r"\*\?"), answer("200", "stars")),
+        (header("X-Word", "é$%[src]"), answer("200", "word")),
+        (query("[a]$", Key="k{}'"), answer("200", "query")),
+        (query(r"\*"), answer("200", "star")),
+        (path("/body"), answer("200", body)),
+        (path("/nothing"), answer("204", "not sent")),
+        (path("/moved/*"), {"Type": "redirect", "RedirectConfig": location | {"StatusCode": "HTTP_302"}}),
+    ]
+    bench.elbv2.default_action = answer("404", "none")
+    for priority, (condition, action) in enumerate(rules, 1):
+        rule = {"ListenerArn": "listener", "Priority": priority, "Conditions": [condition], "Actions": [action]}
+        elbv2_validation.check("CreateRule", rule)
+        bench.elbv2.add_rule(priority, action, condition)
+    bench.balancer.step()
+
+    assert bench.ask("/$x.~\"'@:+&and_more/1")[1] == "path"
+    assert bench.ask("/$xx~\"'@:+&/1")[1] == bench.ask("/$x.~\"'@:+&/12")[1] == "none"
+    assert (bench.ask("/up/12")[1], bench.ask("/up/1x")[1]) == ("expression", "none")
+    assert bench.ask("/", header=("x'#$%&*+.^_`|~!", "-F"))[1] == "header"
+    assert bench.ask("/", header=("X'#$%&*+.^_`|~!", "A \"b' (#c) and more"))[1] == "header"
+    assert bench.ask("/", header=("X'#$%&*+.^_`|~!", "A \"b' (#c)"))[1] == "none"
+    assert (bench.ask("/", X_Star="*?")[1], bench.ask("/", X_Star="ab")[1]) == ("stars", "none")
+    assert bench.ask("/", X_Word="é$%[src]".encode().decode("latin-1"))[1] == "word"
+    assert (bench.ask("/?k{}'=[a]$")[1], bench.ask("/?k{}'=a$")[1]) == ("query", "none")
+    assert (bench.ask("/?a=*")[1], bench.ask("/?a=b")[1]) == ("star", "none")
+    assert bench.ask("/body")[1] == body
+    assert bench.ask("/nothing")[:2] == (204, "")
+    where = bench.ask("/moved/a?c=%25")[2].headers["location"]
+    assert where == "http://b.example:81/50%/[$x]'\"/moved/a?a=%20&b='c=%25'"
+
+
+def test_the_client_is_named_as_by_a_load_balancer_of_aws(bench: Bench) -> None:
+    backend = Backend("one")
+    bench.add(backend)
+
+    def forwarded(*given: str, **more: str) -> list[str] | None:
+        """Return the headers X-Forwarded-For that a target gets when a client sends these."""
+        local = balancer_ports.load()[BALANCER, 80]
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", local, timeout=10)) as connection:
+            connection.putrequest("GET", "/x")
+            for name, value in [*(("X-Forwarded-For", text) for text in given), *more.items()]:
+                connection.putheader(name.replace("__", "-"), value)
+            connection.endheaders()
+            status = connection.getresponse().status
+            return backend.headers.get_all("X-Forwarded-For") if status == 200 else [str(status)]
+
+    assert forwarded() == ["127.0.0.1"]
+    assert forwarded("1.2.3.4") == ["1.2.3.4, 127.0.0.1"]
+    assert forwarded("1.2.3.4, 5.6.7.8", "9.9.9.9") == ["1.2.3.4, 5.6.7.8, 9.9.9.9, 127.0.0.1"]
+    assert forwarded(*["1.1.1.1"] * 30) == [", ".join(["1.1.1.1"] * 30 + ["127.0.0.1"])]
+    assert forwarded(", ".join(["1.1.1.1"] * 31)) == forwarded(*["1.1.1.1"] * 31) == ["463"]
+    forwarded(**{"X__Forwarded__Proto": "https", "X__Forwarded__Port": "443"})
+    assert [backend.headers.get_all(f"X-Forwarded-{name}") for name in ("Proto", "Port")] == [["http"], ["80"]]
+
+    mode = "routing.http.xff_header_processing.mode"
+    bench.elbv2.balancer_attributes = {
+        **{mode: "append", "routing.http.xff_client_port.enabled": "true"},
+        "routing.http.drop_invalid_header_fields.enabled": "true",
+    }
+    bench.balancer.step()
+    (named,) = forwarded("1.2.3.4", X_Forwarded_For="6.6.6.6") or []
+    assert re.fullmatch(r"1\.2\.3\.4, 127\.0\.0\.1:\d+", named)
+    assert "X_Forwarded_For" not in backend.headers, "a service may read it as the other"
+    bench.elbv2.balancer_attributes = {mode: "preserve"}
+    bench.balancer.step()
+    assert (forwarded("1.2.3.4", "5.6.7.8"), forwarded()) == (["1.2.3.4", "5.6.7.8"], None)
+    bench.elbv2.balancer_attributes = {mode: "remove"}
+    bench.balancer.step()
+    assert forwarded("1.2.3.4") is None
+
+
+def test_every_response_of_a_listener_has_its_headers(bench: Bench) -> None:
+    key = "routing.http.response.strict_transport_security.header_value"
+    bench.elbv2.ports = {443: "HTTPS"}
+    bench.elbv2.add_rule(1, answer("200", "fixed"), {"Field": "path-pattern", "Values": ["/fixed"]})
+    redirect = {"Type": "redirect", "RedirectConfig": {"Port": "444", "StatusCode": "HTTP_301"}}
+    bench.elbv2.add_rule(2, redirect, {"Field": "path-pattern", "Values": ["/moved"]})
+    bench.add(Backend("one"))
+
+    def told() -> list[list[str] | None]:
+        paths = ("/x", "/fixed", "/moved")
+        return [bench.ask(path, port=443)[2].headers.get_all("Strict-Transport-Security") for path in paths]
+
+    assert told() == [["max-age=7"], None, None]
+    bench.elbv2.listener_attributes = {key: 'max-age=5; x="50%"'}
+    bench.balancer.step()
+    assert told() == [['max-age=5; x="50%"']] * 3
+    bench.elbv2.listener_attributes = {key: ""}
+    bench.balancer.step()
+    assert told() == [["max-age=7"], None, None]
+
+
+def test_what_haproxy_keeps_is_its_owners_alone(bench: Bench) -> None:
+    bench.elbv2.ports = {443: "HTTPS"}
+    bench.balancer.step()
+    files = list(bench.process.socket.parent.iterdir())
+    assert {"haproxy.cfg", "haproxy.sock", "balancer.pem"} <= {file.name for file in files}
+    assert {file.name: oct(file.stat().st_mode & 0o077) for file in files if file.stat().st_mode & 0o077} == {}
+
+
+def test_a_configuration_that_haproxy_refuses_stops_no_care_for_targets(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Backend("one"), Backend("two")
+    bench.add(first)
+    monkeypatch.setattr(balancer_config, "_trace", lambda: iter([haproxy_syntax.line("no-such-directive")]))
+    bench.add(second)
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
+
+
 def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench) -> None:
     first, second = Backend("one"), Backend("two")
     bench.add(first)
-    worker = bench.process.command("show info").split("Pid: ")[1].split()[0]
+    worker = bench.process.command(haproxy_syntax.command("show", "info")).split("Pid: ")[1].split()[0]
     bench.add(second)
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
 
@@ -188,7 +337,7 @@ def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench
     bench.until(lambda: targets.is_idle(GROUP, Target(*first.target)))
     del bench.elbv2.targets[first.target]
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 1)
-    assert bench.process.command("show info").split("Pid: ")[1].split()[0] == worker
+    assert bench.process.command(haproxy_syntax.command("show", "info")).split("Pid: ")[1].split()[0] == worker
 
 
 def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:

@@ -246,12 +246,14 @@ def check_answers(cloud: Cloud, output: str) -> None:
     for path, page in (("", b"<h1>HELLO WORLD</h1>"), ("api/hello", b"<h1>HELLO API</h1>")):
         with urllib.request.urlopen(f"{url}{path}", timeout=10, context=trusting) as response:  # noqa: S310  # our own
             assert response.read() == page
+            assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
     (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     ports = json.loads((state / "balancer.json").read_text())[balancer]
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports["80"], timeout=10)) as connection:
         connection.request("GET", "/")
         response = connection.getresponse()
         assert (response.status, response.headers["location"]) == (301, url)
+        assert "Strict-Transport-Security" not in response.headers, "browsers heed it over HTTPS only"
 
 
 def check_network(cloud: Cloud) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
 from tests.clouds import REGION, Cloud, get, identity, ref, running, template
@@ -1274,3 +1274,172 @@ def test_a_group_replaces_what_is_terminated_and_tells_why(cloud: Cloud) -> None
     with pytest.raises(ClientError, match="No managed instance found"):
         autoscaling.terminate_instance_in_auto_scaling_group(InstanceId="i-0", ShouldDecrementDesiredCapacity=False)
     cloud.delete("replaced")
+
+
+# --- Load balancers
+
+SERVE_A_FILE = (
+    ") -m found\n  http-request return status 200 content-type text/plain file /etc/shadow if TRUE\n  acl x path"
+)
+PATH = {"Field": "path-pattern", "Values": ["/x"]}
+ANSWER: dict[str, Any] = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}
+
+
+@pytest.fixture(scope="module")
+def balanced(cloud: Cloud) -> Iterator[dict[str, str]]:
+    """Make a load balancer with a listener and a target group, and return their ARNs."""
+    elbv2 = cloud.client("elbv2")
+    balancer = elbv2.create_load_balancer(Name="web", Subnets=["subnet-1"])["LoadBalancers"][0]["LoadBalancerArn"]
+    group = elbv2.create_target_group(Name="blue", Protocol="HTTP", Port=80)["TargetGroups"][0]["TargetGroupArn"]
+    listener = elbv2.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[ANSWER]
+    )["Listeners"][0]["ListenerArn"]  # fmt: skip
+    yield {"balancer": balancer, "group": group, "listener": listener}
+    elbv2.delete_load_balancer(LoadBalancerArn=balancer)
+    elbv2.delete_target_group(TargetGroupArn=group)
+
+
+def header_condition(name: str) -> dict[str, Any]:
+    return {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": name, "Values": ["a"]}}
+
+
+def with_condition(kind: str, config: str = "", **values: Any) -> dict[str, Any]:  # noqa: ANN401  # an API's parameters
+    condition: dict[str, Any] = {"Field": kind} | ({config: values} if config else values)
+    return {"Conditions": [condition]}
+
+
+def with_answer(**config: str) -> dict[str, Any]:
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"} | config}
+    return {"Actions": [answer]}
+
+
+def with_redirect(**config: str) -> dict[str, Any]:
+    return {"Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"} | config}]}
+
+
+def with_attribute(key: str, value: str) -> dict[str, Any]:
+    return {"Attributes": [{"Key": key, "Value": value}]}
+
+
+INVALID = "ValidationError"
+UNUSABLE = "InvalidConfigurationRequest"
+FRAME_OPTIONS = "routing.http.response.x_frame_options.header_value"
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "code"),
+    [
+        ("create_rule", {"Conditions": [header_condition("x" + SERVE_A_FILE)]}, INVALID),
+        ("create_rule", {"Conditions": [header_condition("Host")]}, INVALID),
+        ("create_rule", with_condition("path-pattern", Values=["/a b"]), INVALID),
+        ("create_rule", with_condition("path-pattern", Values=["/?"] * 6), INVALID),
+        ("create_rule", with_condition("path-pattern", "PathPatternConfig", RegexValues=["("]), INVALID),
+        ("create_rule", with_condition("host-header", Values=["a.b\n"]), INVALID),
+        ("create_rule", with_condition("source-ip", "SourceIpConfig", Values=["-f /etc/hosts"]), INVALID),
+        ("create_rule", with_condition("source-ip", Values=["10.0.0.0/8"]), INVALID),
+        ("create_rule", with_condition("colour", Values=["red"]), INVALID),
+        ("create_rule", {"Priority": 50001}, INVALID),
+        ("create_rule", {"Actions": [ANSWER, ANSWER | {"Order": 2}]}, INVALID),
+        ("create_rule", {"Actions": [{"Type": "forward", "TargetGroupArn": "arn:none"}]}, "TargetGroupNotFound"),
+        ("create_rule", with_answer(StatusCode="200 file /etc/shadow"), INVALID),
+        ("create_rule", with_answer(ContentType="a/b"), INVALID),
+        ("create_rule", with_answer(MessageBody="\x01"), INVALID),
+        ("create_rule", with_redirect(), "InvalidLoadBalancerAction"),
+        ("create_rule", with_redirect(Port="0"), INVALID),
+        ("create_listener", {"Port": 80}, "DuplicateListener"),
+        ("create_listener", {"Port": 70000}, INVALID),
+        ("create_listener", {"Protocol": "TCP"}, INVALID),
+        ("create_listener", {"Protocol": "HTTPS"}, INVALID),
+        ("create_target_group", {"Name": "a.b"}, INVALID),
+        ("create_target_group", {"HealthCheckPath": "health"}, INVALID),
+        ("create_target_group", {"Matcher": {"HttpCode": "200\n  server x 127.0.0.1:1"}}, INVALID),
+        ("create_target_group", {"HealthCheckPort": "any"}, INVALID),
+        ("modify_target_group", {"HealthCheckTimeoutSeconds": 31}, INVALID),
+        ("modify_target_group", {"HealthCheckPath": "/a b"}, INVALID),
+        ("register_targets", {"Targets": [{"Id": "i-1; show info", "Port": 80}]}, "InvalidTarget"),
+        ("register_targets", {"Targets": [{"Id": "i-0123456789abcdef0", "Port": 70000}]}, INVALID),
+        ("modify_load_balancer_attributes", with_attribute("idle_timeout.timeout_seconds", "inf"), UNUSABLE),
+        ("modify_load_balancer_attributes", with_attribute("no.such", "1"), INVALID),
+        ("modify_target_group_attributes", with_attribute("slow_start.duration_seconds", "5"), UNUSABLE),
+        ("modify_listener_attributes", with_attribute(FRAME_OPTIONS, "a\r\nb"), UNUSABLE),
+    ],
+)
+def test_what_elbv2_refuses_is_refused(
+    cloud: Cloud, balanced: dict[str, str], operation: str, parameters: dict[str, Any], code: str
+) -> None:
+    new_listener = {"LoadBalancerArn": balanced["balancer"], "Protocol": "HTTP", "Port": 81, "DefaultActions": [ANSWER]}
+    new_rule = {"ListenerArn": balanced["listener"], "Priority": 1, "Conditions": [PATH], "Actions": [ANSWER]}
+    given: dict[str, dict[str, Any]] = {
+        "create_rule": new_rule,
+        "create_listener": new_listener,
+        "create_target_group": {"Name": "green", "Protocol": "HTTP", "Port": 80},
+        "modify_listener_attributes": {"ListenerArn": balanced["listener"]},
+        "modify_load_balancer_attributes": {"LoadBalancerArn": balanced["balancer"]},
+    }
+    whole = given.get(operation, {"TargetGroupArn": balanced["group"]}) | parameters
+    with pytest.raises(ClientError) as error:
+        getattr(cloud.client("elbv2"), operation)(**whole)
+    assert error.value.response["Error"]["Code"] == code
+
+
+def test_what_a_rule_says_is_told_again_as_it_was(cloud: Cloud, balanced: dict[str, str]) -> None:
+    elbv2 = cloud.client("elbv2")
+    text = '<b class="x">it\'s & that</b>\n'
+    conditions = [
+        {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/a&b"], "RegexValues": ["^/<.>$"]}},
+        {"Field": "query-string", "QueryStringConfig": {"Values": [{"Key": "<k>", "Value": "&\\*"}]}},
+        {"Field": "http-header", "HttpHeaderConfig": {"HttpHeaderName": "X'&", "Values": ["<é>"]}},
+    ]
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": text}}
+    weighted = {"TargetGroups": [{"TargetGroupArn": balanced["group"], "Weight": 7}]}
+    for priority, action in ((1, answer), (2, {"Type": "forward", "ForwardConfig": weighted})):
+        elbv2.create_rule(
+            ListenerArn=balanced["listener"], Priority=priority, Conditions=conditions, Actions=[action]
+        )  # fmt: skip
+    first, second = elbv2.describe_rules(ListenerArn=balanced["listener"])["Rules"][1:]
+    told = [{key: value for key, value in one.items() if key != "Values"} for one in first["Conditions"]]
+    assert told == conditions
+    assert first["Actions"][0]["FixedResponseConfig"]["MessageBody"] == text
+    assert second["Actions"][0]["ForwardConfig"] == weighted
+    for rule in (first, second):
+        elbv2.delete_rule(RuleArn=rule["RuleArn"])
+
+
+def test_templates_are_checked_as_the_api_is(cloud: Cloud, balanced: dict[str, str]) -> None:
+    rule = {"ListenerArn": balanced["listener"], "Priority": 9, "Actions": [ANSWER]}
+    bad = rule | {"Conditions": [header_condition("x" + SERVE_A_FILE)]}
+    body = template({"Rule": {"Type": "AWS::ElasticLoadBalancingV2::ListenerRule", "Properties": bad}}, None)
+    cloud.client("cloudformation").create_stack(StackName="bad-rule", TemplateBody=body)
+    with pytest.raises(WaiterError):
+        cloud.client("cloudformation").get_waiter("stack_create_complete").wait(
+            StackName="bad-rule", WaiterConfig={"Delay": 0.1, "MaxAttempts": 50}
+        )
+    assert any("HTTP header name 'x) -m found" in reason for reason in cloud.reasons("bad-rule"))
+    assert len(cloud.client("elbv2").describe_rules(ListenerArn=balanced["listener"])["Rules"]) == 1
+    cloud.delete("bad-rule")
+
+
+def test_a_template_gives_a_listener_its_attributes(cloud: Cloud, balanced: dict[str, str]) -> None:
+    key = "routing.http.response.strict_transport_security.header_value"
+
+    def listener(value: str, weight: int) -> dict[str, Any]:
+        forward = {"TargetGroups": [{"TargetGroupArn": balanced["group"], "Weight": weight}]}
+        properties = {
+            **{"LoadBalancerArn": balanced["balancer"], "Protocol": "HTTP", "Port": "8000"},
+            "DefaultActions": [{"Type": "forward", "ForwardConfig": forward}],
+            "ListenerAttributes": [{"Key": key, "Value": value}],
+        }
+        return {"Listener": {"Type": "AWS::ElasticLoadBalancingV2::Listener", "Properties": properties}}
+
+    def told() -> tuple[str, int]:
+        arn = cloud.client("cloudformation").describe_stack_resources(StackName="listener")["StackResources"][0]
+        attributes = cloud.client("elbv2").describe_listener_attributes(ListenerArn=arn["PhysicalResourceId"])
+        described = cloud.client("elbv2").describe_listeners(ListenerArns=[arn["PhysicalResourceId"]])["Listeners"][0]
+        weight = described["DefaultActions"][0]["ForwardConfig"]["TargetGroups"][0]["Weight"]
+        return {item["Key"]: item["Value"] for item in attributes["Attributes"]}[key], weight
+
+    cloud.create("listener", listener("max-age=1", 3))
+    assert told() == ("max-age=1", 3)
+    cloud.update("listener", listener("max-age=2", 4))
+    assert told() == ("max-age=2", 4)
+    cloud.delete("listener")

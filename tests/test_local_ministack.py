@@ -1,4 +1,4 @@
-"""The private names of MiniStack that local/ministack.py uses, and what it makes of a container definition."""
+"""The private names of MiniStack that local/ministack*.py use, and what it makes of a container definition."""
 
 import ast
 import base64
@@ -19,7 +19,7 @@ import requests
 
 from local import environment
 
-SOURCE = Path(environment.ROOT, "local", "ministack.py")
+SOURCES = [Path(environment.ROOT, "local", name) for name in ("ministack.py", "ministack_elbv2.py")]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,12 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 
 def private_names() -> list[tuple[str, str]]:
-    """List the (module, name) of every private attribute of a MiniStack module in the source."""
-    tree = ast.parse(SOURCE.read_text())
+    """List the (module, name) of every private attribute of a MiniStack module in the sources."""
+    return sorted({name for source in SOURCES for name in private_names_of(source)})
+
+
+def private_names_of(source: Path) -> set[tuple[str, str]]:
+    tree = ast.parse(source.read_text())
     modules = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -53,7 +57,7 @@ def private_names() -> list[tuple[str, str]]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_replace"
         if isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Constant)
     }
-    return sorted(used | replaced)
+    return used | replaced
 
 
 @pytest.mark.parametrize(("name", "status"), [("ecs-shop", 400), ("AWS1", 400), ("Fargate", 400), ("shop-ecs", 200)])
@@ -76,12 +80,17 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
     ("module", "name", "parameters"),
     [
         ("alb", "_find_lb_by_name", ["name"]),
+        ("alb", "_parse_actions", ["params", "prefix"]),
+        ("alb", "_parse_conditions", ["params", "prefix"]),
         ("autoscaling", "_describe_asgs", ["p"]),
         ("autoscaling", "_instance_member_xml", ["inst", "include_group_name"]),
         ("autoscaling", "_reconcile_instances", ["asg"]),
         ("cloudformation.provisioners", "_asg_create", ["logical_id", "props", "stack_name"]),
         ("cloudformation.provisioners", "_asg_delete", ["physical_id", "props"]),
         ("cloudformation.provisioners", "_asg_fields", ["props"]),
+        ("cloudformation.provisioners", "_elbv2_listener_actions", ["props", "lb_arn", "prop"]),
+        ("cloudformation.provisioners", "_elbv2_listener_create", ["logical_id", "props", "stack_name"]),
+        ("cloudformation.provisioners", "_flatten_listener_rule_conditions", ["cfn_conditions"]),
         ("cloudformation.stacks", "_runs_on_worker_thread", ["resource_type"]),
         ("cloudformation.provisioners", "_ec2_subnet_create", ["logical_id", "props", "stack_name"]),
         ("ec2", "_instance_xml", ["inst"]),
@@ -316,14 +325,14 @@ def test_the_activity_of_a_drained_machine_ends_with_its_drain(
     assert (group["Instances"], terminated) == ([], [["i-1"]])
 
 
-def test_only_this_module_imports_ministack() -> None:
-    importing = [
+def test_only_these_modules_import_ministack() -> None:
+    importing = {
         path.name
         for path in Path(environment.ROOT, "local").glob("*.py")
         if "import ministack" in path.read_text().replace("from local import ministack", "")
         or "from ministack" in path.read_text()
-    ]
-    assert importing == ["ministack.py"]
+    }
+    assert importing == {source.name for source in SOURCES}
 
 
 def test_a_log_stream_has_the_newest_lines_in_their_order(

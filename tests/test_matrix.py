@@ -42,6 +42,7 @@ OPTIONS: dict[str, Values] = {
             "certificate_arn": CERTIFICATE,
             "domain_name": "app.example.com",
             "tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+            "hsts_max_age_days": 0,
         },
     ],
     "scheme": switch("load_balancer_scheme", "internal"),

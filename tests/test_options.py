@@ -50,6 +50,7 @@ OTHER: dict[str, Any] = {
     **{
         "desync_mode": "strictest",
         "certificate_arn": CERTIFICATE,
+        "hsts_max_age_days": 0,
         "access_logs": True,
         "access_logs_bucket": "our-logs",
     },
@@ -166,6 +167,13 @@ def test_a_domain_brings_certificate_redirect_and_records() -> None:
     listener = environment.properties("load-balancer", "HttpsListener")
     assert listener["Certificates"] == [{"CertificateArn": {"Ref": "Certificate"}}]
     assert environment.parameters("load-balancer")["TlsPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+    assert listener["ListenerAttributes"] == [
+        {
+            "Key": "routing.http.response.strict_transport_security.header_value",
+            "Value": {"Ref": "StrictTransportSecurity"},
+        }
+    ]
+    assert environment.parameters("load-balancer")["StrictTransportSecurity"] == "max-age=31536000"
     assert listener["DefaultActions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
     records = environment.of_type("load-balancer", "AWS::Route53::RecordSet").values()
     assert sorted(record["Type"] for record in records) == ["A", "AAAA"]
@@ -187,6 +195,10 @@ def test_a_given_certificate_is_used_and_no_record_written() -> None:
         {"CertificateArn": {"Ref": "CertificateArn"}}
     ]
     assert not kinds & {"AWS::CertificateManager::Certificate", "AWS::Route53::RecordSet"}
+
+
+def test_without_an_age_the_header_is_the_services_own() -> None:
+    assert changed(**OTHER).parameters("load-balancer")["StrictTransportSecurity"] == ""
 
 
 @pytest.mark.parametrize(
