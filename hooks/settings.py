@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from hooks import instance_types, schedule
+from hooks import administration, instance_types, schedule
 
 PRIVATE_NETWORKS = [IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 # AWS allows /16 to /28 (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html); below /24 six subnets
@@ -34,6 +34,11 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A full ARN ends in six random characters; JSON key, version stage and version may follow.
 SECRET_ARN = re.compile(r"(arn:aws[\w-]*:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6})(:[^:]*:[^:]*:[^:]*)?")
 PARAMETER = re.compile(r"(arn:aws[\w-]*:ssm:[\w-]+:\d{12}:parameter)?(/[\w.-]+)+")
+# As AWS::IAM::Role of CloudFormation's schema has it for its list of managed policies.
+POLICY_ARN = r"arn:aws[\w-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+"
+KEY_ARN = r"arn:aws[\w-]*:kms:[\w-]+:\d{12}:key/[\w-]+"
+BUCKET_NAME = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+ANY_BUCKET = "*"
 SHORTEST_SLOW_START = 30  # seconds
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
@@ -97,6 +102,21 @@ class NetworkSettings(Section):
     flow_logs: Literal["disabled", "rejected", "all"] = Field(
         default="disabled", description="which connections in the VPC are logged, kept for log_retention_days"
     )
+    foreign_buckets: list[str] = Field(
+        default=[],
+        max_length=50,
+        description="buckets of other accounts, in the same region, that machines and tasks may reach beside the "
+        'account\'s own, such as [partner-data]; ["*"]: any bucket',
+    )
+
+    @field_validator("foreign_buckets")
+    @classmethod
+    def _check_foreign_buckets(cls, names: list[str]) -> list[str]:
+        for name in names:
+            valid = name == ANY_BUCKET or re.fullmatch(BUCKET_NAME, name)
+            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {name}')
+        _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
+        return names
 
     @field_validator("vpc_cidr")
     @classmethod
@@ -174,6 +194,16 @@ class LoadBalancerSettings(Section):
     requests_per_address: int = Field(
         default=2000, ge=10, le=2_000_000_000, description="requests in 5 minutes above which the firewall blocks it"
     )
+    web_application_firewall_logging: Literal["disabled", "blocked", "all"] = Field(
+        default="disabled",
+        description="which requests the firewall logs, without query, cookies and Authorization, kept for "
+        "log_retention_days",
+    )
+    allow_plain_http: bool = Field(
+        default=False,
+        description="whether an environment with deletion_protection and without HTTPS is meant; otherwise each "
+        "launch says so",
+    )
 
     @field_validator("allowed_addresses")
     @classmethod
@@ -204,6 +234,24 @@ class ClusterSettings(Section):
     )
     dashboard: bool = Field(
         default=False, description="CloudWatch dashboard of a service: traffic, latency, tasks, machines, cost drivers"
+    )
+    permissions_boundary_arn: str = Field(
+        default="",
+        max_length=2048,
+        pattern=rf"^({POLICY_ARN})?$",
+        description="ARN of the IAM policy that bounds what every role of the environment may do",
+    )
+    role_path: str = Field(
+        default="/",
+        max_length=512,
+        pattern=r"^/([\w+=,.@-]+/)*$",
+        description="path of every role and instance profile, such as /teams/shop/; a change replaces all machines",
+    )
+    log_kms_key_arn: str = Field(
+        default="",
+        pattern=rf"^({KEY_ARN})?$",
+        description="ARN of the KMS key of all log groups, whose policy has to let CloudWatch Logs use it; without it "
+        "AWS's own key encrypts them",
     )
 
 
@@ -245,6 +293,21 @@ class MachineSettings(Section):
     extra_user_data: str = Field(
         default="", max_length=8192, description="shell commands that a machine runs at its first start, as root"
     )
+    machine_policy_arns: list[str] = Field(
+        default=[],
+        max_length=10,
+        description="ARNs of IAM policies that machines and NAT instance have beside what the ECS agent and Session "
+        "Manager need, such as one that writes the logs of sessions",
+    )
+
+    @field_validator("machine_policy_arns")
+    @classmethod
+    def _check_machine_policies(cls, arns: list[str]) -> list[str]:
+        _check_policy_arns(arns)
+        administrative = list(filter(administration.is_administrative, arns))
+        # A container that breaks out has what its machine has.
+        _require(not administrative, f"must not make machines administrators of the account, as {administrative} does")
+        return arns
 
     @field_validator("instance_types")
     @classmethod
@@ -302,6 +365,10 @@ class ServiceSettings(Section):
     )
     task_policy_arns: list[str] = Field(
         default=[], max_length=10, description="ARNs of IAM policies: what the service itself may do in AWS"
+    )
+    allow_administrator_tasks: bool = Field(
+        default=False,
+        description="whether task_policy_arns may hold policies that make the service an administrator of the account",
     )
     min_tasks: int = Field(ge=1, le=5000, description="tasks that always run")
     max_tasks: int = Field(ge=1, le=5000, description="tasks that may run, apart from deployments")
@@ -373,12 +440,17 @@ class ServiceSettings(Section):
             )
         return secrets
 
-    @field_validator("secret_key_arns", "task_policy_arns")
+    @field_validator("secret_key_arns")
     @classmethod
-    def _check_arns(cls, arns: list[str], info: ValidationInfo) -> list[str]:
-        service = {"secret_key_arns": "kms", "task_policy_arns": "iam"}[str(info.field_name)]
+    def _check_keys(cls, arns: list[str]) -> list[str]:
         for arn in arns:
-            _require(re.match(rf"arn:aws[\w-]*:{service}:", arn), f"must hold ARNs that begin with arn:aws:{service}:")
+            _require(re.match(r"arn:aws[\w-]*:kms:", arn), "must hold ARNs that begin with arn:aws:kms:")
+        return arns
+
+    @field_validator("task_policy_arns")
+    @classmethod
+    def _check_task_policies(cls, arns: list[str]) -> list[str]:
+        _check_policy_arns(arns)
         return arns
 
     @field_validator("host_names")
@@ -503,8 +575,12 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         yield "certificate_arn", f"must be a certificate in {settings.region}, the load balancer's region"
     if settings.access_logs_bucket and not settings.access_logs:
         yield "access_logs_bucket", "is not used while access_logs is false"
+    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
+        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
     if settings.alarm_email and not settings.alarms:
         yield "alarm_email", "is not used while alarms is false"
+    if settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region:
+        yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
 
 
 def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -534,6 +610,13 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         yield "secrets", f"must not name {', '.join(sorted(both))}, which is a plain variable too"
     if "CORS_ORIGINS" in service.environment_variables:
         yield "environment_variables", "must not name CORS_ORIGINS: that is the setting cors_origins"
+    administrative = list(filter(administration.is_administrative, service.task_policy_arns))
+    if administrative and not service.allow_administrator_tasks:
+        yield (
+            "task_policy_arns",
+            f"must not hold {', '.join(administrative)}, which makes each task an administrator of the account, "
+            "unless allow_administrator_tasks is true",
+        )
     if service.deployment_alarms and not settings.alarms:
         yield "deployment_alarms", "needs alarms to be true"
 
@@ -611,6 +694,16 @@ def _explain(details: ErrorDetails, section: type[Section] = Settings) -> str:
         return f"is {details['input']!r}: must be true or false, without quotes ({description})"
     should = details["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"is {details['input']!r}: {should} ({description})"
+
+
+def _check_policy_arns(arns: list[str]) -> None:
+    for arn in arns:
+        _require(
+            re.fullmatch(POLICY_ARN, arn),
+            f"must hold ARNs that begin with arn:aws:iam:, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess, "
+            f"not {arn}",
+        )
+    _require(len(set(arns)) == len(arns), "must not name a policy twice")
 
 
 def _is_network(text: str) -> bool:
