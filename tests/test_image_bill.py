@@ -141,21 +141,16 @@ def test_no_answer_is_not_a_good_one(output: str, errors: str, reason: str) -> N
     assert str(raised.value) == reason
 
 
-def test_grype_counts_severe_faults_that_have_a_remedy() -> None:
-    def match(severity: str, state: str) -> dict[str, Any]:
-        fault = {
-            "id": "CVE-1",
-            "severity": severity,
-            "fix": {"versions": ["2"] if state == "fixed" else [], "state": state},
-        }
+def test_grype_counts_severe_faults_that_may_have_a_remedy() -> None:
+    def match(severity: str, state: str, *versions: str) -> dict[str, Any]:
+        fault = {"id": "CVE-1", "severity": severity, "fix": {"versions": list(versions), "state": state}}
         return {"artifact": {"name": "libssl3", "version": "1"}, "vulnerability": fault}
 
-    matches = [
-        match("High", "fixed"),
-        match("High", "wont-fix"),
-        match("Medium", "fixed"),
-        match("Critical", "not-fixed"),
+    matches = [match("High", "fixed", "2"), match("High", "wont-fix"), match("Medium", "fixed", "2")]
+    matches += [match("Critical", "not-fixed"), match("Critical", "unknown")]
+    assert faults_of_grype(json.dumps({"matches": matches}), "") == [
+        "libssl3 1: CVE-1, High, mended in 2",
+        "libssl3 1: CVE-1, Critical, mended in a version that it does not know",
     ]
-    assert faults_of_grype(json.dumps({"matches": matches}), "") == ["libssl3 1: CVE-1, High, mended in 2"]
     with pytest.raises(NotLookedUpError, match="grype: failed to load vulnerability db"):
         faults_of_grype("", "failed to load vulnerability db\n")
