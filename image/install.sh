@@ -12,8 +12,7 @@ if ! "$here/venv/bin/pip" install --no-cache-dir --disable-pip-version-check --n
     --require-hashes --target "$2" --requirement "$1" 2>"$here/errors"; then
     cat "$here/errors" >&2
     if grep -qiE 'require-hashes|do not match the hashes' "$here/errors"; then
-        echo "requirements.txt lacks packages or hashes: name the package in requirements.in beside it," \
-            "run 'make requirements', and build again." >&2
+        echo "$1 lacks packages or hashes: name the package in ${1%.txt}.in, run 'make requirements', and build again." >&2
     fi
     exit 1
 fi

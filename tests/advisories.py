@@ -15,8 +15,10 @@ from tests.projects import ROOT
 PIP_AUDIT = ROOT / "build" / "scanners" / "bin" / "pip-audit"
 REQUIREMENTS = ROOT / "service" / "requirements.txt"
 AUDIT_SECONDS = 120
-# grype's names for what nobody should deploy once there is a version without it.
+# grype's names for what nobody should deploy once there is a version without it. Of Python itself it does not know
+# whether there is one: its maker's advisories do not say.
 SEVERE = ("High", "Critical")
+WITHOUT_REMEDY = ("not-fixed", "wont-fix")
 
 
 class NotLookedUpError(Exception):
@@ -74,13 +76,13 @@ def matched(bill: Path) -> list[str]:
 
 
 def faults_of_grype(output: str, errors: str) -> list[str]:
-    """Return the severe faults with a remedy in grype's report. Raises NotLookedUpError when it is none."""
+    """Return the severe faults in grype's report that may have a remedy. Raises NotLookedUpError when it is none."""
     report = parsed("grype", output, errors)
     return [
         f"{match['artifact']['name']} {match['artifact']['version']}: {fault['id']}, {fault['severity']}, "
-        f"mended in {', '.join(fault['fix']['versions'])}"
+        f"mended in {', '.join(fault['fix']['versions']) or 'a version that it does not know'}"
         for match in report["matches"]
-        if (fault := match["vulnerability"])["severity"] in SEVERE and fault["fix"]["state"] == "fixed"
+        if (fault := match["vulnerability"])["severity"] in SEVERE and fault["fix"]["state"] not in WITHOUT_REMEDY
     ]
 
 

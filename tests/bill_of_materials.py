@@ -7,9 +7,12 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-# The packages of each kind of system that every image with Python has: the C library, and what HTTPS is made with.
-SYSTEM_PACKAGES = {"deb": ("libc6", "libssl"), "apk": ("musl", "libssl")}
-SYSTEMS = {"debian": "deb", "ubuntu": "deb", "alpine": "apk"}
+# What every image with Python has of the system: its C library, and what HTTPS is made with. By package manager, each
+# under the names that distributions have for it.
+SYSTEM_PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
+    "deb": {"the C library": ("libc6",), "OpenSSL": ("libssl",)},
+    "apk": {"the C library": ("musl", "glibc"), "OpenSSL": ("libssl",)},
+}
 
 
 def problems(bill: dict[str, Any], requirements: str) -> list[str]:
@@ -37,15 +40,15 @@ def unlike_required(bill: dict[str, Any], requirements: str) -> Iterator[str]:
 def unlisted_system(bill: dict[str, Any]) -> Iterator[str]:
     """Look for the packages of the system that must be there."""
     system = next((part["name"] for part in bill["components"] if part["type"] == "operating-system"), None)
+    listed = {kind: [part["name"] for part in parts(bill, kind)] for kind in SYSTEM_PACKAGES}
     if system is None:
         yield "the system's release is not in the bill of materials, so no scanner can judge its packages"
-    elif system not in SYSTEMS:
-        yield f"the packages of {system} are not listed: only those of {', '.join(SYSTEMS)} can be"
-    else:
-        names = [part["name"] for part in parts(bill, SYSTEMS[system])]
-        for wanted in SYSTEM_PACKAGES[SYSTEMS[system]]:
-            if not any(name.startswith(wanted) for name in names):
-                yield f"{wanted} of {system} is not in the bill of materials"
+    elif not any(listed.values()):
+        yield f"the packages of {system} are not in the bill of materials: only dpkg's and apk's can be"
+    for kind, found in listed.items():
+        for part, names in SYSTEM_PACKAGES[kind].items():
+            if found and not any(name.startswith(names) for name in found):
+                yield f"{part} of {system} is not in the bill of materials"
 
 
 def parts(bill: dict[str, Any], kind: str) -> list[dict[str, Any]]:

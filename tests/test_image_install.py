@@ -27,7 +27,7 @@ def install(folder: Path, words: str, code: int) -> subprocess.CompletedProcess[
     (folder / "bin/python3").chmod(0o755)
     (folder / "words").write_text(words)
     environment = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "WORDS": str(folder / "words"), "CODE": str(code)}
-    command: list[str | Path] = ["sh", folder / "install.sh", "requirements.txt", "packages"]
+    command: list[str | Path] = ["sh", folder / "install.sh", "service/requirements.txt", "packages"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -36,7 +36,10 @@ def test_a_requirement_without_its_hash_is_explained(tmp_path: Path, words: str)
     installed = install(tmp_path, words, 1)
     assert installed.returncode == 1
     assert installed.stderr.startswith(words)
-    assert "in requirements.in beside it, run 'make requirements', and build again.\n" in installed.stderr
+    assert installed.stderr.endswith(
+        "service/requirements.txt lacks packages or hashes: name the package in service/requirements.in, "
+        "run 'make requirements', and build again.\n"
+    )
 
 
 def test_another_failure_is_not(tmp_path: Path) -> None:
@@ -46,4 +49,7 @@ def test_another_failure_is_not(tmp_path: Path) -> None:
 def test_pip_takes_nothing_without_a_hash_and_nothing_that_it_would_have_to_build(tmp_path: Path) -> None:
     installed = install(tmp_path, "", 0)
     assert installed.returncode == 0
-    assert "--only-binary :all: --require-hashes --target packages --requirement requirements.txt" in installed.stdout
+    assert (
+        "--only-binary :all: --require-hashes --target packages --requirement service/requirements.txt"
+        in installed.stdout
+    )
