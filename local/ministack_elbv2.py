@@ -5,6 +5,7 @@ forgets what its own traffic handler has no use for (query string conditions, re
 of a new listener of a template) and writes some texts into its XML as they are.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, cast
@@ -99,7 +100,7 @@ def _parsed(parameters: Mapping[str, Any], shape: Shape, prefix: str) -> Any:  #
     text = alb._p(parameters, prefix)
     if shape.type_name in ("integer", "long"):
         # What is no number stays text, which the check refuses.
-        return int(text) if text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() else text
+        return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else text
     return text.lower() == "true" if shape.type_name == "boolean" else text
 
 
