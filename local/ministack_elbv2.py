@@ -317,8 +317,7 @@ def _with_whole_template_conditions(original: Callable[..., list[Record]]) -> Ca
 
 def _with_listener_attributes(original: Callable[..., Resource]) -> Callable[..., Resource]:
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
-        listener = int(properties["Port"]) if "Port" in properties else 80
-        _check_port(properties["LoadBalancerArn"], listener, but="")
+        _check_port(properties["LoadBalancerArn"], int(properties["Port"]), but="")
         arn, attributes = original(logical_id, properties, stack_name)
         alb._listener_attrs[arn] = [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
         provisioners._elbv2_merge_attributes(alb._listener_attrs[arn], properties.get("ListenerAttributes"))
