@@ -185,13 +185,17 @@ def _request_headers(balancer: LoadBalancer, listener: Listener) -> Iterator[Lin
 
 def _append_client(with_port: bool) -> Iterator[Line]:
     """Make one header of all that came, which ends with the client's address: `option forwardfor` would add another."""
-    yield line("http-request", "set-var(txn.forwarded)", f"req.fhdr_cnt({FORWARDED_FOR})")
-    for number in range(1, MAX_FORWARDED + 1):
-        joined = f"%[var(txn.addresses)]%[req.fhdr({FORWARDED_FOR},{number})], "
-        present = ("{", "var(txn.forwarded)", "-m", "int", "ge", number, "}")
-        yield line("http-request", "set-var-fmt(txn.addresses)", joined, "if", *present)
     client = "%[src]:%[src_port]" if with_port else "%[src]"
-    yield line("http-request", "set-header", FORWARDED_FOR, f"%[var(txn.addresses)]{client}")
+    came = ("if", "{", f"req.fhdr_cnt({FORWARDED_FOR})", "gt", "0", "}")
+    # Headers that are not there are empty, and leave commas at the end.
+    each = [f"%[req.fhdr({FORWARDED_FOR},{number})]" for number in range(1, MAX_FORWARDED + 1)]
+    yield line("http-request", "set-var-fmt(txn.addresses)", ", ".join(each), *came)
+    trimmed = f"var(txn.addresses),regsub({argument('[, ]+$')},)"
+    yield line("http-request", "set-var(txn.addresses)", trimmed, *came)
+    known = ("{", "var(txn.addresses)", "-m", "len", "gt", "0", "}")
+    joined = f"%[var(txn.addresses)], {client}"
+    yield line("http-request", "set-header", FORWARDED_FOR, joined, "if", *known)
+    yield line("http-request", "set-header", FORWARDED_FOR, client, "unless", *known)
 
 
 def _trace() -> Iterator[Line]:
@@ -339,8 +343,7 @@ def _fixed_response(config: Mapping[str, Any], listener: Listener, chosen: Words
 
 def _number(text: str, allowed: range) -> int:
     """Return a number; raises Unwritable when it is none of those allowed."""
-    # isdecimal alone takes the digits of every script.
-    if not (text.isascii() and text.isdecimal() and int(text) in allowed):
+    if not (re.fullmatch("[0-9]{1,9}", text) and int(text) in allowed):
         raise Unwritable(f"{text!r} is no number from {allowed.start} to {allowed.stop - 1}")
     return int(text)
 
@@ -419,12 +422,10 @@ def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
 
 def _statuses(matcher: str) -> str:
     """Return the statuses of a healthy target, such as 200,202-299."""
-    ranges = [part.split("-") for part in matcher.split(",")]
-    for ends in ranges:
-        numbers = [_number(end, STATUSES) for end in ends]
-        if len(numbers) > 2 or numbers != sorted(numbers):  # noqa: PLR2004  # a range has two ends
-            raise Unwritable(f"{matcher!r} is no list of statuses")
-    return matcher
+    ranges = [[_number(end, STATUSES) for end in part.split("-")] for part in matcher.split(",")]
+    if any(len(ends) > 2 or ends != sorted(ends) for ends in ranges):  # noqa: PLR2004  # a range has two ends
+        raise Unwritable(f"{matcher!r} is no list of statuses")
+    return ",".join("-".join(map(str, ends)) for ends in ranges)
 
 
 def server(name_: str, address: str, group: Group, weight: int | str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ forgets what its own traffic handler has no use for (query string conditions, re
 of a new listener of a template) and writes some texts into its XML as they are.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, cast
@@ -40,6 +41,8 @@ CHECKED_OPERATIONS = (
 # What AWS never tells again.
 SECRET_MEMBERS = ("ClientSecret",)
 TYPE = "AWS::ElasticLoadBalancingV2::"
+# Of a resource's properties, and its physical id when it exists already.
+TemplateCheck = Callable[[Record, str], None]
 
 
 def add() -> None:
@@ -99,7 +102,7 @@ def _parsed(parameters: Mapping[str, Any], shape: Shape, prefix: str) -> Any:  #
     text = alb._p(parameters, prefix)
     if shape.type_name in ("integer", "long"):
         # What is no number stays text, which the check refuses.
-        return int(text) if text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() else text
+        return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else text
     return text.lower() == "true" if shape.type_name == "boolean" else text
 
 
@@ -107,6 +110,8 @@ def _check_against_state(operation: str, wanted: Mapping[str, Any]) -> None:
     """Raise Invalid for what is refused because of what there already is."""
     _check_expressions(wanted.get("Conditions", []))
     _check_groups([*wanted.get("Actions", []), *wanted.get("DefaultActions", [])])
+    if operation == "CreateRule":
+        _check_priority(wanted["ListenerArn"], wanted["Priority"], but="")
     if operation == "CreateListener":
         _check_port(wanted["LoadBalancerArn"], wanted["Port"], but="")
     if operation == "ModifyListener" and (listener := alb._listeners.get(wanted["ListenerArn"])):
@@ -146,6 +151,12 @@ def _check_port(balancer: str, port: int, but: str) -> None:
         raise Invalid(
             f"A listener already exists on this port for this load balancer '{balancer}'", "DuplicateListener"
         )
+
+
+def _check_priority(listener: str, priority: int, but: str) -> None:
+    for arn, rule in alb._rules.items():
+        if arn != but and rule["ListenerArn"] == listener and rule["Priority"] == str(priority):
+            raise Invalid(f"Priority '{priority}' is currently in use", "PriorityInUse")
 
 
 # --- What is kept
@@ -235,11 +246,12 @@ def _check_templates() -> None:
             handlers[action] = getattr(provisioners, function)
 
 
-def _checked_properties(check: Callable[[Record], None], index: int) -> Callable[[Any], Any]:
+def _checked_properties(check: TemplateCheck, index: int) -> Callable[[Any], Any]:
     def make(original: Callable[..., Resource]) -> Callable[..., Resource]:
         def handler(*arguments: Any, **named: Any) -> Resource:  # noqa: ANN401  # create and update differ
             try:
-                check(arguments[index])
+                # An update begins with the id of the resource.
+                check(arguments[index], "" if index == 1 else arguments[0])
             except Invalid as invalid:
                 raise provisioners._elbv2_handler_error(str(invalid)) from None
             return original(*arguments, **named)
@@ -263,7 +275,7 @@ def _check_attributes(operation: str, key: str, attributes: list[Record] | None)
         _check_template(operation, {}, **{key: "given", "Attributes": attributes})
 
 
-def _check_balancer(properties: Record) -> None:
+def _check_balancer(properties: Record, _physical_id: str) -> None:
     # Without a name CloudFormation makes one; subnets and groups are ids of other resources.
     names = ("Name", "Scheme", "Type", "IpAddressType")
     given = {name: properties[name] for name in names if name in properties}
@@ -272,26 +284,28 @@ def _check_balancer(properties: Record) -> None:
     _check_attributes(operation, "LoadBalancerArn", properties.get("LoadBalancerAttributes"))
 
 
-def _check_listener(properties: Record) -> None:
+def _check_listener(properties: Record, physical_id: str) -> None:
     wanted = _check_template("CreateListener", properties)
+    _check_port(wanted["LoadBalancerArn"], wanted["Port"], but=physical_id)
     _check_groups(wanted["DefaultActions"])
     _check_attributes("ModifyListenerAttributes", "ListenerArn", properties.get("ListenerAttributes"))
 
 
-def _check_rule(properties: Record) -> None:
+def _check_rule(properties: Record, physical_id: str) -> None:
     wanted = _check_template("CreateRule", properties)
+    _check_priority(wanted["ListenerArn"], wanted["Priority"], but=physical_id)
     _check_expressions(wanted["Conditions"])
     _check_groups(wanted["Actions"])
 
 
-def _check_target_group(properties: Record) -> None:
+def _check_target_group(properties: Record, _physical_id: str) -> None:
     _check_template("CreateTargetGroup", {"Name": "made", **properties})
     operation = "ModifyTargetGroupAttributes"
     _check_attributes(operation, "TargetGroupArn", properties.get("TargetGroupAttributes"))
 
 
 # The name of a type in the names of MiniStack's functions, and its check.
-TEMPLATE_CHECKS: dict[str, tuple[str, Callable[[Record], None]]] = {
+TEMPLATE_CHECKS: dict[str, tuple[str, TemplateCheck]] = {
     "LoadBalancer": ("load_balancer", _check_balancer),
     "Listener": ("listener", _check_listener),
     "ListenerRule": ("listener_rule", _check_rule),
@@ -316,8 +330,6 @@ def _with_whole_template_conditions(original: Callable[..., list[Record]]) -> Ca
 
 def _with_listener_attributes(original: Callable[..., Resource]) -> Callable[..., Resource]:
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
-        listener = int(properties["Port"]) if "Port" in properties else 80
-        _check_port(properties["LoadBalancerArn"], listener, but="")
         arn, attributes = original(logical_id, properties, stack_name)
         alb._listener_attrs[arn] = [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
         provisioners._elbv2_merge_attributes(alb._listener_attrs[arn], properties.get("ListenerAttributes"))

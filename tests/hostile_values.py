@@ -39,6 +39,8 @@ TRAPS = [
     "\nbackend evil\n  server s 127.0.0.1:1",
     "200 file /etc/shadow",
     "; show info",
+    "9" * 5000,
+    "²٣",
     "<<\n",
 ]
 text = st.lists(st.one_of(st.sampled_from(TRAPS), st.text(max_size=8)), max_size=5).map("".join)

@@ -251,6 +251,7 @@ def test_the_client_is_named_as_by_a_load_balancer_of_aws(bench: Bench) -> None:
             return backend.headers.get_all("X-Forwarded-For") if status == 200 else [str(status)]
 
     assert forwarded() == ["127.0.0.1"]
+    assert forwarded("") == ["127.0.0.1"]
     assert forwarded("1.2.3.4") == ["1.2.3.4, 127.0.0.1"]
     assert forwarded("1.2.3.4, 5.6.7.8", "9.9.9.9") == ["1.2.3.4, 5.6.7.8, 9.9.9.9, 127.0.0.1"]
     assert forwarded(*["1.1.1.1"] * 30) == [", ".join(["1.1.1.1"] * 30 + ["127.0.0.1"])]

@@ -38,6 +38,7 @@ FULL: dict[str, Any] = {
         "domain_name": "app.example.test",
         "hosted_zone_id": ZONE,
         "tls_policy": "ELBSecurityPolicy-TLS13-1-3-2021-06",
+        "hsts_max_age_days": 30,
     },
     **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
     **{"container_insights": "enhanced", "kept_images": 5},
@@ -246,7 +247,7 @@ def check_answers(cloud: Cloud, output: str) -> None:
     for path, page in (("", b"<h1>HELLO WORLD</h1>"), ("api/hello", b"<h1>HELLO API</h1>")):
         with urllib.request.urlopen(f"{url}{path}", timeout=10, context=trusting) as response:  # noqa: S310  # our own
             assert response.read() == page
-            assert response.headers.get_all("Strict-Transport-Security") == ["max-age=31536000"]
+            assert response.headers.get_all("Strict-Transport-Security") == ["max-age=2592000"]
     (balancer,) = cloud.resources("full", "load-balancer", "AWS::ElasticLoadBalancingV2::LoadBalancer")
     ports = json.loads((state / "balancer.json").read_text())[balancer]
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", ports["80"], timeout=10)) as connection:

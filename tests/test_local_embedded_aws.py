@@ -1448,9 +1448,10 @@ def test_what_a_rule_says_is_told_again_as_it_was(cloud: Cloud, balanced: dict[s
     answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": text}}
     weighted = {"TargetGroups": [{"TargetGroupArn": balanced["group"], "Weight": 7}]}
     for priority, action in ((1, answer), (2, {"Type": "forward", "ForwardConfig": weighted})):
-        elbv2.create_rule(
-            ListenerArn=balanced["listener"], Priority=priority, Conditions=conditions, Actions=[action]
-        )  # fmt: skip
+        rule = {"ListenerArn": balanced["listener"], "Priority": priority, "Conditions": conditions}
+        elbv2.create_rule(**rule, Actions=[action])
+        with pytest.raises(ClientError, match="PriorityInUse"):
+            elbv2.create_rule(**rule, Actions=[action])
     first, second = elbv2.describe_rules(ListenerArn=balanced["listener"])["Rules"][1:]
     told = [{key: value for key, value in one.items() if key != "Values"} for one in first["Conditions"]]
     assert told == conditions
