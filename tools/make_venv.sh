@@ -22,6 +22,8 @@ echo "Installing the pinned requirements into .venv (once; about half a minute)"
 (while sleep 4; do echo "  ... still installing"; done) &
 ticker=$!
 trap 'kill $ticker 2>/dev/null' EXIT
+# Left by an earlier setuptools, and read before what is installed: Sceptre would know yesterday's hooks only.
+rm -rf spotfleet.egg-info
 "$python" -m venv --clear .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 # Hashes are for files, and this is a folder; what builds it is among the requirements.
