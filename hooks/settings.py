@@ -10,7 +10,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from hooks import aws_names, characters, instance_types, networks, regions, schedule, shown, sizes
+from hooks import (
+    administration,
+    aws_names,
+    characters,
+    instance_types,
+    networks,
+    regions,
+    schedule,
+    shown,
+    sizes,
+)
 
 # A Spot machine is gone two minutes after the notice
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
@@ -20,6 +30,7 @@ SPOT_NOTICE_SECONDS = 110
 Percent = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
+ANY_BUCKET = "*"
 SHORTEST_SLOW_START = 30  # seconds
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 UP_TO_A_YEAR = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
@@ -123,6 +134,21 @@ class NetworkSettings(Section):
     flow_logs: Literal["disabled", "rejected", "all"] = Field(
         default="disabled", description="which connections in the VPC are logged, kept for log_retention_days"
     )
+    foreign_buckets: list[str] = Field(
+        default=[],
+        max_length=50,
+        description="buckets of other accounts, in the same region, that machines and tasks may reach beside the "
+        'account\'s own, such as [partner-data]; ["*"]: any bucket',
+    )
+
+    @field_validator("foreign_buckets")
+    @classmethod
+    def _check_foreign_buckets(cls, names: list[str]) -> list[str]:
+        for name in names:
+            valid = name == ANY_BUCKET or aws_names.is_bucket(name)
+            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {shown.text(name)}')
+        _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
+        return names
 
     @field_validator("vpc_cidr")
     @classmethod
@@ -206,6 +232,16 @@ class LoadBalancerSettings(Section):
     requests_per_address: int = Field(
         default=2000, ge=10, le=2_000_000_000, description="requests in 5 minutes above which the firewall blocks it"
     )
+    web_application_firewall_logging: Literal["disabled", "blocked", "all"] = Field(
+        default="disabled",
+        description="which requests the firewall logs, without query, cookies and Authorization, kept for "
+        "log_retention_days",
+    )
+    allow_plain_http: bool = Field(
+        default=False,
+        description="whether an environment with deletion_protection and without HTTPS is meant; otherwise each "
+        "launch says so",
+    )
 
     @field_validator("allowed_addresses")
     @classmethod
@@ -247,6 +283,24 @@ class ClusterSettings(Section):
     dashboard: bool = Field(
         default=False, description="CloudWatch dashboard of a service: traffic, latency, tasks, machines, cost drivers"
     )
+    permissions_boundary_arn: str = Field(
+        default="",
+        max_length=2048,
+        pattern=rf"^({aws_names.POLICY_ARN.pattern})?$",
+        description="ARN of the IAM policy that bounds what every role of the environment may do",
+    )
+    role_path: str = Field(
+        default="/",
+        max_length=512,
+        pattern=r"^/([A-Za-z0-9_+=,.@-]+/)*$",
+        description="path of every role and instance profile, such as /teams/shop/; a change replaces all machines",
+    )
+    log_kms_key_arn: str = Field(
+        default="",
+        pattern=rf"^({aws_names.KEY_ARN.pattern})?$",
+        description="ARN of the KMS key of all log groups, whose policy has to let CloudWatch Logs use it; without it "
+        "AWS's own key encrypts them",
+    )
 
 
 class InstanceRequirements(Section):
@@ -287,6 +341,21 @@ class MachineSettings(Section):
     extra_user_data: str = Field(
         default="", description="shell commands that a machine runs at its first start, as root; up to 8 KiB"
     )
+    machine_policy_arns: list[str] = Field(
+        default=[],
+        max_length=10,
+        description="ARNs of IAM policies that machines and NAT instance have beside what the ECS agent and Session "
+        "Manager need, such as one that writes the logs of sessions",
+    )
+
+    @field_validator("machine_policy_arns")
+    @classmethod
+    def _check_machine_policies(cls, arns: list[str]) -> list[str]:
+        _check_policy_arns(arns)
+        administrative = list(filter(administration.is_administrative, arns))
+        # A container that breaks out has what its machine has.
+        _require(not administrative, f"must not make machines administrators of the account, as {administrative} does")
+        return arns
 
     @field_validator("extra_user_data")
     @classmethod
@@ -358,6 +427,10 @@ class ServiceSettings(Section):
     )
     task_policy_arns: list[str] = Field(
         default=[], max_length=10, description="ARNs of IAM policies: what the service itself may do in AWS"
+    )
+    allow_administrator_tasks: bool = Field(
+        default=False,
+        description="whether task_policy_arns may hold policies that make the service an administrator of the account",
     )
     min_tasks: int = Field(ge=1, le=5000, description="tasks that always run")
     max_tasks: int = Field(ge=1, le=5000, description="tasks that may run, apart from deployments")
@@ -445,14 +518,8 @@ class ServiceSettings(Section):
 
     @field_validator("task_policy_arns")
     @classmethod
-    def _check_policy_arns(cls, arns: list[str]) -> list[str]:
-        for arn in arns:
-            _require(
-                aws_names.POLICY_ARN.fullmatch(arn),
-                "must hold ARNs that begin with arn:aws:iam:, such as arn:aws:iam::aws:policy/ReadOnlyAccess, not "
-                f"{shown.text(arn)}",
-            )
-        _require(len(set(arns)) == len(arns), "must not name a policy twice")
+    def _check_task_policies(cls, arns: list[str]) -> list[str]:
+        _check_policy_arns(arns)
         return arns
 
     @field_validator("host_names")
@@ -606,8 +673,17 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         )
     if settings.access_logs_bucket and not settings.access_logs:
         yield "access_logs_bucket", "is not used while access_logs is false"
+    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
+        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
     if settings.alarm_email and not settings.alarms:
         yield "alarm_email", "is not used while alarms is false"
+    partition = regions.partition(settings.region)
+    for key in ("permissions_boundary_arn", "log_kms_key_arn"):
+        if aws_names.foreign_arns([getattr(settings, key)], partition):
+            yield key, f"must be in the partition {partition} of {settings.region}"
+            return
+    if settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region:
+        yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
 
 
 def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -637,6 +713,13 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         yield "secrets", f"must not name {', '.join(sorted(both))}, which is a plain variable too"
     if "CORS_ORIGINS" in service.environment_variables:
         yield "environment_variables", "must not name CORS_ORIGINS: that is the setting cors_origins"
+    administrative = list(filter(administration.is_administrative, service.task_policy_arns))
+    if administrative and not service.allow_administrator_tasks:
+        yield (
+            "task_policy_arns",
+            f"must not hold {', '.join(administrative)}, which makes each task an administrator of the account, "
+            "unless allow_administrator_tasks is true",
+        )
     if service.deployment_alarms and not settings.alarms:
         yield "deployment_alarms", "needs alarms to be true"
     if sum(map("".join([service.path_pattern, *service.host_names]).count, "*?")) > aws_names.WILDCARDS:
@@ -740,6 +823,16 @@ def _time_zones() -> set[str]:
 def _refuse(problem: str | None) -> None:
     if problem:
         raise ValueError(problem)
+
+
+def _check_policy_arns(arns: list[str]) -> None:
+    for arn in arns:
+        _require(
+            aws_names.POLICY_ARN.fullmatch(arn),
+            "must hold ARNs that begin with arn:aws:iam:, such as arn:aws:iam::aws:policy/ReadOnlyAccess, not "
+            f"{shown.text(arn)}",
+        )
+    _require(len(set(arns)) == len(arns), "must not name a policy twice")
 
 
 def _require(condition: object, otherwise: str) -> None:

@@ -175,6 +175,9 @@ class Instance:
         interface = (machine.pop("NetworkInterfaces", None) or [{}])[0]
         machine.setdefault("SubnetId", interface.get("SubnetId"))
         machine.setdefault("SecurityGroupIds", interface.get("GroupSet", []))
+        if isinstance(profile := machine.get("IamInstanceProfile"), str):
+            # Ref of a profile is its ARN in MiniStack, and its name in CloudFormation.
+            machine["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         parameters = api_parameters(
             ec2, "RunInstances", {k: v for k, v in machine.items() if v and k not in self._left_out}
         )
@@ -291,6 +294,26 @@ class WebAclAssociation(Replaced):
             return
         if acl.get("ARN") == properties["WebACLArn"]:
             waf.disassociate_web_acl(ResourceArn=properties["ResourceArn"])
+
+
+class FirewallLogging:
+    """AWS::WAFv2::LoggingConfiguration. Ref is the web ACL's ARN."""
+
+    def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
+        """Let the web ACL log; the same call changes how it does."""
+        waf = clients("wafv2")
+        configuration = api_parameters(waf, "PutLoggingConfiguration", {"LoggingConfiguration": dict(properties)})
+        waf.put_logging_configuration(**configuration)
+        return properties["ResourceArn"], {}
+
+    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
+        """Change how it logs; another web ACL needs a configuration of its own."""
+        del physical_id, old
+        return self.create(clients, owner, new)
+
+    def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
+        """End the log."""
+        _ignore("WAFNonexistentItemException", clients("wafv2").delete_logging_configuration, ResourceArn=physical_id)
 
 
 class FlowLog:
@@ -663,6 +686,7 @@ TYPES: dict[str, ResourceType] = {
     "AWS::ECS::ClusterCapacityProviderAssociations": ClusterCapacityProviderAssociations(),
     "AWS::ECS::Service": Service(),
     "AWS::ECS::TaskDefinition": TaskDefinition(),
+    "AWS::WAFv2::LoggingConfiguration": FirewallLogging(),
     "AWS::WAFv2::WebACLAssociation": WebAclAssociation(),
 }
 # Those that the stack's own tags reach.

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import IPv6Network
@@ -37,7 +37,7 @@ from ministack.core.responses import (
     now_iso,
     request_scope,
 )
-from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec2, ecr, ecs, route53, ssm
+from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec2, ecr, ecs, iam, route53, ssm, waf
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import handlers, provisioners, stacks
 
@@ -100,6 +100,8 @@ KEPT_LINES = 10_000
 # A waiting task looks for a machine this often, besides whenever one registers, and then for the Docker engine.
 PLACEMENT_SECONDS = 0.5
 
+# How a web ACL logs, by its ARN.
+_firewall_logging = AccountRegionScopedDict()
 # Container instances by ARN.
 _container_instances = AccountRegionScopedDict()
 # Held while a task gets its machine, so that two tasks never take the same room.
@@ -119,6 +121,7 @@ def application() -> Callable[..., Any]:
     _serve_registry_here()
     _name_target_groups_as_metrics_do()
     _know_ipv6_and_nat_instances()
+    _replace(waf, "handle_request", _with_logging)
     _run_machines()
     _run_tasks_as_defined()
     _keep_logs()
@@ -155,6 +158,8 @@ def _add_resource_types() -> None:
     vpc |= {action: _with_cidr_block(vpc[action]) for action in ("create", "update")}
     record_set = provisioners._RESOURCE_HANDLERS["AWS::Route53::RecordSet"]
     record_set["create"] = _with_hosted_zone(record_set["create"])
+    role = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    role |= {"create": _with_boundary(role["create"], 1), "update": _with_boundary(role["update"], 2)}
     for name in TAGGED:
         provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
 
@@ -226,6 +231,17 @@ def _with_hosted_zone(original: Callable[..., Resource]) -> Callable[..., Resour
         return original(logical_id, properties, stack_name)
 
     return create
+
+
+def _with_boundary(original: Callable[..., Resource], properties_index: int) -> Callable[..., Resource]:
+    """Keep a role's permissions boundary, which MiniStack keeps for roles from its API only."""
+
+    def handler(*arguments: Any) -> Resource:  # noqa: ANN401  # create and update differ
+        name, attributes = original(*arguments)
+        iam._roles[name]["PermissionsBoundary"] = arguments[properties_index].get("PermissionsBoundary")
+        return name, attributes
+
+    return handler
 
 
 def _client(service: str) -> aws.Client:
@@ -339,6 +355,63 @@ def _modify_instance_attribute(parameters: Record) -> Response:
         return refusal
     machine["SourceDestCheck"] = value.lower() == "true"
     answer: Response = ec2._xml(200, "ModifyInstanceAttributeResponse", "<return>true</return>")
+    return answer
+
+
+# --- Firewall
+
+
+def _with_logging(original: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Add the operations on a web ACL's log. Nothing is written to it, as no firewall inspects requests here."""
+    operations = {
+        "PutLoggingConfiguration": _put_logging_configuration,
+        "GetLoggingConfiguration": _get_logging_configuration,
+        "DeleteLoggingConfiguration": _delete_logging_configuration,
+    }
+
+    async def handle(method: str, path: str, headers: Record, body: bytes, query: Record) -> Response:
+        operation = operations.get(headers.get("x-amz-target", "").rpartition(".")[2])
+        if operation is None:
+            return await original(method, path, headers, body, query)
+        return operation(json.loads(body))
+
+    return handle
+
+
+def _put_logging_configuration(data: Record) -> Response:
+    configuration = data["LoggingConfiguration"]
+    web_acl = configuration["ResourceArn"]
+    if all(acl["ARN"] != web_acl for acl in waf._web_acls.values()):
+        return _no_such_item()
+    for destination in configuration["LogDestinationConfigs"]:
+        name = destination.rpartition(":log-group:")[2]
+        # https://docs.aws.amazon.com/waf/latest/developerguide/logging-cw-logs.html
+        if not name.startswith("aws-waf-logs-") or name not in cloudwatch_logs._log_groups:
+            text = f"Error reason: The ARN isn't valid., field: LOG_DESTINATION, parameter: {destination}"
+            refusal: Response = error_response_json("WAFInvalidParameterException", text, 400)
+            return refusal
+    _firewall_logging[web_acl] = configuration
+    answer: Response = json_response({"LoggingConfiguration": configuration})
+    return answer
+
+
+def _get_logging_configuration(data: Record) -> Response:
+    if (configuration := _firewall_logging.get(data["ResourceArn"])) is None:
+        return _no_such_item()
+    answer: Response = json_response({"LoggingConfiguration": configuration})
+    return answer
+
+
+def _delete_logging_configuration(data: Record) -> Response:
+    if _firewall_logging.pop(data["ResourceArn"], None) is None:
+        return _no_such_item()
+    answer: Response = json_response({})
+    return answer
+
+
+def _no_such_item() -> Response:
+    text = "AWS WAF couldn't perform the operation because your resource doesn't exist."
+    answer: Response = error_response_json("WAFNonexistentItemException", text, 400)
     return answer
 
 
@@ -1304,6 +1377,7 @@ def _container_settings(container: Record, task: Record) -> Record:
         "mem_limit": int(memory) * MEBIBYTE if memory else None,
         "mem_reservation": int(container.get("memoryReservation", 0)) * MEBIBYTE,
         "read_only": container.get("readonlyRootFilesystem"),
+        "security_opt": container.get("dockerSecurityOptions"),
         "tmpfs": _scratch_folders(container, task, linux),
         "user": container.get("user"),
         "working_dir": container.get("workingDirectory"),

@@ -10,6 +10,11 @@ from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer"}, {"machines"}, {"service"}]
 HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
+HOOKS_OF_LAYERS = {
+    "load-balancer": ["PlainHttp"],
+    "machines": ["AdministratorPolicies"],
+    "service": ["AdministratorPolicies", "DockerImage"],
+}
 HOOKS_BEFORE_DELETE = ["NoDependants", "DeletionProtection"]
 
 
@@ -86,11 +91,16 @@ def test_every_stack_has_hooks_of_its_own(environment: str) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_stack_is_checked_before_a_launch_and_protected_from_deletion(environment: str) -> None:
     for stack in plan(environment).graph:
-        image_hook = ["DockerImage"] if stack.name.endswith("/service") else []
-        assert [type(hook).__name__ for hook in stack.hooks["before_launch"]] == HOOKS_BEFORE_LAUNCH + image_hook
+        layer = stack.name.rpartition("/")[2]
+        assert [type(hook).__name__ for hook in stack.hooks["before_launch"]] == [
+            *HOOKS_BEFORE_LAUNCH,
+            *HOOKS_OF_LAYERS.get(layer, []),
+        ]
         assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == HOOKS_BEFORE_DELETE
+        own = ["ClosedDefaultSecurityGroup"] if layer == "vpc" else []
         assert [type(hook).__name__ for hook in stack.hooks["after_launch"]] == [
             "FailureReason",
+            *own,
             "TerminationProtection",
         ]
         assert [type(hook).__name__ for hook in stack.hooks["after_delete"]] == ["FailureReason"]

@@ -325,11 +325,13 @@ def test_nat_instance(cloud: Cloud) -> None:
         ],
         "UserData": {"Fn::Base64": "#!/bin/bash"},
         "CreditSpecification": {"CPUCredits": "standard"},
+        "IamInstanceProfile": ref("Profile"),
         "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": "8", "Encrypted": True}}],
     }
     resources: dict[str, Any] = {
         **NETWORK,
         "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "g", "VpcId": ref("Vpc")}},
+        "Profile": {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": []}},
         "Template": {
             "Type": "AWS::EC2::LaunchTemplate",
             "Properties": {
@@ -434,6 +436,59 @@ def test_web_acl_of_a_load_balancer(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="WAFNonexistentItemException"):
         before_the_balancer()
     cloud.delete("waf")
+
+
+def test_log_of_a_web_acl(cloud: Cloud) -> None:
+    waf = cloud.client("wafv2")
+    group: dict[str, Any] = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "aws-waf-logs-mine"}}
+    logging: dict[str, Any] = {
+        "Type": "AWS::WAFv2::LoggingConfiguration",
+        "Properties": {
+            "ResourceArn": get("Acl", "Arn"),
+            "LogDestinationConfigs": [
+                {"Fn::Sub": "arn:aws:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Group}"},
+            ],
+            "RedactedFields": [{"SingleHeader": {"Name": "cookie"}}, {"QueryString": {}}],
+        },
+    }
+    resources: dict[str, Any] = {"Acl": web_acl("Acl"), "Group": group, "Logging": logging}
+    made = cloud.create("waf-log", resources, {"Acl": get("Acl", "Arn")})
+
+    def configuration() -> Any:  # noqa: ANN401  # what boto3 returns
+        return waf.get_logging_configuration(ResourceArn=made["Acl"])["LoggingConfiguration"]
+
+    assert configuration()["RedactedFields"] == logging["Properties"]["RedactedFields"]
+    assert configuration()["LogDestinationConfigs"][0].endswith(":log-group:aws-waf-logs-mine")
+    logging["Properties"]["RedactedFields"] = []
+    cloud.update("waf-log", resources, {"Acl": get("Acl", "Arn")})
+    assert configuration()["RedactedFields"] == []
+    other = {"ResourceArn": made["Acl"], "LogDestinationConfigs": ["arn:aws:logs:eu-west-1:1:log-group:mine"]}
+    with pytest.raises(ClientError, match="LOG_DESTINATION"):
+        waf.put_logging_configuration(LoggingConfiguration=other)
+    del resources["Logging"]
+    cloud.update("waf-log", resources, {"Acl": get("Acl", "Arn")})
+    with pytest.raises(ClientError, match="WAFNonexistentItemException"):
+        configuration()
+    cloud.delete("waf-log")
+
+
+def test_role_keeps_its_path_and_its_boundary(cloud: Cloud) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/bounds"
+    role: dict[str, Any] = {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []},
+            "Path": "/teams/shop/",
+            "PermissionsBoundary": boundary,
+        },
+    }
+    made = cloud.create("bounded", {"Role": role}, {"Role": ref("Role")})
+    found = cloud.client("iam").get_role(RoleName=made["Role"])["Role"]
+    assert (found["Path"], found["PermissionsBoundary"]["PermissionsBoundaryArn"]) == ("/teams/shop/", boundary)
+    del role["Properties"]["PermissionsBoundary"]
+    cloud.update("bounded", {"Role": role}, {"Role": ref("Role")})
+    assert "PermissionsBoundary" not in cloud.client("iam").get_role(RoleName=made["Role"])["Role"]
+    cloud.delete("bounded")
 
 
 def test_operations(cloud: Cloud) -> None:

@@ -144,6 +144,7 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
         "memory": 256,
         "stopTimeout": 45,
         "entryPoint": ["/bin/app"],
+        "dockerSecurityOptions": ["no-new-privileges"],
         "linuxParameters": {
             "initProcessEnabled": True,
             "capabilities": {"drop": ["ALL"]},
@@ -158,6 +159,7 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
     assert arguments["entrypoint"] == ["/bin/app"]
     assert arguments["init"] is True
     assert arguments["cap_drop"] == ["ALL"]
+    assert arguments["security_opt"] == ["no-new-privileges"]
     assert arguments["tmpfs"] == {"/run": "size=16m", "/tmp": "rw"}  # noqa: S108
     assert arguments["labels"][ministack.STOP_TIMEOUT_LABEL] == "45"
 

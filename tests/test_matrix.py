@@ -51,7 +51,19 @@ OPTIONS: dict[str, Values] = {
     "access logs": [
         *({}, {"access_logs": True, "access_logs_days": 30}, {"access_logs": True, "access_logs_bucket": "our-logs"})
     ],
-    "firewall": [{}, {"web_application_firewall": True, "requests_per_address": 100}],
+    "firewall": [
+        {},
+        *(
+            {"web_application_firewall": True, "web_application_firewall_logging": logged, "requests_per_address": 100}
+            for logged in ("disabled", "blocked", "all")
+        ),
+    ],
+    "plain HTTP": switch("allow_plain_http", True),
+    "buckets": [{}, {"foreign_buckets": ["partner-data", "other.data"]}, {"foreign_buckets": ["*"]}],
+    "boundary": switch("permissions_boundary_arn", "arn:aws:iam::123456789012:policy/bounds"),
+    "path": switch("role_path", "/teams/shop/"),
+    "log key": switch("log_kms_key_arn", KEY),
+    "machine policies": switch("machine_policy_arns", ["arn:aws:iam::123456789012:policy/session-logs"]),
     "protection": switch("deletion_protection", True),
     "insights": [{}, {"container_insights": "enabled"}, {"container_insights": "enhanced"}],
     "repository": switch("empty_repository_on_delete", False),
@@ -78,7 +90,10 @@ OPTIONS: dict[str, Values] = {
         {"secrets": {"KEY": "/shop/key", "OTHER": SECRET}, "secret_key_arns": [KEY]},
     ],
     "shell": switch("execute_command", True),
-    "policies": switch("task_policy_arns", ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]),
+    "policies": [
+        *({}, {"task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]}),
+        {"task_policy_arns": ["arn:aws:iam::aws:policy/PowerUserAccess"], "allow_administrator_tasks": True},
+    ],
     "memory": switch("task_memory_target_percent", 80),
     "requests": switch("requests_per_task", 600),
     "schedule": [{}, {"scheduled_scaling": [NIGHT], "schedule_time_zone": "Europe/Dublin"}],

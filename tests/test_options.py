@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +33,8 @@ SECRETS = {
     "KEEPALIVE_SECONDS": SECRET,
 }
 POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+BOUNDARY = "arn:aws:iam::123456789012:policy/bounds"
+SESSION_LOGS = "arn:aws:iam::123456789012:policy/session-logs"
 COMMANDS = "echo ${HOME}\nif true; then\n  echo '$HOME'\nfi\n"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 # Rendering takes a while, so that most tests share two environments: as much as goes together, and the other choices.
@@ -38,6 +42,8 @@ MOST: dict[str, Any] = {
     **{"egress": "nat_instance", "ipv6": True, "flow_logs": "all"},
     **{"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABC"},
     **{"access_logs": True, "web_application_firewall": True, "requests_per_address": 500},
+    **{"web_application_firewall_logging": "blocked", "foreign_buckets": ["partner-data"], "log_kms_key_arn": KEY},
+    **{"permissions_boundary_arn": BOUNDARY, "role_path": "/teams/shop/", "machine_policy_arns": [SESSION_LOGS]},
     **{"alarms": True, "alarm_email": "me@example.com", "alarm_p99_seconds": 0.5, "dashboard": True},
     **{"max_machine_lifetime_days": 7, "extra_user_data": COMMANDS},
     **{"environment_variables": VARIABLES, "secrets": SECRETS, "secret_key_arns": [KEY], "task_policy_arns": [POLICY]},
@@ -105,6 +111,48 @@ def test_nat_instance_is_a_small_arm64_machine_that_demands_imdsv2_and_costs_wha
     assert instance["CreditSpecification"] == {"CPUCredits": "standard"}
 
 
+def test_nat_instance_lets_https_of_the_vpc_through_and_nothing_else() -> None:
+    group = changed(**MOST).properties("vpc", "NatSecurityGroup")
+    (into,), (out,) = group["SecurityGroupIngress"], group["SecurityGroupEgress"]
+    assert {(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in (into, out)} == {("tcp", 443, 443)}
+    assert (into["CidrIp"], out["CidrIp"]) == ({"Ref": "VpcCidr"}, "0.0.0.0/0")
+
+
+def test_nat_instance_is_patched_by_a_timer_that_its_first_start_installs() -> None:
+    script = changed(**MOST).properties("vpc", "NatInstance")["UserData"]["Fn::Base64"]["Fn::Sub"]
+    shell = re.sub(r"\$\{[^}]*\}", "x", script)
+    checked = subprocess.run(["bash", "-n"], input=shell, text=True, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    # Only what CloudFormation knows is substituted.
+    assert set(re.findall(r"\$\{([^}]*)\}", script)) == {"AWS::StackName", "AWS::Region", "VpcCidr"}
+    assert script.index("iptables save") < script.index("systemctl enable --now security-updates.timer")
+    assert "ExecStart=/usr/local/sbin/install-security-updates" in script
+
+
+def updates(tmp_path: Path, packages: tuple[str, str]) -> list[str]:
+    """Run the script of the timer with packages before and after; return what it has called."""
+    script = changed(**MOST).properties("vpc", "NatInstance")["UserData"]["Fn::Base64"]["Fn::Sub"]
+    lines = script.partition("<<'UPDATE'\n")[2].partition("\nUPDATE\n")[0]
+    calls = tmp_path / "calls"
+    before, after = packages
+    fakes = f"""
+rpm() {{ if [ -e {calls} ]; then echo {after}; else echo {before}; fi; }}
+dnf() {{ echo dnf "$@" >> {calls}; }}
+systemctl() {{ echo systemctl "$@" >> {calls}; }}
+"""
+    subprocess.run(["bash", "-c", fakes + lines], check=True)
+    return calls.read_text().splitlines()
+
+
+UPGRADE = "dnf upgrade --assumeyes --security --releasever=latest"
+
+
+def test_nat_instance_restarts_only_for_an_update(tmp_path: Path) -> None:
+    assert updates(tmp_path, ("kernel-1", "kernel-1")) == [UPGRADE]
+    (tmp_path / "calls").unlink()
+    assert updates(tmp_path, ("kernel-1", "kernel-2")) == [UPGRADE, "systemctl reboot"]
+
+
 def test_endpoints_replace_the_way_out() -> None:
     network = changed(**OTHER)
     endpoints = network.of_type("vpc", "AWS::EC2::VPCEndpoint").values()
@@ -150,6 +198,72 @@ def test_flow_logs_hold_what_is_asked_for(settings: dict[str, Any], traffic: str
     network = changed(**settings)
     assert network.properties("vpc", "FlowLog")["TrafficType"] == traffic
     assert network.parameters("vpc")["FlowLogRetentionDays"] == "7"
+
+
+def buckets(environment: Changed) -> dict[str, Any]:
+    """Return the statements of the S3 endpoint's policy by their names."""
+    policy = environment.properties("vpc", "S3Endpoint")["PolicyDocument"]
+    return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+
+def test_s3_endpoint_leads_to_the_accounts_buckets_and_to_what_machines_fetch() -> None:
+    found = buckets(changed())
+    assert found.keys() == {"BucketsOfThisAccount", "WhatMachinesFetchFromAws"}
+    assert found["BucketsOfThisAccount"]["Condition"] == {
+        "StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+    fetched = found["WhatMachinesFetchFromAws"]
+    assert fetched["Action"] == "s3:GetObject"
+    # In every partition, and with no condition on who asks: layers come by addresses that ECR has signed.
+    assert {item["Fn::Sub"].removeprefix("arn:${AWS::Partition}:s3:::") for item in fetched["Resource"]} == {
+        *("prod-${AWS::Region}-starport-layer-bucket/*", "al2023-repos-${AWS::Region}-de612dc2/*"),
+        *("amazon-ecs-agent/*", "amazon-ecs-agent-${AWS::Region}/*", "amazon-ssm-${AWS::Region}/*"),
+    }
+    assert "Condition" not in fetched
+
+
+def test_s3_endpoint_leads_to_the_buckets_of_others_by_setting() -> None:
+    named = buckets(changed(**MOST))["BucketsOfOtherAccounts"]
+    assert [item["Fn::Sub"].rpartition(":")[2] for item in named["Resource"]] == ["partner-data", "partner-data/*"]
+    any_bucket = buckets(changed(foreign_buckets=["*"]))
+    assert any_bucket["AnyBucket"]["Resource"] == "*"
+    # No name of a bucket is needed for the account's own.
+    assert "Condition" in any_bucket["BucketsOfThisAccount"]
+
+
+# --- Roles
+
+
+def roles(environment: Changed) -> dict[str, dict[str, Any]]:
+    return {
+        name: item
+        for stack in environment.stacks
+        for name, item in environment.of_type(stack, "AWS::IAM::Role").items()
+    }
+
+
+def test_every_role_has_the_boundary_and_the_path() -> None:
+    environment = changed(**MOST)
+    found = roles(environment)
+    assert found.keys() == {"NatRole", "FlowLogRole", "Role", "ExecutionRole", "TaskRole"}
+    assert {(item["Path"], item["PermissionsBoundary"]) for item in found.values()} == {("/teams/shop/", BOUNDARY)}
+    for stack, profile in (("vpc", "NatInstanceProfile"), ("machines", "InstanceProfile")):
+        assert environment.properties(stack, profile)["Path"] == "/teams/shop/"
+
+
+def test_without_them_roles_stay_as_they_were() -> None:
+    for role in roles(changed()).values():
+        assert not role.keys() & {"Path", "PermissionsBoundary"}
+
+
+def test_machines_have_session_manager_and_what_a_setting_adds() -> None:
+    environment = changed(**MOST)
+    for stack, role in (("vpc", "NatRole"), ("machines", "Role")):
+        assert environment.properties(stack, role)["ManagedPolicyArns"] == [SESSION_LOGS]
+        (actions,) = [found for found in statements(environment, role, stack) if "ssm:" in found]
+        assert actions.count("ssmmessages:") == 4
+        assert actions.count("ssm:") == 1
+        assert "ManagedPolicyArns" not in changed().properties(stack, role)
 
 
 # --- The load balancer
@@ -211,7 +325,7 @@ def test_without_an_age_the_header_is_the_services_own() -> None:
 def test_own_log_bucket_lets_the_regions_load_balancers_write_and_nobody_else(
     region: str, writer: dict[str, Any]
 ) -> None:
-    environment = changed(**{**MOST, "region": region})
+    environment = changed(**{**MOST, "region": region, "log_kms_key_arn": ""})
     policy = environment.properties("load-balancer", "AccessLogsBucketPolicy")["PolicyDocument"]["Statement"]
     allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
     assert [(statement["Principal"], statement["Action"]) for statement in allowed] == [(writer, "s3:PutObject")]
@@ -472,6 +586,36 @@ def test_topic_takes_alarms_and_events_of_this_account_only() -> None:
     (statement,) = changed(**MOST).properties("cluster", "AlarmTopicPolicy")["PolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_log_groups_have_the_key_and_the_firewalls_the_name_that_waf_writes_to() -> None:
+    environment = changed(**MOST)
+    groups = {
+        name: item
+        for stack in environment.stacks
+        for name, item in environment.of_type(stack, "AWS::Logs::LogGroup").items()
+    }
+    assert groups.keys() == {"LogGroup", "FlowLogGroup", "FirewallLogGroup"}
+    assert {item["KmsKeyId"] for item in groups.values()} == {KEY}
+    assert groups["FirewallLogGroup"]["LogGroupName"] == {"Fn::Sub": "aws-waf-logs-${AWS::StackName}"}
+    assert environment.parameters("load-balancer")["FirewallLogRetentionDays"] == "7"
+    assert "KmsKeyId" not in changed().properties("service", "LogGroup")
+
+
+def test_firewall_logs_what_is_asked_for_without_credentials() -> None:
+    blocked = changed(**MOST).properties("load-balancer", "FirewallLogging")
+    assert blocked["RedactedFields"] == [
+        {"SingleHeader": {"Name": "authorization"}},
+        {"SingleHeader": {"Name": "cookie"}},
+        {"QueryString": {}},
+    ]
+    (kept,) = blocked["LoggingFilter"]["Filters"]
+    assert (blocked["LoggingFilter"]["DefaultBehavior"], kept["Behavior"]) == ("DROP", "KEEP")
+    assert kept["Conditions"] == [{"ActionCondition": {"Action": "BLOCK"}}]
+    everything = changed(web_application_firewall=True, web_application_firewall_logging="all")
+    assert "LoggingFilter" not in everything.properties("load-balancer", "FirewallLogging")
+    silent = changed(web_application_firewall=True)
+    assert not silent.of_type("load-balancer", "AWS::WAFv2::LoggingConfiguration")
 
 
 def test_dashboard_has_traffic_latency_tasks_machines_and_cost_on_one_page() -> None:

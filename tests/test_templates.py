@@ -20,6 +20,7 @@ from local import fleet
 from tests import lint_templates
 from tests.changed import changed
 from tests.lint_templates import ENVIRONMENTS, plan
+from tests.rules.security import SESSION_MANAGER
 
 LAYERS = ["cluster", "load-balancer", "machines", "service", "vpc"]
 LAYERS_OF_ENVIRONMENTS = list(itertools.product(ENVIRONMENTS, LAYERS))
@@ -200,7 +201,11 @@ def test_resources_have_no_fixed_names(environment: str, layer: str) -> None:
 @pytest.mark.parametrize(("environment", "layer"), LAYERS_OF_ENVIRONMENTS)
 def test_policies_name_their_resources_unless_the_action_knows_none(environment: str, layer: str) -> None:
     without_resource = {"ecr:GetAuthorizationToken", "ecs:DiscoverPollEndpoint", "logs:DescribeLogGroups"}
-    for statement in (node for node in walk(template(environment, layer)) if node.get("Effect") == "Allow"):
+    # As AWS documents it for Session Manager.
+    without_resource |= SESSION_MANAGER
+    # A policy with a principal is of a resource: it says who may come in, not what a role may do.
+    allowing = (node for node in walk(template(environment, layer)) if node.get("Effect") == "Allow")
+    for statement in (node for node in allowing if "Principal" not in node):
         actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
         assert not any("*" in action for action in actions)
         if statement.get("Resource") == "*":

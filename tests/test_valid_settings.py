@@ -20,6 +20,8 @@ from tests.changed import copy_service
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
+READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+ADMINISTRATOR = "arn:aws-us-gov:iam::aws:policy/AdministratorAccess"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 
 
@@ -99,6 +101,19 @@ def test_every_setting_says_what_it_is() -> None:
         ("alarm_email", "nobody", "must be the address that the alarms are sent to"),
         ("requests_per_address", 9, "must be greater than or equal to 10"),
         ("task_policy_arns", ["ReadOnlyAccess"], "must hold ARNs that begin with arn:aws:iam:"),
+        ("task_policy_arns", ["arn:aws:iam::1:role/x"], "must hold ARNs that begin with arn:aws:iam:"),
+        ("task_policy_arns", [READ_ONLY, READ_ONLY], "must not name a policy twice"),
+        ("machine_policy_arns", ["ReadOnlyAccess"], "must hold ARNs that begin with arn:aws:iam:"),
+        ("machine_policy_arns", [ADMINISTRATOR], "must not make machines administrators of the account"),
+        ("permissions_boundary_arn", "bounds", "must be the ARN of the IAM policy that bounds"),
+        ("permissions_boundary_arn", "arn:aws:iam::123456789012:role/x", "must be the ARN of the IAM policy that"),
+        ("role_path", "teams", "must be the path of every role"),
+        ("role_path", "/teams", "must be the path of every role"),
+        ("role_path", "/te ams/", "must be the path of every role"),
+        ("foreign_buckets", ["Bucket"], "must hold names of buckets such as partner-data"),
+        ("foreign_buckets", ["*", "partner-data"], 'must not name buckets beside "*"'),
+        ("log_kms_key_arn", "alias/logs", "must be the ARN of the KMS key of all log groups"),
+        ("web_application_firewall_logging", True, "must be 'disabled', 'blocked' or 'all'"),
         ("host_names", ["https://a"], "must hold names such as api.example.com, not https://a"),
         ("slow_start_seconds", 10, "must be 0, or 30 to 900"),
         ("schedule_time_zone", "dublin", "must be the time zone of these times"),
@@ -153,6 +168,26 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
         ({"access_logs_bucket": "logs"}, "access_logs_bucket", "is not used while access_logs is false"),
         ({"alarm_email": "me@example.com"}, "alarm_email", "is not used while alarms is false"),
         ({"deployment_alarms": True}, "deployment_alarms", "needs alarms to be true"),
+        (
+            {"web_application_firewall_logging": "all"},
+            "web_application_firewall_logging",
+            "is not used while web_application_firewall is false",
+        ),
+        (
+            {"log_kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},
+            "log_kms_key_arn",
+            "must be a key in eu-west-1",
+        ),
+        (
+            {"task_policy_arns": [READ_ONLY, ADMINISTRATOR]},
+            "task_policy_arns",
+            f"must not hold {ADMINISTRATOR}, which makes each task an administrator of the account, unless",
+        ),
+        (
+            {"services": {"api": {"listener_priority": 90, "task_policy_arns": [ADMINISTRATOR]}}, "max_machines": 9},
+            "services.api.task_policy_arns",
+            "unless allow_administrator_tasks is true",
+        ),
         ({"instance_types": []}, "instance_types", "must name at least one type, or none with instance_requirements"),
         ({"instance_requirements": REQUIREMENTS}, "instance_types", "or none with instance_requirements"),
         (
@@ -200,6 +235,10 @@ def test_settings_that_do_not_go_together_are_named(changes: dict[str, object], 
     problems = find_problems(settings(**changes))
     assert list(problems) == [key]
     assert should in problems[key]
+
+
+def test_administrators_that_are_meant_pass() -> None:
+    assert find_problems(settings(task_policy_arns=[ADMINISTRATOR], allow_administrator_tasks=True)) == {}
 
 
 def test_a_deployment_may_stop_a_task_first_where_it_may_not_start_one() -> None:

@@ -32,6 +32,7 @@ FIREWALL = 5.00
 FIREWALL_RULE = 1.00
 METRIC = 0.30
 SECRET = 0.40
+KEY = 1.00
 # By use.
 NAT_GATEWAY_GB = 0.048
 ENDPOINT_GB = 0.01
@@ -79,6 +80,7 @@ SOURCES = [
     Source("rule of it", FIREWALL_RULE, "month", UNCHECKED),
     Source("requests that it looks at", FIREWALL_MILLION, "million", UNCHECKED),
     Source("secret of Secrets Manager", SECRET, "month", UNCHECKED),
+    Source("KMS key", KEY, "month", UNCHECKED),
     Source("log entries written", LOG_GB, "GB", UNCHECKED),
     Source("objects in a bucket", BUCKET_GB, "GB and month", UNCHECKED),
 ]

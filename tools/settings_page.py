@@ -30,6 +30,8 @@ def costs() -> dict[str, str]:
         "access_logs": f"{dollars(prices.BUCKET_GB, 3)} per GB kept",
         "web_application_firewall": f"{dollars(prices.FIREWALL + prices.FIREWALL_RULES * prices.FIREWALL_RULE)}, and "
         f"{dollars(prices.FIREWALL_MILLION)} per million requests",
+        "web_application_firewall_logging": f"{dollars(prices.LOG_GB)} per GB",
+        "log_kms_key_arn": f"{dollars(prices.KEY)} for the key",
         "container_insights": f"{dollars(prices.METRIC)} per metric, dozens of them",
         "alarms": f"{dollars(prices.ALARMS * prices.ALARM)} with one service",
         "dashboard": f"{dollars(prices.DASHBOARD)} per service",

@@ -246,7 +246,7 @@ RULES = [
     ),
     Rule(
         54,
-        "IPv6 has no NAT, flow logs need a role, and nobody can empty the default security group",
+        "IPv6 has no NAT, flow logs need a role, and the default security group is to be closed",
         _ipv6_flow_logs_and_default_group,
     ),
 ]

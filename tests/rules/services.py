@@ -183,7 +183,8 @@ def _nothing_has_a_fixed_name(layers: Layers) -> Iterator[str]:
     }
     for kind, key in fixed.items():
         for name, item in properties(layers, kind):
-            if key in item:
+            # WAF wants a prefix; the stack's name keeps the rest apart.
+            if key in item and "${AWS::StackName}" not in "".join(texts(item[key])):
                 yield f"{name} has the fixed {key} {item[key]}"
 
 

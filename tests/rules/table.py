@@ -1,10 +1,16 @@
 """The whole table of rules."""
 
 from tests.rendered import Layers
-from tests.rules import capacity, images_and_network, machines, services
+from tests.rules import capacity, images_and_network, machines, security, services
 from tests.rules.rule import Rule
 
-TABLE: list[Rule] = [*capacity.RULES, *services.RULES, *machines.RULES, *images_and_network.RULES]
+TABLE: list[Rule] = [
+    *capacity.RULES,
+    *services.RULES,
+    *machines.RULES,
+    *images_and_network.RULES,
+    *security.RULES,
+]
 
 
 def findings(layers: Layers) -> list[str]:

@@ -9,7 +9,11 @@ from tests.rendered import Layers, layers
 FULL: dict[str, Any] = {
     **{"availability_zones": 3, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABCDEFGHIJ"},
-    **{"access_logs": True, "web_application_firewall": True},
+    **{"access_logs": True, "web_application_firewall": True, "web_application_firewall_logging": "all"},
+    "foreign_buckets": ["partner-data"],
+    **{"permissions_boundary_arn": "arn:aws:iam::123456789012:policy/bounds", "role_path": "/teams/shop/"},
+    "log_kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "machine_policy_arns": ["arn:aws:iam::123456789012:policy/session-logs"],
     **{"alarms": True, "alarm_email": "ops@example.com", "dashboard": True, "deployment_alarms": True},
     **{"cpu_architecture": "arm64", "instance_types": [], "machine_scaling": "cpu", "max_machine_lifetime_days": 7},
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 16},
@@ -18,7 +22,9 @@ FULL: dict[str, Any] = {
     "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
 }
 SIMPLE: dict[str, Any] = {
-    **{"egress": "nat_gateway", "load_balancer_scheme": "internal"},
+    **{"egress": "nat_instance", "load_balancer_scheme": "internal", "foreign_buckets": ["*"]},
+    **{"permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess", "role_path": "/teams/"},
+    **{"task_policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"], "allow_administrator_tasks": True},
     "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
     **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "min_machines": 0},
 }
