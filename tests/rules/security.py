@@ -139,7 +139,7 @@ def _firewall_logs_hold_no_credentials(layers: Layers) -> Iterator[str]:
 
 
 def _is_name_of_a_firewall_log(name: object) -> bool:
-    return value(name, "Fn::Sub", "") == "aws-waf-logs-${AWS::StackName}"
+    return name == {"Fn::Sub": "aws-waf-logs-${AWS::StackName}"}
 
 
 def _plain_http_is_told_of(layers: Layers) -> Iterator[str]:
