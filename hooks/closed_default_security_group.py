@@ -60,7 +60,7 @@ class ClosedDefaultSecurityGroup(Hook):  # type: ignore[misc]  # Sceptre publish
             rules = group["IpPermissionsEgress"]
             self._call("ec2", "revoke_security_group_egress", GroupId=group_id, IpPermissions=rules)
         count = len(group["IpPermissions"]) + len(group["IpPermissionsEgress"])
-        self.logger.info("Closed the VPC's default security group %s: took %d rules from it", group_id, count)
+        self.logger.info("Closed the default security group %s of the VPC; rules taken away: %d", group_id, count)
 
     def _resources(self) -> list[dict[str, Any]]:
         answer = self._call("cloudformation", "describe_stack_resources", StackName=self.stack.external_name)

@@ -53,7 +53,7 @@ def test_a_new_vpcs_group_is_closed_and_one_line_says_so(caplog: pytest.LogCaptu
     assert found.called(INGRESS) == [{"GroupId": "sg-1", "IpPermissions": [TO_ITSELF]}]
     assert found.called(EGRESS) == [{"GroupId": "sg-1", "IpPermissions": [EVERYWHERE]}]
     (message,) = caplog.messages
-    assert message.endswith("Closed the VPC's default security group sg-1: took 2 rules from it")
+    assert message.endswith("Closed the default security group sg-1 of the VPC; rules taken away: 2")
 
 
 def test_a_closed_group_is_left_alone_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
