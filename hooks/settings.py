@@ -678,11 +678,14 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
     if settings.alarm_email and not settings.alarms:
         yield "alarm_email", "is not used while alarms is false"
     partition = regions.partition(settings.region)
-    for key in ("permissions_boundary_arn", "log_kms_key_arn"):
-        if aws_names.foreign_arns([getattr(settings, key)], partition):
-            yield key, f"must be in the partition {partition} of {settings.region}"
-            return
-    if settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region:
+    own = ("permissions_boundary_arn", "log_kms_key_arn")
+    foreign = [key for key in own if aws_names.foreign_arns([getattr(settings, key)], partition)]
+    if aws_names.foreign_arns(settings.machine_policy_arns, partition):
+        foreign.append("machine_policy_arns")
+    for key in foreign:
+        yield key, f"must be in the partition {partition} of {settings.region}"
+    is_elsewhere = settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region
+    if is_elsewhere and "log_kms_key_arn" not in foreign:
         yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
 
 
