@@ -146,7 +146,7 @@ class NetworkSettings(Section):
     def _check_foreign_buckets(cls, names: list[str]) -> list[str]:
         for name in names:
             valid = name == ANY_BUCKET or aws_names.is_bucket(name)
-            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {name}')
+            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {shown.text(name)}')
         _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
         return names
 
@@ -292,7 +292,7 @@ class ClusterSettings(Section):
     role_path: str = Field(
         default="/",
         max_length=512,
-        pattern=r"^/([\w+=,.@-]+/)*$",
+        pattern=r"^/([A-Za-z0-9_+=,.@-]+/)*$",
         description="path of every role and instance profile, such as /teams/shop/; a change replaces all machines",
     )
     log_kms_key_arn: str = Field(
@@ -677,12 +677,15 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
     if settings.alarm_email and not settings.alarms:
         yield "alarm_email", "is not used while alarms is false"
-    arns = {
-        "permissions_boundary_arn": [settings.permissions_boundary_arn],
-        "machine_policy_arns": settings.machine_policy_arns,
-    }
-    yield from _foreign_arns(settings.region, arns)
-    if settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region:
+    partition = regions.partition(settings.region)
+    own = ("permissions_boundary_arn", "log_kms_key_arn")
+    foreign = [key for key in own if aws_names.foreign_arns([getattr(settings, key)], partition)]
+    if aws_names.foreign_arns(settings.machine_policy_arns, partition):
+        foreign.append("machine_policy_arns")
+    for key in foreign:
+        yield key, f"must be in the partition {partition} of {settings.region}"
+    is_elsewhere = settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region
+    if is_elsewhere and "log_kms_key_arn" not in foreign:
         yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
 
 
@@ -727,12 +730,7 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
     yield from sizes.problems(
         service.secrets, service.secret_key_arns, service.environment_variables, service.cors_origins
     )
-    arns = {
-        "secrets": [*service.secrets.values()],
-        "secret_key_arns": service.secret_key_arns,
-        "task_policy_arns": service.task_policy_arns,
-    }
-    yield from _foreign_arns(settings.region, arns)
+    yield from _foreign_arns(settings.region, service)
 
     # ECS rounds what may run down and what must keep running up: one of them has to leave room to move.
     may_run = service.min_tasks * service.max_percent // 100
@@ -753,9 +751,13 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         )
 
 
-def _foreign_arns(region: str, arns: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    """Yield the settings, with their ARNs, that name something of another partition than the region's."""
+def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, str]]:
     partition = regions.partition(region)
+    arns = {
+        "secrets": [*service.secrets.values()],
+        "secret_key_arns": service.secret_key_arns,
+        "task_policy_arns": service.task_policy_arns,
+    }
     for key, found in arns.items():
         if aws_names.foreign_arns(found, partition):
             yield key, f"must be in the partition {partition} of {region}: ARNs that begin with arn:{partition}:"

@@ -261,9 +261,11 @@ def test_machines_have_session_manager_and_what_a_setting_adds() -> None:
     environment = changed(**MOST)
     for stack, role in (("vpc", "NatRole"), ("machines", "Role")):
         assert environment.properties(stack, role)["ManagedPolicyArns"] == [SESSION_LOGS]
-        (actions,) = [found for found in statements(environment, role, stack) if "ssm:" in found]
-        assert actions.count("ssmmessages:") == 4
-        assert actions.count("ssm:") == 1
+        allowed = statements(environment, role, stack)
+        (channels,) = [actions for actions in allowed if "ssmmessages:" in actions]
+        assert channels.count("ssmmessages:") == 4
+        assert [actions for actions in allowed if "ssm:" in actions] == ["ssm:UpdateInstanceInformation"]
+        assert allowed["ssm:UpdateInstanceInformation"]["Fn::Sub"].endswith(":${AWS::AccountId}:instance/*")
         assert "ManagedPolicyArns" not in changed().properties(stack, role)
 
 

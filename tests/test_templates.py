@@ -201,8 +201,7 @@ def test_resources_have_no_fixed_names(environment: str, layer: str) -> None:
 @pytest.mark.parametrize(("environment", "layer"), LAYERS_OF_ENVIRONMENTS)
 def test_policies_name_their_resources_unless_the_action_knows_none(environment: str, layer: str) -> None:
     without_resource = {"ecr:GetAuthorizationToken", "ecs:DiscoverPollEndpoint", "logs:DescribeLogGroups"}
-    # As AWS documents it for Session Manager.
-    without_resource |= SESSION_MANAGER
+    without_resource |= SESSION_MANAGER - {"ssm:UpdateInstanceInformation"}
     # A policy with a principal is of a resource: it says who may come in, not what a role may do.
     allowing = (node for node in walk(template(environment, layer)) if node.get("Effect") == "Allow")
     for statement in (node for node in allowing if "Principal" not in node):

@@ -21,7 +21,7 @@ from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
-ADMINISTRATOR = "arn:aws-us-gov:iam::aws:policy/AdministratorAccess"
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 
 
