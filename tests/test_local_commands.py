@@ -545,7 +545,14 @@ class FakeEcs:
 def described_service(**deployment: str) -> dict[str, Any]:
     """Return a service with one deployment."""
     only = {"id": "d", "status": "PRIMARY", "rolloutState": "COMPLETED", **deployment}
-    return {"serviceName": "s", "clusterArn": "c", "runningCount": 1, "desiredCount": 1, "deployments": [only]}
+    return {
+        "serviceName": "s",
+        "clusterArn": "c",
+        "runningCount": 1,
+        "desiredCount": 1,
+        "deployments": [only],
+        "events": [],
+    }
 
 
 def test_completed_deployment_is_steady() -> None:
@@ -564,4 +571,16 @@ def test_failed_deployment_tells_why_the_last_task_stopped(deployment: dict[str,
 def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.cloudformation_types.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
-        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"))
+        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
+
+
+def test_a_cancelled_update_waits_for_its_service_no_longer() -> None:
+    cancelled = Owner("stack", "Service", lambda: "Resource update cancelled.")
+    with pytest.raises(ValueError, match=r"Resource update cancelled\. Last task stopped: Essential container"):
+        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), cancelled)
+
+
+def test_a_failed_deployment_that_is_gone_tells_its_reason_through_the_events() -> None:
+    event = {"message": "(service s) (deployment gone) deployment failed: no image."}
+    with pytest.raises(ValueError, match=r"no image\. Last task stopped"):
+        Service._steady(FakeEcs(), described_service() | {"events": [event]}, "gone")
