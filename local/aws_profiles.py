@@ -8,6 +8,7 @@ import configparser
 import io
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def write(folder: Path, profiles: list[str], settings: Mapping[str, str]) -> str
         return os.devnull
     parser = configparser.RawConfigParser()
     for name in profiles:
-        parser[name if name == "default" else f"profile {name}"] = settings
+        parser[name if name == "default" else f"profile {shlex.quote(name)}"] = settings
     text = io.StringIO()
     parser.write(text)
     file = folder / FILE_NAME

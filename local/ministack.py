@@ -226,8 +226,9 @@ def _know_more_of_stacks() -> None:
     for action in ("CreateStack", "UpdateStack", "CreateChangeSet", "ExecuteChangeSet"):
         actions[action] = _keeping_what_is_given(actions[action])
     _replace(helpers, "_resolve_document", _reading_bucket_urls)
-    for module in (stacks, handlers):
-        _replace(module, "_roll_back_operation", _keeping_what_is_left)
+    _replace(stacks, "_roll_back_operation", _keeping_what_is_left)
+    # It has the function under a name of its own.
+    handlers._roll_back_operation = stacks._roll_back_operation
 
 
 def _describing_all(original: Callable[[Record], Response]) -> Callable[[Record], Response]:

@@ -410,7 +410,8 @@ def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
 ) -> None:
     failed = {"id": "two", "status": "ACTIVE", "rolloutState": "FAILED", "rolloutStateReason": "no image."}
     primary = {"id": "one", "status": "PRIMARY", "rolloutState": "COMPLETED"}
-    service = {"serviceName": "web", "clusterArn": "cluster/c", "deployments": [failed, primary], "events": []}
+    service: dict[str, Any] = {"serviceName": "web", "clusterArn": "cluster/c", "events": []}
+    service["deployments"] = [failed, primary]
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "_deployment_id": "two"}
     monkeypatch.setattr(ministack.ecs, "_services", {"c/web": service})
     monkeypatch.setattr(ministack.ecs, "_tasks", {"task/1": task | {"desiredStatus": "RUNNING"}})
@@ -430,7 +431,7 @@ def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room
     deployments = [{"id": "new", "status": "PRIMARY"}, {"id": "stuck", "status": "ACTIVE"}]
     service = {"serviceName": "web", "clusterArn": "cluster/c", "status": "ACTIVE", "deployments": deployments}
     of_web = {"clusterArn": "cluster/c", "startedBy": "web", "desiredStatus": "RUNNING"}
-    tasks = {
+    tasks: dict[str, dict[str, Any]] = {
         "waiting": of_web | {"_deployment_id": "stuck"},
         "healthy": of_web | {"_deployment_id": "stuck", "_startup_stable": True},
         "started": of_web | {"_deployment_id": "new"},
