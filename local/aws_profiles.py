@@ -50,8 +50,13 @@ def _settings(file: Path, inherited: Mapping[str, object]) -> Iterator[tuple[str
                 continue
 
 
-def write(folder: Path, profiles: list[str], settings: Mapping[str, str]) -> str:
-    """Write the profiles, each with the same settings, and return the file's path; os.devnull when there are none."""
+def write(folder: Path, config: Path, access: Mapping[str, str]) -> str:
+    """Write the profiles that a configuration names, each with the same key, and return the file's path.
+
+    The key comes as the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Without a profile it is os.devnull.
+    """
+    settings = {name.lower(): value for name, value in access.items()}
+    profiles = names(config)
     if not profiles:
         return os.devnull
     parser = configparser.RawConfigParser()

@@ -47,8 +47,9 @@ def test_profiles_are_found_in_every_file(tmp_path: Path) -> None:
 
 
 def test_clients_find_each_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"aws_access_key_id": "local", "aws_secret_access_key": "se%cret"}
-    file = aws_profiles.write(tmp_path, ["default", "my-sso", "with space"], settings)
+    access = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "se%cret"}
+    write(tmp_path, config="profile: default", one__config="profile: my-sso", two__config="profile: with space")
+    file = aws_profiles.write(tmp_path, tmp_path, access)
     assert Path(file).stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("AWS_CONFIG_FILE", file)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -60,4 +61,4 @@ def test_clients_find_each_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_profile_there_is_no_file(tmp_path: Path) -> None:
-    assert aws_profiles.write(tmp_path, [], {}) == os.devnull
+    assert aws_profiles.write(tmp_path, tmp_path, {}) == os.devnull

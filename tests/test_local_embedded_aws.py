@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
 from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
