@@ -21,7 +21,7 @@ class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
         if refusal := refusals.unreported(self.stack):
-            raise SceptreException(f"{self.stack.name}: {refusal}")
+            raise SceptreException(refusal)
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return

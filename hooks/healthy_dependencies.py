@@ -7,7 +7,7 @@ a network that was just rolled back (https://github.com/Sceptre/sceptre/issues/7
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, recovery, refusals, stack_state
+from hooks import account, ignored_dependencies, recovery, refusals, stack_state
 from hooks.stack_state import NEVER_CREATED, Description
 
 # Sceptre cannot update a stack in one of these: where finishing what was begun fails again, a person has to choose.
@@ -29,6 +29,7 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
         # Here, because no hook before this one calls AWS.
         refusals.name_stack(self.stack)
         account.require_right(self.stack, self.logger)
+        ignored_dependencies.recall(self.stack)
         own = stack_state.settled(self.stack, self.logger)
         for dependency in self.stack.dependencies:
             description = stack_state.settled(dependency, self.logger)

@@ -61,6 +61,7 @@ from local import (
 from local.cloudformation_types import REPLACING_A_SERVICE, TAGGED, TYPES, Owner, Resource, ResourceType
 from local.passive_types import PASSIVE_TYPES
 
+NO_PRICES = "The embedded AWS knows no prices: ask AWS, or see docs/settings.md, which has what each setting costs."
 # Types whose failed update a rollback takes back.
 SENT_BACK = ("AWS::ECS::Service", fleet_roll.GROUP_TYPE)
 
@@ -225,6 +226,7 @@ def _know_more_of_stacks() -> None:
     actions["DescribeStacks"] = _describing_all(actions["DescribeStacks"])
     for action in ("CreateStack", "UpdateStack", "CreateChangeSet", "ExecuteChangeSet"):
         actions[action] = _keeping_what_is_given(actions[action])
+    actions["EstimateTemplateCost"] = lambda _parameters: handlers._error("ValidationError", NO_PRICES)
     _replace(helpers, "_resolve_document", _reading_bucket_urls)
     _replace(stacks, "_roll_back_operation", _keeping_what_is_left)
     # It has the function under a name of its own.
