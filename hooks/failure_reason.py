@@ -25,7 +25,7 @@ class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return
-        reason = stack_state.first_failure(self.stack)
+        reason = stack_state.first_failure(self.stack).removesuffix(".")
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", reason)
         way_out = stack_state.way_out(self.stack, status)

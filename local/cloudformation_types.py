@@ -575,6 +575,9 @@ class Service:
                 service["events"], deployment_id
             )
             cause = cause or "Another deployment took its place."
+            if deployment and "image digest" in cause:
+                # No task gets as far as stopping for it.
+                raise ValueError(f"{cause} {_missing_images(ecs, deployment['taskDefinition'])}")
             raise ValueError(f"{cause} {_last_stop(ecs, service)}")
         settled = deployment["rolloutState"] == "COMPLETED" and len(service["deployments"]) == 1
         return settled and bool(service["runningCount"] == service["desiredCount"])
@@ -582,6 +585,13 @@ class Service:
 
 def _primary(service: Mapping[str, Any]) -> dict[str, Any]:
     return next(item for item in service["deployments"] if item["status"] == "PRIMARY")
+
+
+def _missing_images(ecs: Client, task_definition: str) -> str:
+    """Return in the words of ECS that the images of a task definition could not be found."""
+    definition = ecs.describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
+    images = ", ".join(sorted({container["image"] for container in definition["containerDefinitions"]}))
+    return f"CannotPullContainerError: failed to resolve ref {images}: not found."
 
 
 def _last_stop(ecs: Client, service: Mapping[str, Any]) -> str:

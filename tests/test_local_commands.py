@@ -535,6 +535,10 @@ class FakeEcs:
         """Return one page."""
         return [{"taskArns": ["arn:1", "arn:2"]}]
 
+    def describe_task_definition(self, **_parameters: object) -> dict[str, Any]:
+        """Return a task definition with one container."""
+        return {"taskDefinition": {"containerDefinitions": [{"image": "repository/web:1"}]}}
+
     def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
         """Return two stopped tasks."""
         first = {"stoppedAt": 1, "stoppedReason": "first", "containers": []}
@@ -565,6 +569,15 @@ def test_completed_deployment_is_steady() -> None:
 def test_failed_deployment_tells_why_the_last_task_stopped(deployment: dict[str, str]) -> None:
     service = described_service(**deployment)
     with pytest.raises(ValueError, match=r"Last task stopped: Essential container exited \(exit code 3\)"):
+        Service._steady(FakeEcs(), service, "d")
+
+
+def test_a_deployment_that_found_no_image_names_it() -> None:
+    reason = "Three unsuccessful image digest resolution attempts."
+    service = described_service(rolloutState="FAILED", rolloutStateReason=reason, taskDefinition="arn:2")
+    with pytest.raises(
+        ValueError, match=r"CannotPullContainerError: failed to resolve ref repository/web:1: not found"
+    ):
         Service._steady(FakeEcs(), service, "d")
 
 
