@@ -1,14 +1,15 @@
 """The hook !failure_reason: a launch or a deletion that failed ends with the reason, and with exit code 1.
 
 After a stack has failed Sceptre would go on with the next ones and end with a state such as ROLLBACK_COMPLETE. Sceptre
-runs the hooks after_launch and after_delete on failed stacks as well, and prints what one raises as its last line.
+runs the hooks after_launch and after_delete on failed stacks as well, and prints what one raises as its last line. The
+same holds for its commands create, update and execute.
 """
 
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, stack_state
-from hooks.stack_state import ABSENT
+from hooks import account, refusals, stack_state
+from hooks.stack_state import ABSENT, REVIEW
 
 
 class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
@@ -19,9 +20,12 @@ class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         account.require_right(self.stack, self.logger)
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
-        if status == ABSENT or stack_state.is_healthy(self.stack, description):
+        if refusal := refusals.unreported(self.stack):
+            raise SceptreException(refusal)
+        # A change set that nobody has executed yet is all that there is of a stack in review.
+        if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return
-        reason = stack_state.first_failure(self.stack)
+        reason = stack_state.first_failure(self.stack).removesuffix(".")
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", reason)
         way_out = stack_state.way_out(self.stack, status)

@@ -7,15 +7,18 @@ a network that was just rolled back (https://github.com/Sceptre/sceptre/issues/7
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, refusals, stack_state
+from hooks import account, ignored_dependencies, recovery, refusals, stack_state
 from hooks.stack_state import NEVER_CREATED, Description
 
-# Sceptre cannot update a stack in one of these; a person has to choose the way out.
-STUCK = {"UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED"}
+# Sceptre cannot update a stack in one of these: where finishing what was begun fails again, a person has to choose.
+STUCK = {*recovery.HALF_DELETED, *recovery.HALF_UPDATED}
 
 
 class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
-    """Waits for a change under way (an interrupted launch leaves one), then checks this stack and all it builds on."""
+    """Waits for a change under way (an interrupted launch leaves one), then checks this stack and all it builds on.
+
+    What a failed operation has left of this stack is mended on the way.
+    """
 
     def run(self) -> None:
         """Raise SceptreException when a dependency is absent, failed or was rolled back, or this stack is stuck.
@@ -26,8 +29,8 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
         # Here, because no hook before this one calls AWS.
         refusals.name_stack(self.stack)
         account.require_right(self.stack, self.logger)
+        ignored_dependencies.recall(self.stack)
         own = stack_state.settled(self.stack, self.logger)
-        stack_state.remember(self.stack, own)
         for dependency in self.stack.dependencies:
             description = stack_state.settled(dependency, self.logger)
             if not stack_state.is_healthy(dependency, description):
@@ -36,6 +39,8 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
                     f"{self.stack.name} was not touched: it builds on {dependency.name}, which is {status}. "
                     f"To go on, {stack_state.way_out(dependency, status)}."
                 )
+        own = recovery.recover(self.stack, own, self.logger)
+        stack_state.remember(self.stack, own)
         self._check_own_state(own)
 
     def _check_own_state(self, own: Description) -> None:
@@ -46,6 +51,6 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
                 f"To go on, {stack_state.way_out(self.stack, status)}."
             )
         if status in NEVER_CREATED:
-            self.logger.info("Stack is %s: it is deleted and created anew", status)
+            self.logger.info("Stack is %s: a launch deletes it and creates it anew", status)
         if status == "UPDATE_ROLLBACK_COMPLETE":
             self.logger.info("The last update was rolled back, because %s", stack_state.first_failure(self.stack))

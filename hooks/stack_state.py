@@ -10,7 +10,8 @@ from sceptre.stack import Stack
 
 HEALTHY = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 # A creation that came to nothing: the next launch deletes the stack and creates it anew.
-NEVER_CREATED = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"}
+REVIEW = "REVIEW_IN_PROGRESS"
+NEVER_CREATED = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", REVIEW}
 ABSENT = "ABSENT"
 # The first event of an operation, on the stack itself. A rollback is part of the operation that it undoes.
 OPERATION_STARTS = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS"}
@@ -51,7 +52,7 @@ def settled(stack: Stack, logger: Logger) -> Description:
 def _changes(description: Description) -> bool:
     status = description["StackStatus"]
     # A change set that nobody executed leaves a stack in review for ever.
-    return bool(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS")
+    return bool(status.endswith("_IN_PROGRESS") and status != REVIEW)
 
 
 def remember(stack: Stack, description: Description) -> None:
@@ -78,6 +79,12 @@ def is_protected(description: Description) -> bool:
 def protect(stack: Stack, wanted: bool) -> None:
     """Switch CloudFormation's termination protection of a stack on or off."""
     _call(stack, "update_termination_protection", EnableTerminationProtection=wanted)
+
+
+def call_with_role(stack: Stack, command: str) -> None:
+    """Start an operation on a stack, with the role that its configuration gives CloudFormation."""
+    role = stack.cloudformation_service_role
+    _call(stack, command, **({"RoleARN": role} if role else {}))
 
 
 def first_failure(stack: Stack) -> str:
@@ -128,11 +135,10 @@ def way_out(stack: Stack, status: str) -> str:
     if stack.profile:
         place += f" --profile {stack.profile}"
     if status == "UPDATE_ROLLBACK_FAILED":
-        return f"mend the cause, run `aws cloudformation continue-update-rollback {place}`, then launch again"
-    if status == "UPDATE_FAILED":
-        return f"mend the cause, run `aws cloudformation rollback-stack {place}`, then launch again"
+        skip = f"aws cloudformation continue-update-rollback {place} --resources-to-skip <its name>"
+        return f"mend the cause, then launch again, or give up the resource that does not go back: `{skip}`"
     if status in {"DELETE_FAILED", "ROLLBACK_FAILED"}:
-        return f"mend the cause, then run `sceptre delete {stack.name}.yaml`"
+        return f"mend the cause, then launch again, or run `sceptre delete {stack.name}.yaml`"
     if status == ABSENT:
         return f"run `sceptre launch {stack.name}.yaml`"
     if status.endswith("_IN_PROGRESS"):

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
+from local import deployments
 from local.aws import Client, Value, api_parameters, pages
 
 Properties = Mapping[str, Value]
@@ -28,10 +29,14 @@ STEADY_POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Owner:
-    """The place of a resource: its stack and its logical id in the template, from which its name is made."""
+    """The place of a resource: its stack and its logical id in the template, from which its name is made.
+
+    `ends_early` says why the stack waits for the resource no longer: its time is up, or somebody has cancelled it.
+    """
 
     stack_name: str
     logical_id: str
+    ends_early: Callable[[], str] = lambda: ""
 
     def generated_name(self, longest: int = 255) -> str:
         """Return a name as CloudFormation makes it: stack, logical id and something random."""
@@ -521,10 +526,11 @@ class TaskDefinition:
         return arn, {"TaskDefinitionArn": arn}
 
 
+REPLACING_A_SERVICE = ("Cluster", "DeploymentController", "LaunchType", "Role", "SchedulingStrategy", "ServiceName")
+
+
 class Service:
     """AWS::ECS::Service: done when the service is steady, failed when its deployment fails. Ref is the ARN."""
-
-    replacing = ("Cluster", "DeploymentController", "LaunchType", "Role", "SchedulingStrategy", "ServiceName")
 
     def create(self, clients: Clients, owner: Owner, properties: Properties) -> Resource:
         """Create the service and wait for its tasks; one that never got steady is removed again."""
@@ -533,23 +539,27 @@ class Service:
         parameters["serviceName"] = properties.get("ServiceName") or owner.generated_name()
         service = ecs.create_service(**parameters)["service"]
         try:
-            self._wait(ecs, service)
-        except ValueError:
+            self._wait(ecs, service, owner)
+        except Exception:  # whatever it is: the stack knows nothing of a service that was not created
             self.delete(clients, service["serviceArn"], properties)
             raise
         return self._resource(service)
 
     def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
         """Change what differs and wait for the deployment, which ECS starts when the tasks change."""
-        if any(old.get(name) != new.get(name) for name in self.replacing):
+        if any(old.get(name) != new.get(name) for name in REPLACING_A_SERVICE):
             return self.create(clients, owner, new)
         ecs = clients("ecs")
         changed = {name: value for name, value in new.items() if old.get(name) != value or name == "DesiredCount"}
         parameters = self._parameters(ecs, "UpdateService", _without_tags(changed))
         place = {"cluster": new.get("Cluster", "default"), "service": physical_id}
+        described = ecs.describe_services(cluster=place["cluster"], services=[physical_id])["services"]
+        if described and _primary(described[0])["rolloutState"] == "FAILED":
+            # It has given up, and would not start a task again.
+            parameters["forceNewDeployment"] = True
         service = ecs.update_service(**{**parameters, **place})["service"]
         _update_ecs_tags(ecs, physical_id, old, new)
-        self._wait(ecs, service)
+        self._wait(ecs, service, owner)
         return self._resource(service)
 
     @staticmethod
@@ -567,13 +577,15 @@ class Service:
     def _resource(service: Mapping[str, Any]) -> Resource:
         return service["serviceArn"], {"ServiceArn": service["serviceArn"], "Name": service["serviceName"]}
 
-    def _wait(self, ecs: Client, service: dict[str, Any]) -> None:
+    def _wait(self, ecs: Client, service: dict[str, Any], owner: Owner) -> None:
         deployment_id = _primary(service)["id"]
         deadline = time.monotonic() + STEADY_SECONDS
         while not self._steady(ecs, service, deployment_id):
+            end = owner.ends_early()
             if time.monotonic() > deadline:
-                reason = _last_stop(ecs, service)
-                raise ValueError(f"{service['serviceName']} was not steady after {STEADY_SECONDS} s. {reason}")
+                end = f"{service['serviceName']} was not steady after {STEADY_SECONDS} s."
+            if end:
+                raise ValueError(f"{end} {_last_stop(ecs, service)}")
             time.sleep(STEADY_POLL_SECONDS)
             place = {"cluster": service["clusterArn"], "services": [service["serviceArn"]]}
             service = ecs.describe_services(**place)["services"][0]
@@ -582,7 +594,13 @@ class Service:
     def _steady(ecs: Client, service: dict[str, Any], deployment_id: str) -> bool:
         deployment = next((item for item in service["deployments"] if item["id"] == deployment_id), None)
         if deployment is None or deployment["status"] != "PRIMARY" or deployment["rolloutState"] == "FAILED":
-            cause = (deployment or {}).get("rolloutStateReason") or "Another deployment took its place."
+            cause = (deployment or {}).get("rolloutStateReason") or deployments.failure_in(
+                service["events"], deployment_id
+            )
+            cause = cause or "Another deployment took its place."
+            if deployment and "image digest" in cause:
+                # No task gets as far as stopping for it.
+                raise ValueError(f"{cause} {_missing_images(ecs, deployment['taskDefinition'])}")
             raise ValueError(f"{cause} {_last_stop(ecs, service)}")
         settled = deployment["rolloutState"] == "COMPLETED" and len(service["deployments"]) == 1
         return settled and bool(service["runningCount"] == service["desiredCount"])
@@ -590,6 +608,13 @@ class Service:
 
 def _primary(service: Mapping[str, Any]) -> dict[str, Any]:
     return next(item for item in service["deployments"] if item["status"] == "PRIMARY")
+
+
+def _missing_images(ecs: Client, task_definition: str) -> str:
+    """Return in the words of ECS that the images of a task definition could not be found."""
+    definition = ecs.describe_task_definition(taskDefinition=task_definition)["taskDefinition"]
+    images = ", ".join(sorted({container["image"] for container in definition["containerDefinitions"]}))
+    return f"CannotPullContainerError: failed to resolve ref {images}: not found."
 
 
 def _last_stop(ecs: Client, service: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import functools
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from http import HTTPStatus
 from ipaddress import IPv6Network
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import docker.errors
@@ -37,15 +39,29 @@ from ministack.core.responses import (
     now_iso,
     request_scope,
 )
-from ministack.services import alb, autoscaling, cloudwatch, cloudwatch_logs, ec2, ecr, ecs, iam, route53, ssm, waf
+from ministack.services import (
+    alb,
+    autoscaling,
+    cloudwatch,
+    cloudwatch_logs,
+    ec2,
+    ecr,
+    ecs,
+    iam,
+    route53,
+    ssm,
+    sts,
+    waf,
+)
 from ministack.services import cloudformation as stacks_of
-from ministack.services.cloudformation import handlers, provisioners, stacks
+from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
 from hooks import aws_names
 from local import (
     aws,
     clock,
     containment,
+    deployments,
     engine_watch,
     fleet,
     fleet_roll,
@@ -55,8 +71,12 @@ from local import (
     placement,
     targets,
 )
-from local.cloudformation_types import TAGGED, TYPES, Owner, Resource, ResourceType
+from local.cloudformation_types import REPLACING_A_SERVICE, TAGGED, TYPES, Owner, Resource, ResourceType
 from local.passive_types import PASSIVE_TYPES
+
+NO_PRICES = "The embedded AWS knows no prices: ask AWS, or see docs/settings.md, which has what each setting costs."
+# Types whose failed update a rollback takes back.
+SENT_BACK = ("AWS::ECS::Service", fleet_roll.GROUP_TYPE)
 
 Record = dict[str, Any]
 # What MiniStack's functions return: an HTTP status, headers and a body.
@@ -116,7 +136,8 @@ def application() -> Callable[..., Any]:
     """Return MiniStack's ASGI application after adding to it what it lacks."""
     _add_resource_types()
     _keep_resource_types_passive()
-    handlers._ACTION_HANDLERS["DescribeStacks"] = _with_notification_topics(handlers._describe_stacks)
+    _know_more_of_stacks()
+    _stay_in_one_account()
     _add_machine_images()
     _serve_registry_here()
     _name_target_groups_as_metrics_do()
@@ -156,6 +177,7 @@ def _add_resource_types() -> None:
         provisioners._RESOURCE_HANDLERS[name] = _handlers(resource_type)
     vpc = provisioners._RESOURCE_HANDLERS["AWS::EC2::VPC"]
     vpc |= {action: _with_cidr_block(vpc[action]) for action in ("create", "update")}
+    provisioners._REPLACING_PROPERTIES["AWS::ECS::Service"] = REPLACING_A_SERVICE
     record_set = provisioners._RESOURCE_HANDLERS["AWS::Route53::RecordSet"]
     record_set["create"] = _with_hosted_zone(record_set["create"])
     role = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
@@ -169,7 +191,12 @@ def _add_resource_types() -> None:
         own = {*TYPES, "AWS::ECS::Service", fleet_roll.GROUP_TYPE}
         return lambda resource_type: resource_type in own or original(resource_type)
 
+    def with_services_and_groups(original: Callable[[str], bool]) -> Callable[[str], bool]:
+        # Both have changed already when their update fails for what comes of it: tasks or machines that do not start.
+        return lambda resource_type: resource_type in SENT_BACK or original(resource_type)
+
     _replace(stacks, "_runs_on_worker_thread", on_own_thread)
+    _replace(stacks, "_sends_back_failed_update", with_services_and_groups)
 
 
 def _keep_resource_types_passive() -> None:
@@ -181,11 +208,14 @@ def _keep_resource_types_passive() -> None:
 def _handlers(resource_type: ResourceType) -> Record:
     """Return a resource type in the form of MiniStack's table."""
 
+    def owner(stack_name: str, logical_id: str) -> Owner:
+        return Owner(stack_name, logical_id, functools.partial(_ends_early, stack_name))
+
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
-        return resource_type.create(_client, Owner(stack_name, logical_id), properties)
+        return resource_type.create(_client, owner(stack_name, logical_id), properties)
 
     def update(physical_id: str, old: Record, new: Record, stack_name: str, logical_id: str) -> Resource:
-        return resource_type.update(_client, Owner(stack_name, logical_id), physical_id, old, new)
+        return resource_type.update(_client, owner(stack_name, logical_id), physical_id, old, new)
 
     def delete(physical_id: str, properties: Record) -> None:
         resource_type.delete(_client, physical_id, properties)
@@ -193,14 +223,141 @@ def _handlers(resource_type: ResourceType) -> Record:
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
 
-def _with_notification_topics(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
-    """Add the list, empty here, that AWS always answers with: `sceptre diff` reads it."""
+def _ends_early(stack_name: str) -> str:
+    """Return why the operation on a stack must not wait any longer, or nothing while it may."""
+    stack = stacks_of._stacks.get(stack_name) or {}
+    status, patience = stack.get("StackStatus"), int(stack.get("TimeoutInMinutes") or 0)
+    if status == "UPDATE_IN_PROGRESS" and stack.get("_cancel_requested"):
+        return "Resource update cancelled."
+    if (
+        status == "CREATE_IN_PROGRESS"
+        and patience
+        and time.time() > stack.get("_created_at", time.time()) + 60 * patience
+    ):
+        return f"Stack creation time exceeded the specified timeout of {patience} minutes."
+    return ""
+
+
+def _know_more_of_stacks() -> None:
+    """Keep what a stack was given, describe it as AWS does, read templates from S3, and lose nothing in a rollback."""
+    actions = handlers._ACTION_HANDLERS
+    actions["DescribeStacks"] = _describing_all(actions["DescribeStacks"])
+    for action in ("CreateStack", "UpdateStack", "CreateChangeSet", "ExecuteChangeSet"):
+        actions[action] = _keeping_what_is_given(actions[action])
+    actions["EstimateTemplateCost"] = lambda _parameters: handlers._error("ValidationError", NO_PRICES)
+    _replace(helpers, "_resolve_document", _reading_bucket_urls)
+    _replace(stacks, "_roll_back_operation", _keeping_what_is_left)
+    # It has the function under a name of its own.
+    handlers._roll_back_operation = stacks._roll_back_operation
+
+
+def _describing_all(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Add what MiniStack leaves out: topics, role, timeout, and the name behind a parameter's value.
+
+    `sceptre diff` compares them. https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_Stack.html
+    """
 
     def describe(parameters: Record) -> Response:
         status, headers, body = original(parameters)
-        return status, headers, body.replace(b"<StackStatus>", b"<NotificationARNs/><StackStatus>")
+        text = body.decode()
+        for stack in list(stacks_of._stacks.values()):
+            element = f"<StackId>{handlers._esc(stack['StackId'])}</StackId>"
+            before, found, after = text.partition(element)
+            own, end, rest = after.partition("</Outputs>")
+            if found:
+                text = before + found + _given_elements(stack) + _with_parameter_names(stack, own) + end + rest
+        return status, headers, text.encode()
 
     return describe
+
+
+def _given_elements(stack: Record) -> str:
+    topics = "".join(f"<member>{handlers._esc(topic)}</member>" for topic in stack.get("NotificationARNs", []))
+    single = {name: stack[name] for name in ("RoleARN", "TimeoutInMinutes") if stack.get(name)}
+    elements = "".join(f"<{name}>{handlers._esc(str(value))}</{name}>" for name, value in single.items())
+    return f"<NotificationARNs>{topics}</NotificationARNs>{elements}"
+
+
+def _with_parameter_names(stack: Record, text: str) -> str:
+    """Give a parameter that names an SSM parameter that name as its value, and what it stands for beside it."""
+    for key, kept in stack.get("_resolved_params", {}).items():
+        if name := kept.get("SsmName"):
+            value = f"<ParameterKey>{handlers._esc(key)}</ParameterKey><ParameterValue>"
+            resolved = f"{handlers._esc(kept['Value'])}</ParameterValue>"
+            named = (
+                f"{handlers._esc(name)}</ParameterValue><ResolvedValue>{handlers._esc(kept['Value'])}</ResolvedValue>"
+            )
+            text = text.replace(value + resolved, value + named)
+    return text
+
+
+def _keeping_what_is_given(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    """Keep topics, role and timeout of a request; MiniStack drops them.
+
+    A stack keeps its role for every later operation:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+    """
+
+    def operation(parameters: Record) -> Response:
+        answer = original(parameters)
+        refused = answer[0] >= HTTPStatus.BAD_REQUEST and b"No updates are to be performed." not in answer[2]
+        name = handlers._p(parameters, "StackName")
+        stack = handlers._resolve_stack(name)
+        if refused or not stack:
+            return answer
+        _, change_set = changesets._find_change_set(handlers._p(parameters, "ChangeSetName"), stack["StackName"])
+        given = _given(parameters)
+        if handlers._p(parameters, "Action") == "CreateChangeSet":
+            change_set["_given"] = given
+        else:
+            stack |= given | (change_set or {}).get("_given", {})
+            stack.setdefault("_created_at", time.time())
+        return answer
+
+    return operation
+
+
+def _given(parameters: Record) -> Record:
+    found: Record = {}
+    # An empty list arrives as "NotificationARNs=".
+    if "NotificationARNs" in parameters or handlers._p(parameters, "NotificationARNs.member.1"):
+        found["NotificationARNs"] = handlers._extract_string_members(parameters, "NotificationARNs")
+    for name in ("RoleARN", "TimeoutInMinutes"):
+        if value := handlers._p(parameters, name):
+            found[name] = value
+    return found
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+BUCKET_HOST = re.compile(r"^(?P<bucket>.+)\.s3[.-](?:[a-z0-9.-]+\.)?amazonaws\.com(?:\.cn)?$")
+
+
+def _reading_bucket_urls(original: Callable[..., tuple[str | None, Response | None]]) -> Callable[..., Any]:
+    """Find a template in the bucket that the host of its URL names, as Sceptre writes it; MiniStack reads paths."""
+
+    def resolve(parameters: Record, body_key: str, url_key: str, label: str) -> tuple[str | None, Response | None]:
+        url = urlsplit(handlers._p(parameters, url_key))
+        if match := BUCKET_HOST.match(url.hostname or ""):
+            path = f"/{match['bucket']}{url.path}"
+            parameters = parameters | {url_key: [urlunsplit(("https", "s3.amazonaws.com", path, "", ""))]}
+        return original(parameters, body_key, url_key, label)
+
+    return resolve
+
+
+def _keeping_what_is_left(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Keep the resources that the rollback of a creation could not delete: the stack's deletion has to delete them."""
+
+    async def roll_back(
+        stack_name: str, stack_id: str, stack: Record, operation: Record, *rest: str, **named: str
+    ) -> None:
+        await original(stack_name, stack_id, stack, operation, *rest, **named)
+        if stack["StackStatus"] == "ROLLBACK_FAILED":
+            for logical_id, left in stack.get("_rollback_failed", {}).items():
+                more = {"LogicalResourceId": logical_id, "ResourceStatus": "DELETE_FAILED", "Attributes": {}}
+                stack["_resources"][logical_id] = left | more | {"Timestamp": now_iso()}
+
+    return roll_back
 
 
 def _with_cidr_block(original: Callable[..., Resource]) -> Callable[..., Resource]:
@@ -246,6 +403,33 @@ def _with_boundary(original: Callable[..., Resource], properties_index: int) -> 
 
 def _client(service: str) -> aws.Client:
     return aws.client(service, get_region(), get_account_id())
+
+
+# --- Roles
+
+
+def _stay_in_one_account() -> None:
+    """Let an assumed role work in the caller's own account: the embedded AWS has no other that anybody looks at.
+
+    The machines, the load balancer and the registry are those of one account. In another one a stack would be out of
+    sight of every later command.
+    """
+
+    def with_own_credentials(original: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+        async def handle(method: str, path: str, headers: Record, body: bytes, query: Record) -> Response:
+            status, more, answer = await original(method, path, headers, body, query)
+            if status < HTTPStatus.BAD_REQUEST and b"<AssumeRoleResult>" in answer:
+                own = {
+                    "AccessKeyId": sts.extract_access_key_id(headers, query) or "",
+                    "SecretAccessKey": keys.read() or "",
+                }
+                for name, value in own.items():
+                    answer = re.sub(f"<{name}>[^<]*</{name}>".encode(), f"<{name}>{value}</{name}>".encode(), answer)
+            return status, more, answer
+
+        return handle
+
+    _replace(sts, "handle_request", with_own_credentials)
 
 
 # --- Networks: IPv6, and machines that forward traffic
@@ -1315,6 +1499,8 @@ def _run_tasks_as_defined() -> None:
     _replace(ecs, "_maybe_mark_stopped", _seeing_removals)
     _replace(ecs, "_attach_started_container", _with_network_bindings)
     _replace(ecs, "_make_deployment", _in_progress_at_first)
+    _replace(ecs, "_refresh_service_state", _forgetting_failed_deployments)
+    _replace(ecs, "_reconcile_service_tasks", _stopping_superseded)
     for operation in ("CreateService", "UpdateService"):
         ecs._ACTION_MAP[operation] = _keeping_fields(ecs._ACTION_MAP[operation])
     _replace(ecs, "_register_task_definition", _refusing_this_machine)
@@ -1485,6 +1671,42 @@ def _in_progress_at_first(original: Callable[..., Record]) -> Callable[..., Reco
         return original(*arguments, **named) | {"rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
 
     return make
+
+
+def _forgetting_failed_deployments(original: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Let a failed deployment go when another has taken its place: MiniStack keeps it, and no wait would ever end."""
+
+    def refresh(cluster: str, group: str) -> None:
+        original(cluster, group)
+        service = ecs._services.get(f"{cluster}/{(group or '').removeprefix('service:')}")
+        if not service:
+            return
+        with_tasks = {str(task.get("_deployment_id")) for task in _live_tasks(service)}
+        before = service["deployments"]
+        after = deployments.listed(before, with_tasks)
+        if after == before:
+            return
+        service["deployments"] = after
+        for gone in [item for item in before if item not in after]:
+            text = f"(service {service['serviceName']}) {deployments.failure(gone)}"
+            service["events"].insert(0, {"id": str(uuid4()), "createdAt": ecs._iso(), "message": text})
+
+    return refresh
+
+
+def _stopping_superseded(original: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Stop the tasks of a superseded deployment that never got healthy: they would hold the next one's room."""
+
+    def reconcile(cluster: str, key: str) -> None:
+        service = ecs._services.get(key)
+        if service and service["status"] == "ACTIVE":
+            primary = ecs._primary_deployment(service)
+            for task in _live_tasks(service):
+                if ecs._deployment_for_task(service, task) is not primary and not task.get("_startup_stable"):
+                    ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": "Deployment superseded"})
+        original(cluster, key)
+
+    return reconcile
 
 
 def _keeping_fields(original: Callable[[Record], Response]) -> Callable[[Record], Response]:

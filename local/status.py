@@ -8,6 +8,9 @@ from local.aws import pages
 
 # Tasks that ECS describes in one call.
 DESCRIBED_TASKS = 100
+# States of a stack that works. After a rolled-back update it is as it was before, and it stays in that state when a
+# launch then finds nothing to change.
+GOOD_STATES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 # Scaling activities that fit the screen.
 SHOWN_ACTIVITIES = 3
 
@@ -61,7 +64,7 @@ class Status:
     @property
     def complete(self) -> bool:
         """Whether every layer has a stack in a good state and the service's tasks, all healthy, get all requests."""
-        good = [state for state in self.stacks.values() if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")]
+        good = [state for state in self.stacks.values() if state in GOOD_STATES]
         healthy = [task for task in self.tasks if task.health == "healthy"]
         served = len(healthy) == len(self.tasks) == self.desired_tasks and not self.leaving
         return len(good) == len(environment.layers(self.environment)) and served

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from hooks import account
-from local import environment, keys
+from local import aws_profiles, environment, keys
 
 # Families of variables that what we start would act on.
 FAMILIES = ("AWS_", "BOTO", "DOCKER_", "BUILDKIT_", "BUILDX_", "COMPOSE_", "PYTHON", "SCEPTRE_")
@@ -63,14 +63,14 @@ def for_clients(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that lead every AWS client to the embedded AWS, and to nothing else."""
     no_proxy = [environ.get("NO_PROXY") or environ.get("no_proxy") or "", "127.0.0.1", "localhost"]
     loopback = ",".join(dict.fromkeys(host for entry in no_proxy for host in entry.split(",") if host))
+    # Without a key there is nobody to ask.
+    access = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": keys.read() or "none"}
     return {
         "AWS_ENDPOINT_URL": environment.endpoint(),
         # The hooks act nowhere else then, whatever else leads there.
         account.EMBEDDED_ONLY: environment.endpoint(),
-        "AWS_ACCESS_KEY_ID": "local",
-        # Without a key there is nobody to ask.
-        "AWS_SECRET_ACCESS_KEY": keys.read() or "none",
-        "AWS_CONFIG_FILE": os.devnull,
+        **access,
+        "AWS_CONFIG_FILE": aws_profiles.write(environment.state_folder(), environment.ROOT / "config", access),
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": loopback,

@@ -103,6 +103,46 @@ def test_plain_sceptre_commands_work(project: Project, command: str) -> None:
     done = project.sceptre(*command.split())
     assert done.returncode == 0, done.stdout
     assert "Traceback" not in done.stdout
+    if command.startswith("diff"):
+        assert done.stdout.count("No difference to deployed stack") == len(LAYERS), done.stdout
+
+
+SCEPTRE_SETTINGS = """
+profile: my-company-sso
+sceptre_role: arn:aws:iam::123456789012:role/deployer
+template_bucket_name: my-templates
+notifications: [arn:aws:sns:eu-west-1:123456789012:events]
+cloudformation_service_role: arn:aws:iam::123456789012:role/cloudformation
+"""
+
+
+def test_settings_of_sceptre_that_name_things_of_an_account_work_here_as_well(project: Project) -> None:
+    file = project.folder / "config/config.yaml"
+    before = file.read_text()
+    file.write_text(before + SCEPTRE_SETTINGS)
+    launched = project.sceptre("launch", "-y", "dev")
+    assert launched.returncode == 0, launched.stdout
+    different = project.sceptre("diff", "dev")
+    assert different.stdout.count("No difference to deployed stack") == len(LAYERS), different.stdout
+    file.write_text(before)
+    assert stacks_in_good_state(project) == LAYERS
+
+
+def test_after_an_image_that_is_not_there_the_next_launch_mends_all(project: Project) -> None:
+    file = project.folder / "config/dev/service.yaml"
+    before = file.read_text()
+    image = before[before.index("  Image: !image_uri") : before.index("  CpuArchitecture:")]
+    file.write_text(before.replace(image, f"  Image: localhost:{project.port}/mistyped:1\n"))
+    failed = project.local("up")
+    assert failed.returncode == 1
+    assert f"failed to resolve ref localhost:{project.port}/mistyped:1: not found" in failed.stdout
+    file.write_text(before)
+    launched = project.local("up")
+    assert launched.returncode == 0, launched.stdout
+    (cluster,) = project.client("ecs").list_clusters()["clusterArns"]
+    (service,) = project.client("ecs").list_services(cluster=cluster)["serviceArns"]
+    described = project.client("ecs").describe_services(cluster=cluster, services=[service])["services"][0]
+    assert [item["rolloutState"] for item in described["deployments"]] == ["COMPLETED"]
 
 
 def test_the_text_status_fits_one_screen_and_names_everything(project: Project) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import stack_state
+from hooks import recovery, stack_state
 from hooks.healthy_dependencies import HealthyDependencies
 from tests.stacks import Aws, client_error, make_stack
 
@@ -71,7 +71,7 @@ def test_passes_when_all_it_builds_on_is_good(good: str) -> None:
 
 
 CONTINUE = "aws cloudformation continue-update-rollback --stack-name spotfleet-dev-machines --region eu-west-1"
-ROLL_BACK = "aws cloudformation rollback-stack --stack-name spotfleet-dev-machines --region eu-west-1"
+GIVE_UP = f"{CONTINUE} --resources-to-skip <its name>"
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ ROLL_BACK = "aws cloudformation rollback-stack --stack-name spotfleet-dev-machin
     [
         ("ROLLBACK_COMPLETE", "mend the cause, then launch again"),
         ("CREATE_FAILED", "mend the cause, then launch again"),
-        ("UPDATE_ROLLBACK_FAILED", f"run `{CONTINUE}`, then launch again"),
-        ("UPDATE_FAILED", f"run `{ROLL_BACK}`, then launch again"),
-        ("DELETE_FAILED", "run `sceptre delete dev/machines.yaml`"),
-        ("ROLLBACK_FAILED", "run `sceptre delete dev/machines.yaml`"),
+        ("UPDATE_ROLLBACK_FAILED", f"launch again, or give up the resource that does not go back: `{GIVE_UP}`"),
+        ("UPDATE_FAILED", "mend the cause, then launch again"),
+        ("DELETE_FAILED", "mend the cause, then launch again, or run `sceptre delete dev/machines.yaml`"),
+        ("ROLLBACK_FAILED", "mend the cause, then launch again, or run `sceptre delete dev/machines.yaml`"),
     ],
 )
 def test_refuses_to_build_on_a_failed_stack_and_says_how_to_go_on(bad: str, way_out: str) -> None:
@@ -96,19 +96,22 @@ def test_refuses_to_build_on_a_failed_stack_and_says_how_to_go_on(bad: str, way_
 
 
 @pytest.mark.parametrize("stuck", ["UPDATE_ROLLBACK_FAILED", "UPDATE_FAILED", "DELETE_FAILED", "ROLLBACK_FAILED"])
-def test_a_launch_of_a_stuck_stack_says_its_state_the_reason_and_the_command(stuck: str) -> None:
+def test_a_launch_of_a_stack_that_stays_stuck_says_its_state_the_reason_and_the_way_out(
+    stuck: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "recover", lambda _stack, description, _logger: description)
     stack = make_stack("dev/machines", CloudFormation(machines=[status(stuck)]).aws)
     with pytest.raises(SceptreException) as caught:
         HealthyDependencies(stack=stack).run()
     text = str(caught.value)
     assert text.startswith(f"dev/machines was not touched: it is {stuck}, because {REASON}. To go on, ")
-    assert any(command in text for command in (CONTINUE, ROLL_BACK, "sceptre delete dev/machines.yaml"))
+    assert "mend the cause, then launch again" in text
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ("ROLLBACK_COMPLETE", "dev/machines - Stack is ROLLBACK_COMPLETE: it is deleted and created anew"),
+        ("ROLLBACK_COMPLETE", "dev/machines - Stack is ROLLBACK_COMPLETE: a launch deletes it and creates it anew"),
         ("UPDATE_ROLLBACK_COMPLETE", f"dev/machines - The last update was rolled back, because {REASON}"),
     ],
 )

@@ -535,6 +535,10 @@ class FakeEcs:
         """Return one page."""
         return [{"taskArns": ["arn:1", "arn:2"]}]
 
+    def describe_task_definition(self, **_parameters: object) -> dict[str, Any]:
+        """Return a task definition with one container."""
+        return {"taskDefinition": {"containerDefinitions": [{"image": "repository/web:1"}]}}
+
     def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
         """Return two stopped tasks."""
         first = {"stoppedAt": 1, "stoppedReason": "first", "containers": []}
@@ -545,7 +549,14 @@ class FakeEcs:
 def described_service(**deployment: str) -> dict[str, Any]:
     """Return a service with one deployment."""
     only = {"id": "d", "status": "PRIMARY", "rolloutState": "COMPLETED", **deployment}
-    return {"serviceName": "s", "clusterArn": "c", "runningCount": 1, "desiredCount": 1, "deployments": [only]}
+    return {
+        "serviceName": "s",
+        "clusterArn": "c",
+        "runningCount": 1,
+        "desiredCount": 1,
+        "deployments": [only],
+        "events": [],
+    }
 
 
 def test_completed_deployment_is_steady() -> None:
@@ -561,7 +572,28 @@ def test_failed_deployment_tells_why_the_last_task_stopped(deployment: dict[str,
         Service._steady(FakeEcs(), service, "d")
 
 
+def test_a_deployment_that_found_no_image_names_it() -> None:
+    reason = "Three unsuccessful image digest resolution attempts."
+    service = described_service(rolloutState="FAILED", rolloutStateReason=reason, taskDefinition="arn:2")
+    with pytest.raises(
+        ValueError, match=r"CannotPullContainerError: failed to resolve ref repository/web:1: not found"
+    ):
+        Service._steady(FakeEcs(), service, "d")
+
+
 def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.cloudformation_types.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
-        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"))
+        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
+
+
+def test_a_cancelled_update_waits_for_its_service_no_longer() -> None:
+    cancelled = Owner("stack", "Service", lambda: "Resource update cancelled.")
+    with pytest.raises(ValueError, match=r"Resource update cancelled\. Last task stopped: Essential container"):
+        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), cancelled)
+
+
+def test_a_failed_deployment_that_is_gone_tells_its_reason_through_the_events() -> None:
+    event = {"message": "(service s) (deployment gone) deployment failed: no image."}
+    with pytest.raises(ValueError, match=r"no image\. Last task stopped"):
+        Service._steady(FakeEcs(), described_service() | {"events": [event]}, "gone")

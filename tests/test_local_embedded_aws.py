@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
 from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
@@ -296,6 +297,80 @@ def test_ipv6_network_with_its_subnets_and_way_out(cloud: Cloud) -> None:
     assert network() == []
     assert ec2.describe_egress_only_internet_gateways()["EgressOnlyInternetGateways"] == []
     cloud.delete("ipv6")
+
+
+def test_a_stack_is_described_with_all_that_it_was_given(cloud: Cloud) -> None:
+    """What `sceptre diff` compares: topics, role, and the names of SSM parameters rather than their values."""
+    cloudformation = cloud.client("cloudformation")
+    path = "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+    parameters = {"Image": {"Type": "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"}, "Plain": {"Type": "String"}}
+    topic, role = "arn:aws:sns:eu-west-1:000000000000:events", "arn:aws:iam::000000000000:role/cloudformation"
+
+    def given(plain: str, topics: list[str]) -> dict[str, Any]:
+        values = [{"ParameterKey": "Image", "ParameterValue": path}, {"ParameterKey": "Plain", "ParameterValue": plain}]
+        body = template({"Topic": {"Type": "AWS::SNS::Topic"}}, {"Image": ref("Image")}, parameters)
+        return {"StackName": "given", "TemplateBody": body, "Parameters": values, "NotificationARNs": topics}
+
+    def described() -> dict[str, Any]:
+        found: dict[str, Any] = cloudformation.describe_stacks(StackName="given")["Stacks"][0]
+        return found
+
+    cloudformation.create_stack(**given(path, [topic]), RoleARN=role, TimeoutInMinutes=20)
+    assert cloud._finished("given", "stack_create_complete")["Image"].startswith("ami-")
+    stack = described()
+    assert (stack["NotificationARNs"], stack["RoleARN"], stack["TimeoutInMinutes"]) == ([topic], role, 20)
+    found = {item.pop("ParameterKey"): item for item in stack["Parameters"]}
+    assert found["Image"] == {"ParameterValue": path, "ResolvedValue": stack["Outputs"][0]["OutputValue"]}
+    # The same text is a value where it is meant as one.
+    assert found["Plain"] == {"ParameterValue": path}
+
+    with pytest.raises(ClientError, match="No updates are to be performed"):
+        cloudformation.update_stack(**given(path, []))
+    assert (described()["NotificationARNs"], described()["RoleARN"]) == ([], role)
+
+    change_set = {"StackName": "given", "ChangeSetName": "mine"}
+    outputs = {"Image": ref("Image"), "Plain": ref("Plain")}
+    body = {
+        "TemplateBody": template(
+            {"Topic": {"Type": "AWS::SNS::Topic"}, "More": {"Type": "AWS::SNS::Topic"}}, outputs, parameters
+        )
+    }
+    cloudformation.create_change_set(**{**given("other", [topic]), **change_set, **body})
+    assert described()["NotificationARNs"] == []
+    cloudformation.execute_change_set(**change_set)
+    assert cloud._finished("given", "stack_update_complete")["Plain"] == "other"
+    assert described()["NotificationARNs"] == [topic]
+    cloud.delete("given")
+
+
+def test_a_template_is_read_from_the_bucket_that_its_url_names(cloud: Cloud) -> None:
+    """As Sceptre uploads it with template_bucket_name."""
+    s3, cloudformation = cloud.client("s3"), cloud.client("cloudformation")
+    s3.create_bucket(Bucket="my.templates", CreateBucketConfiguration={"LocationConstraint": REGION})
+    body = template({"Topic": {"Type": "AWS::SNS::Topic"}}, {"From": "bucket"})
+    s3.put_object(Bucket="my.templates", Key="dev/vpc/a-b.json", Body=body.encode(), ServerSideEncryption="AES256")
+    url = f"https://my.templates.s3.{REGION}.amazonaws.com/dev/vpc/a-b.json"
+    assert cloudformation.validate_template(TemplateURL=url)["Parameters"] == []
+    cloudformation.create_stack(StackName="from-bucket", TemplateURL=url)
+    assert cloud._finished("from-bucket", "stack_create_complete") == {"From": "bucket"}
+    cloud.delete("from-bucket")
+    with pytest.raises(ClientError, match="not found at"):
+        cloudformation.validate_template(TemplateURL=url.replace("a-b", "none"))
+
+
+def test_an_assumed_role_works_in_the_one_account_that_is_here(cloud: Cloud) -> None:
+    role = "arn:aws:iam::123456789012:role/team/deployer"
+    answer = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="sceptre")
+    assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/deployer/sceptre"
+    given = answer["Credentials"]
+    session = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], REGION)
+    cloudformation = session.client("cloudformation", endpoint_url=cloud.url, config=Config(proxies={}))
+    cloudformation.create_stack(StackName="by-role", TemplateBody=template({"Topic": {"Type": "AWS::SNS::Topic"}}, {}))
+    cloud._finished("by-role", "stack_create_complete")
+    assert f":{ACCOUNT}:" in cloudformation.describe_stacks(StackName="by-role")["Stacks"][0]["StackId"]
+    cloud.delete("by-role")
+    with pytest.raises(ClientError, match="no-arn"):
+        cloud.client("sts").assume_role(RoleArn="no-arn-of-any-role-at-all", RoleSessionName="sceptre")
 
 
 def test_ipv6_subnet_needs_the_network_first(cloud: Cloud) -> None:

@@ -1,6 +1,7 @@
 """The private names of MiniStack that local/ministack*.py use, and what it makes of a container definition."""
 
 import ast
+import asyncio
 import base64
 import importlib
 import json
@@ -92,6 +93,8 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
         ("cloudformation.provisioners", "_elbv2_listener_create", ["logical_id", "props", "stack_name"]),
         ("cloudformation.provisioners", "_flatten_listener_rule_conditions", ["cfn_conditions"]),
         ("cloudformation.stacks", "_runs_on_worker_thread", ["resource_type"]),
+        ("cloudformation.stacks", "_sends_back_failed_update", ["resource_type"]),
+        ("cloudformation.helpers", "_resolve_document", ["params", "body_key", "url_key", "label"]),
         ("cloudformation.provisioners", "_ec2_subnet_create", ["logical_id", "props", "stack_name"]),
         ("ec2", "_instance_xml", ["inst"]),
         ("ec2", "_subnet_fields_xml", ["subnet", "tag"]),
@@ -106,6 +109,8 @@ def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> N
         ("ecs", "_maybe_mark_stopped", ["task", "docker_client"]),
         ("ecs", "_start_task_worker", ["task", "td", "container_overrides", "docker_client"]),
         ("ecs", "_make_deployment", ["task_definition", "desired_count", "status"]),
+        ("ecs", "_reconcile_service_tasks", ["cluster_name", "svc_key"]),
+        ("ecs", "_refresh_service_state", ["cluster_name", "group"]),
         ("ecs", "_remove_docker_container", ["docker_client", "container_or_id"]),
         ("ecs", "_update_service", ["data"]),
     ],
@@ -386,3 +391,79 @@ def test_a_deleted_service_takes_its_unhealthy_tasks_with_it(
     monkeypatch.setattr(ministack.ecs, "_stop_task", stopped.append)
     ministack._waiting_for_last_tasks(lambda _data: (200, {}, json.dumps({"service": service})))({"cluster": "c"})
     assert stopped == [{"cluster": "c", "task": "task/1", "reason": "Service deleted"}]
+
+
+@pytest.mark.parametrize(("status", "kept"), [("ROLLBACK_FAILED", ["Vpc"]), ("UPDATE_ROLLBACK_FAILED", [])])
+def test_what_the_rollback_of_a_creation_could_not_delete_stays_in_its_stack(
+    ministack: ModuleType, status: str, kept: list[str]
+) -> None:
+    stack: dict[str, Any] = {"StackStatus": "CREATE_IN_PROGRESS", "_resources": {}}
+
+    async def roll_back(_name: str, _id: str, stack: dict[str, Any], _operation: object) -> None:
+        stack |= {"StackStatus": status, "_rollback_failed": {"Vpc": {"PhysicalResourceId": "vpc-1"}}}
+
+    asyncio.run(ministack._keeping_what_is_left(roll_back)("s", "arn", stack, {}))
+    assert list(stack["_resources"]) == kept
+    assert [item["ResourceStatus"] for item in stack["_resources"].values()] == ["DELETE_FAILED"] * len(kept)
+
+
+def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {"id": "two", "status": "ACTIVE", "rolloutState": "FAILED", "rolloutStateReason": "no image."}
+    primary = {"id": "one", "status": "PRIMARY", "rolloutState": "COMPLETED"}
+    service: dict[str, Any] = {"serviceName": "web", "clusterArn": "cluster/c", "events": []}
+    service["deployments"] = [failed, primary]
+    task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "_deployment_id": "two"}
+    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": service})
+    monkeypatch.setattr(ministack.ecs, "_tasks", {"task/1": task | {"desiredStatus": "RUNNING"}})
+    refresh = ministack._forgetting_failed_deployments(lambda _cluster, _group: None)
+    refresh("c", "service:web")
+    assert service["deployments"] == [primary, failed]
+    ministack.ecs._tasks["task/1"]["desiredStatus"] = "STOPPED"
+    refresh("c", "service:web")
+    assert service["deployments"] == [primary]
+    assert service["events"][0]["message"] == "(service web) (deployment two) deployment failed: no image."
+    refresh("c", None)
+
+
+def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room_up(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployments = [{"id": "new", "status": "PRIMARY"}, {"id": "stuck", "status": "ACTIVE"}]
+    service = {"serviceName": "web", "clusterArn": "cluster/c", "status": "ACTIVE", "deployments": deployments}
+    of_web = {"clusterArn": "cluster/c", "startedBy": "web", "desiredStatus": "RUNNING"}
+    tasks: dict[str, dict[str, Any]] = {
+        "waiting": of_web | {"_deployment_id": "stuck"},
+        "healthy": of_web | {"_deployment_id": "stuck", "_startup_stable": True},
+        "started": of_web | {"_deployment_id": "new"},
+    }
+    for name, task in tasks.items():
+        task["taskArn"] = name
+    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": service})
+    monkeypatch.setattr(ministack.ecs, "_tasks", tasks)
+    done: list[str] = []
+    monkeypatch.setattr(ministack.ecs, "_stop_task", lambda data: done.append(data["task"]))
+    ministack._stopping_superseded(lambda _cluster, _key: done.append("reconciled"))("c", "c/web")
+    assert done == ["waiting", "reconciled"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "word"),
+    [
+        ({"StackStatus": "UPDATE_IN_PROGRESS", "_cancel_requested": True}, "cancelled"),
+        # The rollback that follows waits for the service once more.
+        ({"StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS", "_cancel_requested": True}, ""),
+        ({"StackStatus": "CREATE_IN_PROGRESS", "TimeoutInMinutes": "1", "_created_at": 0}, "timeout of 1 minutes"),
+        ({"StackStatus": "CREATE_IN_PROGRESS", "TimeoutInMinutes": "1"}, ""),
+        ({"StackStatus": "CREATE_IN_PROGRESS"}, ""),
+        (None, ""),
+    ],
+)
+def test_a_stack_says_when_its_resources_must_not_wait_any_longer(
+    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch, stack: dict[str, Any] | None, word: str
+) -> None:
+    monkeypatch.setattr(ministack.stacks_of, "_stacks", {"s": stack} if stack else {})
+    end = ministack._ends_early("s")
+    assert word in end
+    assert bool(end) == bool(word)

@@ -21,8 +21,9 @@ def refusal(operation: str, message: str) -> str:
         client = session.client("cloudformation")
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, "ValidationError", message)
+        more = {"ChangeSetName": "mine"} if "change_set" in operation else {"TemplateBody": "{}"}
         with pytest.raises(ClientError) as caught:
-            getattr(client, operation)(StackName=stack.external_name, TemplateBody="{}")
+            getattr(client, operation)(StackName=stack.external_name, **more)
     return str(caught.value)
 
 
@@ -33,3 +34,11 @@ def test_a_refusal_names_the_stack(operation: str) -> None:
 
 def test_nothing_to_update_stays_as_sceptre_knows_it() -> None:
     assert refusal("update_stack", refusals.NO_UPDATES).endswith(f"operation: {refusals.NO_UPDATES}")
+
+
+@pytest.mark.parametrize("operation", ["create_change_set", "execute_change_set"])
+def test_a_refused_change_set_which_sceptre_only_logs_is_told_once(operation: str) -> None:
+    refusal(operation, "it is OBSOLETE")
+    assert refusals.unreported(make_stack("dev/cluster", Aws({}))) is None
+    assert refusals.unreported(make_stack("dev/vpc", Aws({}))) == "spotfleet-dev-vpc: it is OBSOLETE"
+    assert refusals.unreported(make_stack("dev/vpc", Aws({}))) is None
