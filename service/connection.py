@@ -125,11 +125,14 @@ class Connection(web.RequestHandler):
             and len(data) <= self.max_header_bytes
         ):
             receive(self, data)
+        elif not data:
+            # aiohttp takes up again what it has put aside.
+            if not self.gave_way:
+                receive(self, data)
         elif self.receives_body:
             if self.body_may_arrive(data):
                 self.receive_apart(data)
-        elif not data or self.header_is_over:
-            # aiohttp calls with no data when it takes up again what it has put aside.
+        elif self.header_is_over:
             if self.may_wait(data):
                 self.receive_apart(data)
         else:
@@ -170,8 +173,8 @@ class Connection(web.RequestHandler):
 
     def may_wait(self, data: bytes) -> bool:
         """Return whether aiohttp shall have `data` from behind a header, whose request is not being handled yet."""
-        if not data or self.hold(len(data)):
-            if self.busy and data:
+        if self.hold(len(data)):
+            if self.busy:
                 # What is sent behind a request that is being handled stays where it is until that has been answered.
                 self.is_ahead = True
                 if self.transport is not None:
@@ -427,12 +430,17 @@ def kept_apart(data: bytes) -> list[bytes]:
     It is one piece if there is no such request. An end of a header in a body does no harm.
     """
     pieces: list[bytes] = []
-    begin, end = 0, data.find(END_OF_HEADER) + len(END_OF_HEADER)
-    if len(END_OF_HEADER) <= end < len(data) and (b"close" in data.lower() or b"HTTP/1.0" in data):
-        while begin < end < len(data) and len(pieces) < MOST_KEPT_APART:
+    begin = header = 0
+    for _ in range(MOST_KEPT_APART):
+        end = data.find(END_OF_HEADER, header) + len(END_OF_HEADER)
+        if not header < end < len(data):
+            break
+        text = data[header:end].lower()
+        if b"close" in text or b"http/1.0" in text:
             pieces.append(data[begin:end])
-            begin, end = end, data.find(END_OF_HEADER, end) + len(END_OF_HEADER)
-    return [*pieces, data[begin:]]
+            begin = end
+        header = end
+    return [*pieces, data[begin:]] if pieces else [data]
 
 
 def first_line(error: BaseException | None) -> str:

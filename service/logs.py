@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from multidict import istr
 
-from service.client_address import client_address
+from service.client_address import forwarded_for, other_side
 from service.current import BEGAN, REQUEST, request_id
 from service.response import Response
 from service.settings import Settings
@@ -22,6 +22,7 @@ HEALTH_PATH = "/healthcheck"
 # Of what a client has made up, this much gets into a line.
 MOST_CHARACTERS = 1000
 TRACE_ID = istr("X-Amzn-Trace-Id")
+FORWARDED_FOR = istr("X-Forwarded-For")
 # How JSON writes bytes of a header or a path that are not UTF-8; no other program reads that.
 SURROGATE = "\\ud"
 
@@ -50,14 +51,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         text = json.dumps(line, default=str)
-        if SURROGATE in text:
-            text = json.dumps(json.loads(readable(json.dumps(line, default=str, ensure_ascii=False))))
-        return text
+        return text if SURROGATE not in text else whole_characters(text)
 
 
-def readable(text: str) -> str:
-    """Return `text` with a question mark for each byte that was not UTF-8."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+def whole_characters(line: str) -> str:
+    """Return a `line` of JSON with a question mark for each byte that was not UTF-8."""
+    text = json.dumps(json.loads(line), ensure_ascii=False)
+    return json.dumps(json.loads(text.encode(errors="replace")))
 
 
 def timestamp(seconds: float) -> str:
@@ -107,6 +107,9 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
     class RequestLog(AbstractAccessLogger):
         """Logs one line per request."""
 
+        # The other side of the connection.
+        peer = ""
+
         @property
         def enabled(self) -> bool:
             """Return whether requests are logged at all; if not, aiohttp does not even take the time."""
@@ -119,15 +122,13 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
                 return
             # A request that could not be read has its line already.
             if not isinstance(response, Response) or response.routed:
-                client = client_address(request, settings.trusted_proxies)
+                lines = request.headers.getall(FORWARDED_FOR, None)
+                client = forwarded_for(lines, settings.trusted_proxies) if lines else ""
+                if not client:
+                    client = self.peer = self.peer or other_side(request.remote)
                 buffer.add(request_line(request, response, path, client, perf_counter() - BEGAN.get()))
 
     return RequestLog
-
-
-def made_up(text: str) -> str:
-    """Return `text`, which a client may have made up, as JSON."""
-    return quoted(readable(text[:MOST_CHARACTERS]))
 
 
 def request_line(request: web.BaseRequest, response: web.StreamResponse, path: str, client: str, seconds: float) -> str:
@@ -135,9 +136,11 @@ def request_line(request: web.BaseRequest, response: web.StreamResponse, path: s
 
     Put together by hand, because json.dumps takes five times as long.
     """
-    return (
+    line = (
         f'{{"time": "{timestamp(time.time())}", "level": "info", "logger": "request", "message": "request", '
-        f'"request_id": "{request_id()}", "trace_id": {made_up(request.headers.get(TRACE_ID, ""))}, '
-        f'"client": {made_up(client)}, "method": "{request.method}", "path": {made_up(path)}, '
+        f'"request_id": "{request_id()}", "trace_id": {quoted(request.headers.get(TRACE_ID, "")[:MOST_CHARACTERS])}, '
+        f'"client": {quoted(client[:MOST_CHARACTERS])}, "method": "{request.method}", '
+        f'"path": {quoted(path[:MOST_CHARACTERS])}, '
         f'"status": {response.status}, "bytes": {response.body_length}, "duration_ms": {seconds * 1000:.3f}}}\n'
     )
+    return line if SURROGATE not in line else whole_characters(line) + "\n"
