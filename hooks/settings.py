@@ -1,7 +1,6 @@
 """The settings of an environment: what config/<env>/config.yaml may say, and what is wrong with it if anything."""
 
 import difflib
-import re
 import zoneinfo
 from collections.abc import Iterator
 from functools import cache
