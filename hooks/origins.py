@@ -16,7 +16,7 @@ HIGHEST_PORT = 65535
 HOST_NAME = re.compile(r"(?!.{254})([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 # https://url.spec.whatwg.org/#ends-in-a-number-checker: such a host is an address, or none.
 NUMBER_AT_THE_END = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?")
-WHITE_SPACE = " \t\r\n"
+WHITE_SPACE = " "
 
 
 def parse_origins(text: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from tests.test_valid_settings import settings
         ("https://a.example:80,http://a.example:443", ["https://a.example:80", "http://a.example:443"]),
         ("https://a.example:08443", ["https://a.example:8443"]),
         ("https://a.example,https://A.example,https://a.example:443", ["https://a.example"]),
-        ("https://a.example,\n  https://b.example\n", ["https://a.example", "https://b.example"]),
+        ("https://a.example ,  https://b.example ", ["https://a.example", "https://b.example"]),
         ("http://localhost:3000", ["http://localhost:3000"]),
         ("http://127.0.0.1:3000", ["http://127.0.0.1:3000"]),
         ("http://[::1]:3000,https://[2001:DB8:0:0::1]", ["http://[::1]:3000", "https://[2001:db8::1]"]),
