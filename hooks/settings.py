@@ -1,7 +1,6 @@
 """The settings of an environment: what config/<env>/config.yaml may say, and what is wrong with it if anything."""
 
 import difflib
-import re
 import zoneinfo
 from collections.abc import Iterator
 from functools import cache
@@ -21,6 +20,7 @@ from hooks import (
     shown,
     sizes,
 )
+from hooks.origins import parse_origins
 
 # A Spot machine is gone two minutes after the notice
 # (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
@@ -29,7 +29,6 @@ SPOT_NOTICE_SECONDS = 110
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[int, Field(ge=0, le=100)]
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 ANY_BUCKET = "*"
 SHORTEST_SLOW_START = 30  # seconds
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
@@ -481,8 +480,7 @@ class ServiceSettings(Section):
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, origins: str) -> str:
-        valid = origins == "*" or all(ORIGIN.fullmatch(origin.strip()) for origin in origins.split(","))
-        _require(valid, "must be * or origins such as https://example.com, comma-separated")
+        parse_origins(origins)
         return origins
 
     @field_validator("environment_variables", "secrets")

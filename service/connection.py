@@ -1,6 +1,7 @@
 """One client's connection: what a client may send, how long it may take, and what it hears when something fails."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
@@ -11,7 +12,10 @@ from time import perf_counter
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http import RawRequestMessage, WebSocketReader
+from aiohttp.http_exceptions import LineTooLong
 
+from service.body import Body, Decoded, codings_of, unavailable
+from service.body_memory import BodyMemory
 from service.current import BEGAN, PROCESS_ID, REQUEST, request_id
 from service.logs import MOST_CHARACTERS
 from service.response import CommonHeaders, Response
@@ -21,6 +25,11 @@ SWEEP_SECONDS = 0.5
 # After an answer, what the client still sends of its request is read this long, and thrown away.
 LINGER_SECONDS = 2
 END_OF_HEADER = b"\r\n\r\n"
+# The parser forgets the requests in a piece of data if there is anything behind one that closes the connection. So many
+# are kept apart.
+MOST_KEPT_APART = 64
+# What aiohttp reads ahead of a handler at most, with what arrives at once.
+READ_AHEAD_BYTES = 512 * 1024
 
 logger = logging.getLogger("service")
 request_count = itertools.count(1)
@@ -42,8 +51,9 @@ class Connection(web.RequestHandler):
         common: CommonHeaders,
         access_log_class: type[AbstractAccessLogger],
         plain_headers: CommonHeaders | None,
+        body_memory: BodyMemory,
     ) -> None:
-        """`plain_headers` are what `app.plain_headers` returns."""
+        """`plain_headers` are what `app.plain_headers` returns, `body_memory` is that of all connections."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -52,6 +62,8 @@ class Connection(web.RequestHandler):
             max_line_size=settings.max_header_bytes,
             max_field_size=settings.max_header_bytes,
             lingering_time=LINGER_SECONDS,
+            # Whoever reads a body has it decoded, see `Decoded`.
+            auto_decompress=False,
         )
         self.settings = settings
         self.max_header_bytes = settings.max_header_bytes
@@ -63,10 +75,20 @@ class Connection(web.RequestHandler):
         self.busy = False
         self.receives_body = False
         self.discarded_bytes = 0
-        # Of a header that does not arrive in one piece: its size so far, how it ends, and whether that is its end.
+        # What the request's body takes of the memory for all bodies, since when, and whether it had to give way.
+        self.body_memory = body_memory
+        self.held_bytes = 0
+        self.held_since = 0.0
+        self.body: Body | None = None
+        self.gave_way = False
+        # Whether the client is sending the next request already, which has to wait.
+        self.is_ahead = False
+        # Of a header that does not arrive in one piece: its size so far, how it ends, whether that is its end, and how
+        # many bytes were behind it.
         self.header_bytes = 0
         self.header_tail = b""
         self.header_is_over = False
+        self.behind_header = 0
         self.send_by = math.inf
         self.read_by = math.inf
         self.unread_bytes = 0
@@ -94,18 +116,76 @@ class Connection(web.RequestHandler):
     # What the client sends
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client has sent, and look after headers that do not arrive in one piece."""
+        """Take what the client has sent; nearly always that is one request without a body."""
         if (
-            data.endswith(END_OF_HEADER) and self.header_bytes == 0 and len(data) <= self.max_header_bytes
-        ) or self.may_go_on(data):
+            data.endswith(END_OF_HEADER)
+            and not self.receives_body
+            and self.header_bytes == 0
+            and data.find(END_OF_HEADER) == len(data) - len(END_OF_HEADER)
+            and len(data) <= self.max_header_bytes
+        ):
             receive(self, data)
+        elif not data:
+            # aiohttp takes up again what it has put aside.
+            if not self.gave_way:
+                receive(self, data)
+        elif self.receives_body:
+            if self.body_may_arrive(data):
+                self.receive_apart(data)
+        elif self.header_is_over:
+            if self.may_wait(data):
+                self.receive_apart(data)
+        else:
+            self.header_arrives(data)
 
-    def may_go_on(self, data: bytes) -> bool:
-        """Return whether aiohttp shall have `data`, which is not just a request without a body."""
-        if self.receives_body:
-            return self.busy or self.body_may_go_on(len(data))
-        # aiohttp calls with no data when it takes up again what it has put aside.
-        return not data or self.header_is_over or self.header_may_go_on(data)
+    def receive_apart(self, data: bytes) -> None:
+        """Give `data` to aiohttp, what follows a request that closes the connection apart from it."""
+        for piece in kept_apart(data):
+            receive(self, piece)
+
+    def header_arrives(self, data: bytes) -> None:
+        """Take `data` that a header is in, or a part of one."""
+        in_pieces = self.header_bytes > 0
+        if not self.header_may_go_on(data):
+            return
+        # Behind the end of the header, by which the last piece of it may have been shorter.
+        end = len(data) - self.behind_header
+        header, rest = data[:end], data[end:]
+        if rest and not self.may_wait(rest):
+            # The handler runs all the same, and answers that way, unless it does not need the body.
+            if not self.busy:
+                receive(self, header)
+        elif rest and in_pieces:
+            receive(self, header)
+            self.receive_apart(rest)
+        else:
+            self.receive_apart(data)
+
+    def body_may_arrive(self, data: bytes) -> bool:
+        """Return whether aiohttp shall have `data` of a body, or of a WebSocket."""
+        if self.gave_way or not self.busy:
+            return self.body_may_go_on(len(data)) and not self.gave_way
+        # A WebSocket's frames are no body.
+        if self.body is None or self.hold(len(data)):
+            return True
+        self.give_way()
+        return False
+
+    def may_wait(self, data: bytes) -> bool:
+        """Return whether aiohttp shall have `data` from behind a header, whose request is not being handled yet."""
+        if self.hold(len(data)):
+            if self.busy:
+                # What is sent behind a request that is being handled stays where it is until that has been answered.
+                self.is_ahead = True
+                if self.transport is not None:
+                    self.transport.pause_reading()
+            return True
+        if self.busy:
+            # Not reading the next request is all that is left; the one being handled is answered.
+            self.close()
+        else:
+            self.gave_way = self.receives_body = True
+        return False
 
     def body_may_go_on(self, size: int) -> bool:
         """Take `size` bytes more of a body after its answer, so that the client comes to read it, but not any number.
@@ -127,6 +207,7 @@ class Connection(web.RequestHandler):
         end = seen.find(END_OF_HEADER)
         # What comes after the end of the header may be as large as it likes, it is a body.
         self.header_is_over = end >= 0
+        self.behind_header = len(seen) - end - len(END_OF_HEADER) if self.header_is_over else 0
         self.header_bytes = before + (end + len(END_OF_HEADER) if self.header_is_over else len(seen))
         self.header_tail = seen[1 - len(END_OF_HEADER) :]
         if self.header_bytes > self.max_header_bytes:
@@ -134,8 +215,11 @@ class Connection(web.RequestHandler):
             return False
         return True
 
-    def request_begins(self, message: RawRequestMessage, payload: StreamReader) -> None:
-        """Note that the header of a request is complete and its handler about to run; `payload` is its body."""
+    def request_begins(self, message: RawRequestMessage, payload: StreamReader) -> StreamReader:
+        """Note that a request's header is complete and its handler about to run; return the body that this one reads.
+
+        `payload` is the body as the client sends it.
+        """
         REQUEST.set(next(request_count))
         if self.settings.log_requests:
             BEGAN.set(perf_counter())
@@ -145,24 +229,60 @@ class Connection(web.RequestHandler):
             self.header_bytes = 0
             self.header_tail = b""
             self.header_is_over = False
-        if payload is not EMPTY_PAYLOAD:
-            self.body_begins(payload)
         self.plain_headers = (
             self.plain_headers_of_app
             if payload is EMPTY_PAYLOAD
+            and not self.gave_way
             and message.version is HttpVersion11
             and not message.should_close
             and hdrs.ORIGIN not in message.headers
             else None
         )
+        return payload if payload is EMPTY_PAYLOAD and not self.gave_way else self.body_begins(message, payload)
 
-    def body_begins(self, payload: StreamReader) -> None:
-        """Start the time that the client has for its body."""
+    def body_begins(self, message: RawRequestMessage, payload: StreamReader) -> StreamReader:
+        """Start the time that the client has for its body; return what the handler reads."""
         if not payload.is_eof():
             self.receives_body = True
             self.discarded_bytes = 0
             self.send_by = self.in_time(self.settings.body_seconds)
             payload.on_eof(self.body_ends)
+        # What was sent behind another request has not been counted.
+        fits = not self.gave_way and (self.held_bytes > 0 or self.hold(payload.total_bytes))
+        codings = codings_of(message.headers.getall(hdrs.CONTENT_ENCODING, ()))
+        if fits and payload.is_eof() and not codings:
+            return payload
+        source = Decoded(payload, codings, self.settings.max_body_bytes, self.hold_decoded) if codings else payload
+        self.body = Body(source, payload)
+        if not fits:
+            self.give_way()
+        return self.body
+
+    def hold(self, size: int) -> bool:
+        """Count `size` bytes more in the memory for bodies, but not more than can be in it; return whether they fit.
+
+        A handler that reads a large body in pieces has only some of them.
+        """
+        size = min(size, max(self.settings.max_body_bytes, READ_AHEAD_BYTES) - self.held_bytes)
+        return size <= 0 or self.body_memory.take(self, size)
+
+    def hold_decoded(self, size: int) -> bool:
+        """Count `size` bytes of a decoded body too; return whether they fit."""
+        return self.body_memory.take(self, size)
+
+    def can_give_way(self) -> bool:
+        """Return whether a body is being received."""
+        return self.body is not None and self.receives_body and not self.gave_way
+
+    def give_way(self) -> None:
+        """Have the handler's reads answer 503, and drop the body: what was read, and what is still to come."""
+        self.gave_way = self.receives_body = True
+        self.body_memory.give_back(self)
+        if self.body is not None:
+            self.body.set_exception(unavailable())
+            with contextlib.suppress(RuntimeError):
+                # It cannot be read here if a handler is waiting, but then there is nothing.
+                self.body.wire.read_nowait()
 
     def body_ends(self) -> None:
         """Note that the client has sent all of the body."""
@@ -173,7 +293,20 @@ class Connection(web.RequestHandler):
         """Note that WebSocket frames follow instead of requests; they may take any time."""
         self.receives_body = True
         self.send_by = math.inf
+        self.body_memory.give_back(self)
+        self.read_ahead()
         super().set_parser(parser, data_received_cb)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Have the client go on sending, unless it sends the next request already."""
+        if not self.is_ahead:
+            super().resume_reading(resume_parser)
+
+    def read_ahead(self) -> None:
+        """Read what the client has sent behind a request that has been answered."""
+        if self.is_ahead:
+            self.is_ahead = False
+            self.resume_reading(resume_parser=False)
 
     # What the client reads
 
@@ -190,13 +323,37 @@ class Connection(web.RequestHandler):
     ) -> None:
         """Note that a request has been answered, and log it."""
         self.busy = False
+        if self.held_bytes or self.body is not None:
+            self.forget_body(request, response)
         if self.header_bytes and not self.header_is_over:
             # The next one has begun meanwhile.
             self.send_by = self.in_time(self.settings.header_seconds)
         if self.request_log is not None and not self.refused:
             self.request_log.log(request, response, 0.0)
 
+    def forget_body(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Let go of the body of a `request` that has been answered.
+
+        aiohttp keeps both until the next request comes, and an error that was raised keeps what was read until then.
+        """
+        # There is no public way.
+        request._read_bytes = request._post = None
+        if isinstance(response, BaseException):
+            response.__traceback__ = response.__context__ = response.__cause__ = None
+        if self.body is not None:
+            self.body.refusal = None
+            self.body = None
+        self.body_memory.give_back(self)
+        self.read_ahead()
+
     # The end
+
+    async def start(self) -> None:
+        """Handle requests until the connection is closed."""
+        try:
+            await super().start()
+        finally:
+            self.body_memory.give_back(self)
 
     def unfinished(self) -> bool:
         """Return whether the client has something to expect: a request under way, or a part of a response."""
@@ -248,7 +405,7 @@ class Connection(web.RequestHandler):
         """
         readable = status != HTTPStatus.BAD_REQUEST
         gone = self.transport is None or self.transport.is_closing()
-        if not readable or isinstance(exc, web.RequestPayloadError):
+        if not readable or isinstance(exc, (web.RequestPayloadError, LineTooLong)):
             status = HTTPStatus.BAD_REQUEST
             logger.warning("malformed request: %s", first_line(exc), extra={"details": {"status": status}})
         elif gone and isinstance(exc, ConnectionError):
@@ -265,6 +422,25 @@ class Connection(web.RequestHandler):
         response.common = self.common
         response.force_close()
         return response
+
+
+def kept_apart(data: bytes) -> list[bytes]:
+    """Return `data` in pieces, so that nothing is behind a request that closes the connection (RFC 9112, section 9.6).
+
+    It is one piece if there is no such request. An end of a header in a body does no harm.
+    """
+    pieces: list[bytes] = []
+    begin = header = 0
+    for _ in range(MOST_KEPT_APART):
+        end = data.find(END_OF_HEADER, header) + len(END_OF_HEADER)
+        if not header < end < len(data):
+            break
+        text = data[header:end].lower()
+        if b"close" in text or b"http/1.0" in text:
+            pieces.append(data[begin:end])
+            begin = end
+        header = end
+    return [*pieces, data[begin:]] if pieces else [data]
 
 
 def first_line(error: BaseException | None) -> str:

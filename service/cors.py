@@ -42,9 +42,9 @@ class RouterAdapter(AbstractRouterAdapter):
         self.router = router
         self.options = options
 
-    def is_cors_enabled_on_request(self, request: web.Request) -> bool:
-        """Return whether aiohttp-cors has to look at the response: not if the path or the method is unknown."""
-        return request.match_info.http_exception is None
+    def is_cors_enabled_on_request(self, request: web.Request) -> bool:  # noqa: ARG002
+        """Return whether aiohttp-cors has to look at the response: always, for a page may read errors as well."""
+        return True
 
     def is_preflight_request(self, request: web.Request) -> bool:
         """Return whether a browser asks for permission; the answer to that has its headers already."""

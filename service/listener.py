@@ -1,6 +1,7 @@
 """The listening socket: it takes a burst of new connections at once, and waits when there is no room for more."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -25,9 +26,7 @@ class Listener:
         self, host: str, port: int, new_protocol: Callable[[], asyncio.Protocol], room: Callable[[], int]
     ) -> None:
         """Listen on `host` and `port`; `room` says how many connections may be added. Raises OSError if it cannot."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        self.socket.setblocking(False)
+        self.sockets = listening_sockets(host, port)
         self.new_protocol = new_protocol
         self.room = room
         self.loop = asyncio.get_running_loop()
@@ -37,14 +36,15 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self.socket.getsockname()[1])
+        return int(self.sockets[0].getsockname()[1])
 
     def start(self) -> None:
         """Accept connections from now on."""
-        if self.socket.fileno() >= 0:
-            self.loop.add_reader(self.socket, self.accept)
+        for listening in self.sockets:
+            if listening.fileno() >= 0:
+                self.loop.add_reader(listening, self.accept, listening)
 
-    def accept(self) -> bool:
+    def accept(self, listening: socket.socket) -> bool:
         """Accept connections that are waiting; return whether there may be more."""
         room = self.room() - len(self.tasks)
         if room <= 0:
@@ -52,7 +52,7 @@ class Listener:
             return False
         for _ in range(min(room, MOST_AT_ONCE)):
             try:
-                connection, _address = self.socket.accept()
+                connection, _address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:
@@ -74,7 +74,8 @@ class Listener:
 
     def pause(self, reason: str) -> None:
         """Wait a moment, for `reason`, such as "too many open files": clients queue up in the kernel meanwhile."""
-        self.loop.remove_reader(self.socket)
+        for listening in self.sockets:
+            self.loop.remove_reader(listening)
         self.loop.call_later(PAUSE_SECONDS, self.start)
         if self.loop.time() - self.warned_at >= SECONDS_BETWEEN_WARNINGS:
             self.warned_at = self.loop.time()
@@ -82,10 +83,44 @@ class Listener:
 
     async def close(self) -> None:
         """Accept what is waiting and stop listening: whoever was let into the queue gets an answer."""
-        # No more than the queue can hold, for new ones may keep coming.
-        for _ in range(BACKLOG // MOST_AT_ONCE):
-            if not self.accept():
-                break
-        self.loop.remove_reader(self.socket)
-        self.socket.close()
+        for listening in self.sockets:
+            # No more than the queue can hold, for new ones may keep coming.
+            for _ in range(BACKLOG // MOST_AT_ONCE):
+                if not self.accept(listening):
+                    break
+        for listening in self.sockets:
+            self.loop.remove_reader(listening)
+            listening.close()
         await asyncio.gather(*self.tasks)
+
+
+def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for each address that `host` stands for, as `asyncio.loop.create_server` understands it.
+
+    That is every interface of both families for an empty one, of IPv6 alone for "::", and every address of a name. One
+    that this computer does not have, because IPv6 is off perhaps, is left out if there is another. Raises OSError.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise OSError(errno.EINVAL, "not a host name") from None
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            try:
+                listening = socket.create_server(address, family=family, backlog=BACKLOG)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+            else:
+                listening.setblocking(False)
+                sockets.append(listening)
+    except OSError:
+        for listening in sockets:
+            listening.close()
+        raise
+    if missing is not None and not sockets:
+        raise missing
+    return sockets

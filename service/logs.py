@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from multidict import istr
 
+from service.client_address import forwarded_for, other_side
 from service.current import BEGAN, REQUEST, request_id
 from service.response import Response
 from service.settings import Settings
@@ -21,7 +22,9 @@ HEALTH_PATH = "/healthcheck"
 # Of what a client has made up, this much gets into a line.
 MOST_CHARACTERS = 1000
 TRACE_ID = istr("X-Amzn-Trace-Id")
-CLIENT = istr("X-Forwarded-For")
+FORWARDED_FOR = istr("X-Forwarded-For")
+# How JSON writes bytes of a header or a path that are not UTF-8; no other program reads that.
+SURROGATE = "\\ud"
 
 
 def configure_logging(level: str) -> None:
@@ -47,7 +50,14 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "details", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        text = json.dumps(line, default=str)
+        return text if SURROGATE not in text else whole_characters(text)
+
+
+def whole_characters(line: str) -> str:
+    """Return a `line` of JSON with a question mark for each byte that was not UTF-8."""
+    text = json.dumps(json.loads(line), ensure_ascii=False)
+    return json.dumps(json.loads(text.encode(errors="replace")))
 
 
 def timestamp(seconds: float) -> str:
@@ -97,6 +107,9 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
     class RequestLog(AbstractAccessLogger):
         """Logs one line per request."""
 
+        # The other side of the connection.
+        peer = ""
+
         @property
         def enabled(self) -> bool:
             """Return whether requests are logged at all; if not, aiohttp does not even take the time."""
@@ -109,21 +122,25 @@ def request_log(settings: Settings) -> type[AbstractAccessLogger]:
                 return
             # A request that could not be read has its line already.
             if not isinstance(response, Response) or response.routed:
-                buffer.add(request_line(request, response, path, perf_counter() - BEGAN.get()))
+                lines = request.headers.getall(FORWARDED_FOR, None)
+                client = forwarded_for(lines, settings.trusted_proxies) if lines else ""
+                if not client:
+                    client = self.peer = self.peer or other_side(request.remote)
+                buffer.add(request_line(request, response, path, client, perf_counter() - BEGAN.get()))
 
     return RequestLog
 
 
-def request_line(request: web.BaseRequest, response: web.StreamResponse, path: str, seconds: float) -> str:
+def request_line(request: web.BaseRequest, response: web.StreamResponse, path: str, client: str, seconds: float) -> str:
     """Return the line for one request. The query is left out: it may hold what must not be in a log.
 
     Put together by hand, because json.dumps takes five times as long.
     """
-    header = request.headers.get
-    return (
+    line = (
         f'{{"time": "{timestamp(time.time())}", "level": "info", "logger": "request", "message": "request", '
-        f'"request_id": "{request_id()}", "trace_id": {quoted(header(TRACE_ID, "")[:MOST_CHARACTERS])}, '
-        f'"client": {quoted(header(CLIENT, "")[:MOST_CHARACTERS])}, "method": "{request.method}", '
+        f'"request_id": "{request_id()}", "trace_id": {quoted(request.headers.get(TRACE_ID, "")[:MOST_CHARACTERS])}, '
+        f'"client": {quoted(client[:MOST_CHARACTERS])}, "method": "{request.method}", '
         f'"path": {quoted(path[:MOST_CHARACTERS])}, '
         f'"status": {response.status}, "bytes": {response.body_length}, "duration_ms": {seconds * 1000:.3f}}}\n'
     )
+    return line if SURROGATE not in line else whole_characters(line) + "\n"

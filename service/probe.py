@@ -7,6 +7,10 @@ import os
 import socket
 import sys
 
-with socket.create_connection(("127.0.0.1", int(os.environ.get("PORT", "5000"))), timeout=4) as connection:
+HOST = os.environ.get("HOST", "")
+# Of a service on every interface, one that is certainly there.
+ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(HOST, HOST)  # noqa: S104
+
+with socket.create_connection((ADDRESS, int(os.environ.get("PORT", "5000"))), timeout=4) as connection:
     connection.sendall(b"GET /healthcheck HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     sys.exit(0 if b" 200 " in connection.recv(64) else 1)

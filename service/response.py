@@ -187,8 +187,11 @@ class Response(web.Response):
         """Become what a client hears of a handler that has failed, for a header holds what cannot be sent."""
         instead = request.protocol.handle_error(request, HTTPStatus.INTERNAL_SERVER_ERROR, error)
         self.set_status(instead.status)
+        # A page that may read other answers may read this one.
+        kept = {name: value for name, value in self.headers.items() if is_for_cors(name, value)}
         self.headers.clear()
         self.headers.update(instead.headers)
+        self.headers.update(kept)
         self.stays_open = False
         body = instead.body if isinstance(instead, Response) and isinstance(instead.body, bytes) else b""
         return self.common.head(self, len(body)), body
@@ -200,3 +203,8 @@ class Response(web.Response):
             await super().write_eof(data)
         elif request.protocol.writing_paused:
             await request.writer.drain()
+
+
+def is_for_cors(name: str, value: str) -> bool:
+    """Return whether a header tells a browser who may read the response, and can be sent."""
+    return name.startswith("Access-Control-") and not CONTROL_CHARACTERS.search(value)

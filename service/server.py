@@ -11,13 +11,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import uvloop
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
 from service.app import COMMON_HEADERS, create_app, plain_headers
+from service.body_memory import BodyMemory, most_body_bytes
 from service.connection import SWEEP_SECONDS, Connection
 from service.lifecycle import LIFECYCLE
 from service.listener import Listener
@@ -141,17 +142,26 @@ def connection_factory(runner: web.AppRunner, settings: Settings) -> Callable[[]
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
         if isinstance(protocol, Connection):
-            protocol.request_begins(message, payload)
-            if message.version is not HttpVersion11 and message.version != HttpVersion10:
-                # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
-                protocol.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
-                # No handler is to run: no route can match what does not begin with a slash.
-                message = message._replace(path="*", url=URL("*"))
+            payload = protocol.request_begins(message, payload)
+            if message.version is not HttpVersion11:
+                message = older_request(message, protocol)
         return new_request(message, payload, protocol, writer, task)
 
     server.request_factory = request_factory
     plain = plain_headers(runner.app)
-    return lambda: Connection(server, settings, common, access_log_class, plain)
+    body_memory = BodyMemory(most_body_bytes(settings))
+    return lambda: Connection(server, settings, common, access_log_class, plain, body_memory)
+
+
+def older_request(message: RawRequestMessage, connection: Connection) -> RawRequestMessage:
+    """Return how a request that is not HTTP/1.1 is handled; it is refused unless it is HTTP/1.0."""
+    if message.version != HttpVersion10:
+        # aiohttp takes a line without a version for HTTP/0.9, and fails if it has no target either.
+        connection.refuse(HTTPStatus.BAD_REQUEST, "malformed request: neither HTTP/1.0 nor HTTP/1.1")
+        # No handler is to run: no route can match what does not begin with a slash.
+        return message._replace(path="*", url=URL("*"))
+    # RFC 9112, section 6.1: a proxy of that time may have passed on the header without knowing what it means.
+    return message._replace(should_close=True) if hdrs.TRANSFER_ENCODING in message.headers else message
 
 
 async def cut_off_slow_clients(runner: web.AppRunner) -> None:

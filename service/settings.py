@@ -1,11 +1,11 @@
 """The service's settings: what they are called in the environment, what they may be, and what they are by default."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+from hooks.origins import parse_origins
+
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 CONTENT_SECURITY_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,6 +32,8 @@ class Settings:
     log_level: str = "INFO"
     log_requests: bool = True
     log_health_checks: bool = False
+    # How many proxies in front append to X-Forwarded-For: the load balancer; one more with a CDN in front of that.
+    trusted_proxies: int = 1
 
     # Longer than the load balancer's idle timeout (60 by default): were the service to close a connection
     # first, the balancer could be sending a request on it at that moment, and would answer 502. The template
@@ -44,6 +46,8 @@ class Settings:
     max_header_bytes: int = 16 * 1024
     # What read(), text(), json() and post() of a request accept; a handler that reads a body in pieces counts itself.
     max_body_bytes: int = 1024 * 1024
+    # What the bodies of all requests under way may take together; 0: a part of the memory that the container has.
+    body_memory_bytes: int = 0
 
     # Both together must be shorter than the container's stop timeout (30 by default on ECS).
     drain_seconds: float = 5
@@ -65,12 +69,14 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         log_level=_log_level(environment, "LOG_LEVEL", default.log_level),
         log_requests=_flag(environment, "LOG_REQUESTS", default.log_requests),
         log_health_checks=_flag(environment, "LOG_HEALTH_CHECKS", default.log_health_checks),
+        trusted_proxies=_whole(environment, "TRUSTED_PROXIES", default.trusted_proxies, 0, 10),
         keepalive_seconds=_seconds(environment, "KEEPALIVE_SECONDS", default.keepalive_seconds, 1, 7200),
         header_seconds=_seconds(environment, "HEADER_SECONDS", default.header_seconds, 1, 600),
         body_seconds=_seconds(environment, "BODY_SECONDS", default.body_seconds, 1, 3600),
         max_connections=_whole(environment, "MAX_CONNECTIONS", default.max_connections, 1, 1_000_000),
         max_header_bytes=_whole(environment, "MAX_HEADER_BYTES", default.max_header_bytes, 1024, 1024 * 1024),
         max_body_bytes=_whole(environment, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1024**3),
+        body_memory_bytes=_body_memory(environment, "BODY_MEMORY_BYTES", default),
         drain_seconds=_seconds(environment, "DRAIN_SECONDS", default.drain_seconds, 0, 120),
         shutdown_seconds=_seconds(environment, "SHUTDOWN_SECONDS", default.shutdown_seconds, 0, 120),
     )
@@ -81,6 +87,12 @@ def _whole(environment: Mapping[str, str], name: str, default: int, low: int, hi
     if not (text.isascii() and text.isdigit() and low <= int(text[:20]) <= high):
         raise _wrong(name, text, f"a whole number from {low} to {high}")
     return int(text)
+
+
+def _body_memory(environment: Mapping[str, str], name: str, default: Settings) -> int:
+    # One body always has to fit.
+    least = _whole(environment, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1024**3)
+    return _whole(environment, name, least, least, 1024**4) if name in environment else default.body_memory_bytes
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
@@ -110,10 +122,10 @@ def _log_level(environment: Mapping[str, str], name: str, default: str) -> str:
 
 def _origins(environment: Mapping[str, str], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
     text = environment.get(name, ",".join(default))
-    origins = tuple(origin.strip() for origin in text.split(","))
-    if origins != ("*",) and not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise _wrong(name, text, "* or a list such as https://example.com,https://app.example.com:8443")
-    return origins
+    try:
+        return parse_origins(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
 
 
 def _header(environment: Mapping[str, str], name: str, default: str) -> str:

@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from service import handlers
 from service.__main__ import main
@@ -33,6 +33,60 @@ async def upload(request: web.Request) -> web.StreamResponse:
     """Read the body."""
     body = await request.read()
     return Response(text=str(len(body)))
+
+
+async def upload_in_pieces(request: web.Request) -> web.StreamResponse:
+    """Read the body without keeping it."""
+    return Response(text=str(sum([len(piece) async for piece in request.content.iter_chunked(1000)])))
+
+
+async def upload_in_lines(request: web.Request) -> web.StreamResponse:
+    """Count the lines of the body."""
+    return Response(text=str(len([line async for line in request.content])))
+
+
+async def upload_in_chunks(request: web.Request) -> web.StreamResponse:
+    """Count the chunks of the body's transfer encoding."""
+    return Response(text=str(sum([ends async for _, ends in request.content.iter_chunks()])))
+
+
+async def upload_form(request: web.Request) -> web.StreamResponse:
+    """Read the body as a form."""
+    form = await request.post()
+    return Response(text=",".join(f"{name}={len(str(value))}" for name, value in form.items()))
+
+
+async def upload_json(request: web.Request) -> web.StreamResponse:
+    """Read the body as JSON."""
+    return Response(text=str(len(await request.json())))
+
+
+async def upload_parts(request: web.Request) -> web.StreamResponse:
+    """Read the body as parts, each as a whole."""
+    sizes = []
+    async for part in await request.multipart():
+        if isinstance(part, BodyPartReader):
+            sizes.append(len(await part.read(decode=True)))
+    return Response(text=str(sizes))
+
+
+async def upload_and_wait(request: web.Request) -> web.StreamResponse:
+    """Read the body and keep it for a while."""
+    body = await request.read()
+    await asyncio.sleep(1)
+    return Response(text=str(len(body)))
+
+
+async def wait_and_upload(request: web.Request) -> web.StreamResponse:
+    """Read the body after a while."""
+    await asyncio.sleep(0.3)
+    return Response(text=str(len(await request.read())))
+
+
+async def forever_upload(_: web.Request) -> web.StreamResponse:
+    """Never read the body, and never answer."""
+    await asyncio.sleep(3600)
+    return Response()
 
 
 async def log(_: web.Request) -> web.StreamResponse:
@@ -113,6 +167,15 @@ handlers.ROUTES += [
     web.get("/slow", slow),
     web.get("/wait", wait),
     web.post("/upload", upload),
+    web.post("/upload-in-pieces", upload_in_pieces),
+    web.post("/upload-in-lines", upload_in_lines),
+    web.post("/upload-in-chunks", upload_in_chunks),
+    web.post("/upload-form", upload_form),
+    web.post("/upload-json", upload_json),
+    web.post("/upload-parts", upload_parts),
+    web.post("/upload-and-wait", upload_and_wait),
+    web.post("/wait-and-upload", wait_and_upload),
+    web.post("/forever-upload", forever_upload),
     web.get("/log", log),
     web.get("/plain", plain),
     web.get("/split", split),

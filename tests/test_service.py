@@ -1,6 +1,7 @@
 """The service's application: pages, methods, CORS and headers, through aiohttp's test client."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -111,10 +112,61 @@ async def test_responses_vary_by_origin_even_without_one(client: Client) -> None
     assert "Access-Control-Allow-Origin" not in headers
 
 
-async def test_an_unknown_path_has_no_cors_headers(client: Client) -> None:
-    response = await client.get("/unknown", headers={"Origin": SITE})
-    assert response.status == 404
-    assert "Access-Control-Allow-Origin" not in response.headers
+async def broken(_: web.Request) -> web.StreamResponse:
+    """Fail."""
+    raise RuntimeError
+
+
+async def busy(_: web.Request) -> web.StreamResponse:
+    """Answer as a handler does that cannot."""
+    raise web.HTTPServiceUnavailable
+
+
+async def read(request: web.Request) -> web.StreamResponse:
+    """Read the body."""
+    return Response(text=str(len(await request.read())))
+
+
+async def bad_header(_: web.Request) -> web.StreamResponse:
+    """Answer what cannot be sent."""
+    return Response(text="a", headers={"X": "a\r\nb"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/unknown", {}, b"", 404),
+        ("OPTIONS", "/unknown", {}, b"", 404),
+        ("POST", "/busy", {}, b"", 405),
+        ("GET", "/broken", {}, b"", 500),
+        ("GET", "/bad-header", {}, b"", 500),
+        ("GET", "/busy", {}, b"", 503),
+        ("POST", "/read", {"Content-Encoding": "gzip"}, gzip.compress(bytes(Settings.max_body_bytes + 1)), 413),
+        ("POST", "/read", {"Content-Encoding": "rot13"}, b"a", 415),
+        ("POST", "/read", {"Content-Encoding": "gzip"}, b"a", 400),
+    ],
+)
+async def test_a_page_that_may_read_answers_may_read_errors(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    routes = {"/broken": broken, "/bad-header": bad_header, "/busy": busy}
+    monkeypatch.setattr(
+        handlers, "ROUTES", [web.post("/read", read), *(web.get(path, handler) for path, handler in routes.items())]
+    )
+    settings = Settings(cors_origins=(SITE,), log_requests=False)
+    runner = web.AppRunner(create_app(settings), access_log=None)
+    await runner.setup()
+    server = await asyncio.get_running_loop().create_server(connection_factory(runner, settings), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+    async with ClientSession() as session:
+        for origin, allowed in ((SITE, SITE), (OTHER_SITE, None)):
+            async with session.request(method, url, headers={"Origin": origin, **headers}, data=body) as response:
+                assert response.status == status
+                assert response.headers.get("Access-Control-Allow-Origin") == allowed
+                assert response.headers.get("Access-Control-Allow-Credentials") == ("true" if allowed else None)
+                assert "Origin" in response.headers["Vary"]
+    server.close()
+    await runner.cleanup()
 
 
 async def test_preflight_is_answered_and_cached(client: Client) -> None:

@@ -1,5 +1,6 @@
 """The running service on real sockets: limits, hostile input, failures, logs and many connections."""
 
+import json
 import math
 import re
 import subprocess
@@ -155,6 +156,45 @@ def test_http_1_0_closes_unless_it_is_asked_not_to(service: ServiceProcess) -> N
     assert len(re.findall(rb"HTTP/1\.[01] 200 ", answer)) == 2
 
 
+def test_http_1_0_with_a_transfer_encoding_closes(service: ServiceProcess) -> None:
+    for line in (b"Transfer-Encoding: chunked", b"transfer-encoding: chunked\r\nContent-Type: text/plain"):
+        request = b"POST /upload HTTP/1.0\r\nConnection: keep-alive\r\n" + line + b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        answer = service.exchange(request + KEEP_ALIVE_REQUEST)
+        assert len(re.findall(rb"HTTP/1\.[01] ", answer)) == 1
+        assert answer.endswith(b"\r\n\r\n5")
+        assert b"Connection: keep-alive" not in answer
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        CLOSING_REQUEST,
+        CLOSING_REQUEST.replace(b"close", b"Keep-Alive, CLOSE"),
+        b"GET / HTTP/1.0\r\n\r\n",
+        KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /plain ") * 3 + CLOSING_REQUEST,
+        post("/upload", 5).replace(b"Host", b"Connection: close\r\nHost") + b"hello",
+        post("/upload", 14).replace(b"Host", b"Connection: close\r\nHost") + b"hello\r\n\r\nworld",
+    ],
+)
+@pytest.mark.parametrize("behind", [b"\r\n", b"garbage", KEEP_ALIVE_REQUEST, b"\x00" * 3000 + b"\r\n\r\n"])
+def test_what_is_sent_behind_a_request_that_closes_is_ignored(
+    service: ServiceProcess, closing: bytes, behind: bytes
+) -> None:
+    answer = service.exchange(closing + behind)
+    assert set(re.findall(rb"HTTP/1\.[01] (\d+) ", answer)) == {b"200"}
+    assert answer.count(b" 200 OK") == closing.count(b" HTTP/1.")
+    assert b"Connection: close" in answer or b"HTTP/1.0 200" in answer
+
+
+@pytest.mark.parametrize("cut", [10, -6, -3, -1, 0])
+def test_what_is_sent_behind_a_request_in_two_pieces_is_ignored(service: ServiceProcess, cut: int) -> None:
+    with service.connect() as client:
+        client.sendall(CLOSING_REQUEST[: cut or None])
+        time.sleep(0.1)
+        client.sendall((CLOSING_REQUEST[cut:] if cut else b"") + b"garbage")
+        assert statuses(read_to_end(client)) == [200]
+
+
 def test_an_upload_that_asks_first_is_told_to_continue(service: ServiceProcess) -> None:
     with service.connect() as client:
         client.sendall(post("/upload", 5).replace(b"Host", b"Expect: 100-continue\r\nConnection: close\r\nHost"))
@@ -262,6 +302,48 @@ def test_requests_are_logged_with_ids_status_and_duration(service: ServiceProces
     assert line["time"].endswith("Z")
 
 
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        ([], "127.0.0.1"),
+        ([b""], "127.0.0.1"),
+        ([b"192.0.2.7"], "192.0.2.7"),
+        ([b"1.2.3.4, 192.0.2.7"], "192.0.2.7"),
+        ([b"1.2.3.4", b"192.0.2.7"], "192.0.2.7"),
+        ([b"1.2.3.4", b" 5.6.7.8 ,192.0.2.7 ,, "], "192.0.2.7"),
+        ([b"192.0.2.7:49152"], "192.0.2.7"),
+        ([b"[2001:db8::1]:49152"], "2001:db8::1"),
+        ([b"[2001:db8::1]"], "2001:db8::1"),
+        ([b"2001:db8::1"], "2001:db8::1"),
+        ([b"1.2.3.4, unknown"], "unknown"),
+        ([b"\xff\xfe, \xc3\xa4\xff"], "\xe4?"),
+    ],
+)
+def test_the_client_in_the_log_is_whom_the_load_balancer_saw(
+    service: ServiceProcess, lines: list[bytes], client: str
+) -> None:
+    trace = f"Root=client-{lines}"[:500].encode("ascii", "replace")
+    headers = b"".join(b"X-Forwarded-For: %b\r\n" % line for line in lines)
+    service.exchange(CLOSING_REQUEST.replace(b"Host", b"X-Amzn-Trace-Id: %b\r\n%bHost" % (trace, headers)))
+    logged = [line for line in service.wait_for_log("request") if line.get("trace_id") == trace.decode()]
+    while not logged:
+        logged = [line for line in service.wait_for_log("request") if line.get("trace_id") == trace.decode()]
+    assert logged[-1]["client"] == client
+
+
+def test_no_line_of_the_log_holds_half_a_character(service: ServiceProcess) -> None:
+    bad = b"\xff\xed\xa0\x80\xf0\x9f\x98\x80"
+    for request in (
+        b"GET /%b HTTP/1.1\r\nHost: a\r\nX-Amzn-Trace-Id: %b\r\nConnection: close\r\n\r\n" % (bad, bad),
+        b"GET /fail?%b HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %b\r\nConnection: close\r\n\r\n" % (bad, bad),
+        b"GET /\xff HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % bad,
+    ):
+        service.exchange(request)
+    service.wait_for_log("request")
+    for line in service.log():
+        json.dumps(line, ensure_ascii=False).encode()
+
+
 def test_what_a_client_makes_up_is_cut_in_the_log_and_breaks_no_line(service: ServiceProcess) -> None:
     made_up = 'Root="\\\xff' + "a" * 5000
     service.exchange(get("/" + "b" * 5000, f"X-Amzn-Trace-Id: {made_up}", f"X-Forwarded-For: {'c' * 5000}"))
@@ -361,3 +443,19 @@ def test_the_port_in_use_stops_the_start_with_one_line(service: ServiceProcess) 
     assert (result.returncode, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"error: cannot listen on HOST 127.0.0.1, PORT {service.port}: Address already in use")
+
+
+def test_the_names_of_the_listening_address_are_those_of_other_servers() -> None:
+    with running_service(HOST="localhost") as service:
+        assert service.exchange(CLOSING_REQUEST).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("host", ["256.0.0.1", "http://localhost", "no such host", "[::1]", "a" * 300, "\u00e9" * 80])
+def test_a_listening_address_that_is_none_stops_the_start_with_one_line(host: str) -> None:
+    command = [sys.executable, "-m", "service"]
+    environment = {"HOST": host, "PORT": "5000", "PYTHONUTF8": "1"}
+    result = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (1, b"")
+    (line,) = result.stderr.decode().splitlines()
+    assert line.startswith(f"error: cannot listen on HOST {host}, PORT 5000: ")
+    assert not line.endswith("None")
