@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import docker_cli
+from hooks import docker_cli, docker_command
 from hooks.docker_image import DockerImage
 from hooks.image import image_from
+from hooks.image_uri import ImageUri
 from tests.stacks import Aws, client_error, make_stack
 
 PROJECT = Path(__file__).parents[1]
@@ -108,7 +109,7 @@ def test_a_failed_build_stops_the_launch_and_shows_the_end_of_the_output(
     shown = [record.getMessage().rpartition(" - ")[2] for record in caplog.records]
     assert shown[-1] == "no space left on device"
     assert shown[-2] == "40"
-    assert len(shown) == docker_cli.OUTPUT_SHOWN_ON_FAILURE + 1
+    assert len(shown) == docker_command.OUTPUT_SHOWN_ON_FAILURE + 1
     assert "push" not in (path / "calls").read_text()
 
 
