@@ -67,7 +67,7 @@ def resolve(name: str, platform: str, project: Path, pull: Report | None = None)
         return _pinned(name, pin, copy)
     if copy is None and pull and client:
         pull(f"Pulling {name}, which is not pinned")
-        docker_command.run([client, "pull", "--platform", platform, name], {}, pull, f"Pulling {name} failed")
+        docker_command.pull(client, name, platform, pull)
         copy = _copy(client, name, platform)
     if copy is None:
         raise SceptreException(

@@ -194,9 +194,8 @@ def let_through(context: Path, rules: IgnoreRules) -> Iterator[Entry]:
 def _names(context: Path, folder: str, ignored: bool) -> Iterator[str]:
     """Return the names in a folder, in order; none of an ignored one that cannot be read, as Docker has it."""
     try:
-        with _said_in_one_sentence(context, folder):
-            with os.scandir(_on_disk(context, folder)) as found:
-                names = sorted(os.fsencode(item.name) for item in found)
+        with _said_in_one_sentence(context, folder), os.scandir(_on_disk(context, folder)) as found:
+            names = sorted(os.fsencode(item.name) for item in found)
     except FileNotFoundError:
         return iter(())
     except SceptreException:

@@ -57,7 +57,9 @@ def build(docker: str, image: Image, report: Report) -> None:
         command += ["--secret", f"id=ca_bundle,src={bundle}"]
     # Without attestations the tag names the image itself, not an index around it.
     environment = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    docker_command.run([*command, str(image.context)], environment, report, f"Building {image.uri} failed")
+    docker_command.run(
+        [*command, str(image.context)], environment, report, f"Building {image.uri} failed; the stack was not touched"
+    )
 
 
 def push(docker: str, uri: str, registry_token: str, report: Report) -> str | None:
@@ -68,7 +70,9 @@ def push(docker: str, uri: str, registry_token: str, report: Report) -> str | No
     """
     with tempfile.TemporaryDirectory(prefix="spotfleet-docker-") as folder:
         _write_docker_config(Path(folder), uri.partition("/")[0], registry_token)
-        lines = docker_command.run([docker, "push", uri], {"DOCKER_CONFIG": folder}, report, f"Pushing {uri} failed")
+        lines = docker_command.run(
+            [docker, "push", uri], {"DOCKER_CONFIG": folder}, report, f"Pushing {uri} failed; the stack was not touched"
+        )
     digests = [found[1] for line in lines if (found := re.search(r"digest: (sha256:[0-9a-f]{64})", line))]
     return digests[-1] if digests else None
 

@@ -62,6 +62,18 @@ def engine_image(client: str, name: str) -> EngineImage | None:
         return None
 
 
+def pull(client: str, name: str, platform: str, report: Report) -> str:
+    """Pull an image, and return the digest that its registry has for the name: of an index, where there is one.
+
+    Raises SceptreException, after the end of the output has gone to `report`, when the pull fails.
+    """
+    lines = run([client, "pull", "--platform", platform, name], {}, report, f"Pulling {name} failed")
+    digests = [found[1] for line in lines if (found := re.search(r"Digest: (sha256:[0-9a-f]{64})", line))]
+    if not digests:
+        raise SceptreException(f"{client} pulled {name} but told no digest: it said {lines[-1:]}")
+    return digests[-1]
+
+
 def run(command: list[str], environment: Mapping[str, str], report: Report, failure: str) -> list[str]:
     """Run a command, report the build steps as they begin, and return the end of its output, of either channel.
 
@@ -87,5 +99,5 @@ def run(command: list[str], environment: Mapping[str, str], report: Report, fail
         # Sceptre prints an exception's line breaks as \n: only the log can show the output as it was.
         for line in tail:
             report(line)
-        raise SceptreException(f"{failure}; the stack was not touched. The end of docker's output is above.")
+        raise SceptreException(f"{failure}. The end of docker's output is above.")
     return list(tail)
