@@ -9,7 +9,7 @@ RUN := .venv/bin/python
 .PHONY: help up down status load pin-base-image test test-all unit lint scan requirements bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 	@echo "  ENV=$(ENV) names the environment, a folder in config/"
 
 up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
