@@ -122,6 +122,20 @@ def read_pins(project: Path) -> dict[str, str]:
     return pins
 
 
+def named_without_digest(dockerfile: bytes) -> list[str]:
+    """Return the images that a Dockerfile builds on by a name of its own: whatever that means at the time."""
+    stages: set[str] = {"scratch"}
+    found = []
+    for line in dockerfile.decode(errors="replace").splitlines():
+        words = [word for word in line.split() if not word.startswith("--")]
+        if len(words) > 1 and words[0].upper() == "FROM":
+            if words[1].lower() not in stages and not set(words[1]) & set("$@"):
+                found.append(words[1])
+            if [word.upper() for word in words[2:3]] == ["AS"]:
+                stages.add(words[-1].lower())
+    return list(dict.fromkeys(found))
+
+
 def repository_of(name: str) -> str:
     """Return an image's name without its tag and digest."""
     folder, slash, last = name.partition("@")[0].rpartition("/")

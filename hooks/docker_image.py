@@ -6,7 +6,8 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
 from hooks import account, docker_cli, launched_image
-from hooks.build_context import fingerprint
+from hooks.base_image import named_without_digest
+from hooks.build_context import dockerfile, fingerprint
 from hooks.image import Image, image_from, pushed_digest
 
 # So often is an image built when files are written meanwhile, though with what they held before.
@@ -31,6 +32,10 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         image = image_from(self.argument, self.stack.stack_group_config["project_path"], pull=self._report)
         if image.base.remark:
             self._report(image.base.remark)
+        for name in named_without_digest(dockerfile(image.context)):
+            self._report(
+                f"The Dockerfile builds on {name}, whatever that is now: give it a digest, or use ARG BASE_IMAGE"
+            )
         digest = pushed_digest(self.stack, image)
         if digest is not None:
             self._report(f"Image {image.tag} is in the repository already")

@@ -280,8 +280,11 @@ def _in_python(expression: str) -> str:
         elif character == "$":
             # Python's $ would also stand before a line break at the end.
             parts.append(r"\Z")
+        elif character == "^":
+            # Python repeats no ^, which ^{2} does.
+            parts.append("(?:^)")
         else:
-            parts.append(character if character in "^.*?+|(){}" else re.escape(character))
+            parts.append(character if character in ".*?+|(){}" else re.escape(character))
     return "".join(parts)
 
 

@@ -195,6 +195,21 @@ def test_registry_that_cannot_be_reached() -> None:
     assert base_image.registry_answers("registry.invalid") is False
 
 
+def test_what_a_dockerfile_builds_on_by_name() -> None:
+    dockerfile = b"""# FROM comment:1
+ARG BASE_IMAGE=python:3
+FROM ${BASE_IMAGE} AS one
+FROM --platform=$BUILDPLATFORM node:22-slim as two
+from node:22-slim
+FROM TWO AS three
+FROM alpine@sha256:12
+FROM scratch
+COPY --from=one / /
+FROM
+"""
+    assert base_image.named_without_digest(dockerfile) == ["node:22-slim"]
+
+
 # --- Pinning
 
 
