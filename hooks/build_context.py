@@ -27,10 +27,10 @@ KINDS = {
     **{stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe"},
     **{stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "block device"},
 }
-# Of these only macOS's are not sent. What of them an image keeps is what BuildKit counts as content, too:
+# Extended attributes count as they do in BuildKit's own checksums, but for macOS's, which are not sent:
 # https://github.com/moby/buildkit/blob/v0.17.0/cache/contenthash/tarsum.go
-ATTRIBUTE_OF_THE_IMAGE = "security.capability"
-OTHER_ATTRIBUTES = ("security.", "system.", "com.apple.")
+CAPABILITIES = "security.capability"
+ATTRIBUTES_THAT_DO_NOT_COUNT = ("security.", "system.", "com.apple.")
 MOST_LINKS = 40
 
 
@@ -239,7 +239,7 @@ def _attributes(path: str) -> Iterator[tuple[str, bytes]]:
         return
     try:
         for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
-            if attribute == ATTRIBUTE_OF_THE_IMAGE or not attribute.startswith(OTHER_ATTRIBUTES):
+            if attribute == CAPABILITIES or not attribute.startswith(ATTRIBUTES_THAT_DO_NOT_COUNT):
                 yield attribute, os.getxattr(path, attribute, follow_symlinks=False)
     except OSError:
         return
