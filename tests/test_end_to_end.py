@@ -104,7 +104,7 @@ def test_tasks_start_from_the_image_by_its_digest(project: Project) -> None:
     assert re.fullmatch(rf"localhost:{project.port}/[\w-]+@sha256:[0-9a-f]{{64}}", image)
     shown = ["docker", "images", "--filter", f"reference=localhost:{project.port}/*", "--format"]
     tags = project.run(*shown, "{{.Repository}}:{{.Tag}}").stdout.split()
-    assert project.run("docker", "rmi", *tags).returncode == 0
+    assert project.run("docker", "rmi", "--force", *tags).returncode == 0
     lost = project.containers()
     assert project.run("docker", "kill", lost[0]).returncode == 0
     wait_until_two_tasks_serve(project)
