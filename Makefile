@@ -6,10 +6,10 @@ SECONDS ?= 30
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load test test-all unit lint scan requirements bench clean
+.PHONY: help up down status load pin-base-image test test-all unit lint scan requirements bench clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 	@echo "  ENV=$(ENV) names the environment, a folder in config/"
 
 up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
@@ -23,6 +23,9 @@ status: .venv/installed ## Show stacks, image, machines, tasks and URL
 
 load: .venv/installed ## Send requests to the service: RPS per second for SECONDS seconds
 	@$(RUN) -m local load $(ENV) --rps $(RPS) --seconds $(SECONDS)
+
+pin-base-image: .venv/installed ## Pin the base images to what their registries have now, so that fixes arrive
+	@$(RUN) -m tools.pin_base_image
 
 test: unit ## Run every test, launch and delete included
 	$(RUN) -m pytest -m "e2e or matrix"

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.clients import HOST, free_port, wait_until_healthy
 from bench.servers import ARTICLE, PROJECT, SPOTFLEET
 from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, Image
+from hooks.image import PLATFORMS, Image, look_at
 from local import base_image, environment
 
 CPU_SHARE = "0.25"
@@ -46,15 +46,19 @@ class Images:
                     shutil.copytree(folder / part, context / part, ignore=ignore, dirs_exist_ok=True)
                 else:
                     shutil.copy(folder / part, context / part)
-            image = Image(f"spotfleet-bench-{name}", self.base, self.platform, context)
+            image = self._look_at(name, context)
             build(self.docker, image, lambda _: None)
             self.uris[name] = image.uri
             with (context / source).open("a") as file:
                 file.write(f"# changed at {time.time()}\n")
             start = time.perf_counter()
+            image = self._look_at(name, context)
             build(self.docker, image, lambda _: None)
             self.rebuild_seconds[name] = time.perf_counter() - start
             self.command("rmi", image.uri)
+
+    def _look_at(self, name: str, context: Path) -> Image:
+        return look_at(f"spotfleet-bench-{name}", self.base, self.platform, context, PROJECT)
 
     def command(self, *arguments: str) -> str:
         """Run a docker command and return its output."""

@@ -1,51 +1,95 @@
 """The hook !docker_image: builds the service's image and pushes it, unless the repository has it already."""
 
-from botocore.exceptions import ClientError
+from dataclasses import replace
+
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, docker_cli
-from hooks.image import Image, image_from
+from hooks import account, docker_cli, launched_image
+from hooks.base_image import named_without_digest
+from hooks.build_context import dockerfile, fingerprint
+from hooks.image import Image, image_from, pushed_digest
+
+# So often is an image built when files are written meanwhile, though with what they held before.
+MOST_BUILDS = 3
 
 
 class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
-    """Makes sure that the image which !image_uri names can be pulled before the stack that runs it is touched."""
+    """Makes sure that the image which !image_uri names can be pulled before the stack that runs it is touched.
+
+    An image with the tag may have been pushed by somebody else: whoever may push to the repository decides what runs,
+    as they could with any tag. Tags are immutable, so nobody can replace an image that a launch has found or pushed.
+    """
 
     def run(self) -> None:
         """Build and push the image if its tag is new.
 
-        Raises SceptreException, which stops the launch, when there is no Docker engine or a build or push fails.
+        Raises SceptreException, which stops the launch, when there is no Docker engine, a build or push fails, or the
+        source changes while it is built.
         """
         account.require_right(self.stack, self.logger)
-        image = image_from(self.argument, self.stack.stack_group_config["project_path"])
-        if self._is_pushed(image):
+        launched_image.taken_over(self.stack, self.argument)
+        image = image_from(self.argument, self.stack.stack_group_config["project_path"], pull=self._report)
+        if image.base.remark:
+            self._report(image.base.remark)
+        for name in named_without_digest(dockerfile(image.context)):
+            self._report(
+                f"The Dockerfile builds on {name}, whatever that is now: give it a digest, or use ARG BASE_IMAGE"
+            )
+        digest = pushed_digest(self.stack, image)
+        if digest is not None:
             self._report(f"Image {image.tag} is in the repository already")
-            return
+        else:
+            digest = self._built_and_pushed(image)
+        launched_image.hand_over(self.stack, self.argument, image.with_digest(digest))
+
+    def _built_and_pushed(self, image: Image) -> str:
+        """Build and push the image, and return its digest."""
         docker = docker_cli.find_docker()
-        self._report(f"Building image {image.tag} for {image.platform} on {image.base_image}")
-        docker_cli.build(docker, image, self._report)
+        self._report(f"Building image {image.tag} for {image.platform} on {image.base.reference}")
+        self._build(docker, image)
         self._report(f"Pushing {image.uri}")
+        told = None
         try:
-            docker_cli.push(docker, image.uri, self._registry_token(), self._report)
+            told = docker_cli.push(docker, image.uri, self._registry_token(), self._report)
         except SceptreException:
             # Tags are immutable: a launch elsewhere that pushed the same source first is no failure.
-            if not self._is_pushed(image):
+            if pushed_digest(self.stack, image) is None:
                 raise
+        digest = pushed_digest(self.stack, image)
+        if digest is None or (told and told != digest):
+            found, pushed = digest or "nothing", told or "what was pushed"
+            raise SceptreException(f"Under {image.uri} the repository has {found}, not {pushed}: launch again.")
         self._report(f"Pushed {image.uri}")
+        return digest
 
-    def _is_pushed(self, image: Image) -> bool:
-        repository = image.repository_uri.partition("/")[2]
-        try:
-            self.stack.connection_manager.call(
-                service="ecr",
-                command="describe_images",
-                kwargs={"repositoryName": repository, "imageIds": [{"imageTag": image.tag}]},
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ImageNotFoundException":
-                return False
-            raise
-        return True
+    def _build(self, docker: str, image: Image) -> None:
+        """Build the image from what its tag says and nothing else.
+
+        Raises SceptreException when the build context or the base image has changed since it was looked at.
+        """
+        for _ in range(MOST_BUILDS):
+            docker_cli.build(docker, image, self._report)
+            contents = fingerprint(image.context)
+            if contents.content != image.contents.content:
+                raise SceptreException(
+                    f"Files in {image.context} changed while the image was built from them; nothing was pushed, and "
+                    "the stack was not touched. Launch again."
+                )
+            if not image.base.is_unchanged(docker):
+                raise SceptreException(
+                    f"Base image {image.base.reference} changed while it was built on; nothing was pushed, and the "
+                    "stack was not touched. Launch again."
+                )
+            if contents.writes == image.contents.writes:
+                return
+            # What was built may hold what was there in between.
+            self._report("Files were written, and are as they were: building again")
+            image = replace(image, contents=contents)
+        raise SceptreException(
+            f"Files in {image.context} are written all the time; nothing was pushed, and the stack was not touched. "
+            "Launch again when that has ended."
+        )
 
     def _registry_token(self) -> str:
         # The stack's own connection, so that its profile, role and region decide which registry this is. A token

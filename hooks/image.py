@@ -4,60 +4,69 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from docker.utils.build import exclude_paths
+from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
+from sceptre.stack import Stack
+
+from hooks import base_image, build_context
+from hooks.base_image import BaseImage
+from hooks.build_context import Fingerprint
+from hooks.docker_command import Report
 
 # Docker's name of each architecture that a fleet can have.
 PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 ARGUMENTS = ("repository_uri", "build_context", "base_image", "cpu_architecture")
+# A Dockerfile that does not name it builds on something else; then the setting base_image means nothing.
+BASE_IMAGE_ARGUMENT = b"BASE_IMAGE"
 
 
 @dataclass(frozen=True)
 class Image:
-    """The service's image: where it is stored, and everything that decides what is in it."""
+    """The service's image: where it is stored, and everything that decides what is in it, as it was looked at."""
 
     repository_uri: str
-    base_image: str
+    base: BaseImage
     platform: str
     context: Path
+    contents: Fingerprint
 
     @property
     def uri(self) -> str:
-        """The name under which the image is pushed and run."""
+        """The name under which the image is built and pushed."""
         return f"{self.repository_uri}:{self.tag}"
 
     @property
     def tag(self) -> str:
-        """A hash of the platform, the base image's name and every file of the build context.
+        """A hash of the platform, of what the base image is, and of everything that the build is sent."""
+        parts = f"{self.platform}\n{self.base.identity}\n{self.contents.content}\n"
+        return hashlib.sha256(parts.encode()).hexdigest()[:20]
 
-        The base image counts by name: pin it by digest where a new base must give a new image.
-        """
-        digest = hashlib.sha256(f"{self.platform}\n{self.base_image}\n".encode())
-        for name in context_files(self.context):
-            path = self.context / name
-            executable = bool(path.stat().st_mode & 0o100)
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{name}\0{executable}\0{content}\n".encode())
-        return digest.hexdigest()[:20]
+    def with_digest(self, digest: str) -> str:
+        """Return the name by which no other image can be meant."""
+        return f"{self.repository_uri}@{digest}"
 
 
-def context_files(context: Path) -> list[str]:
-    """List the files that `docker build` sends to the engine: all of `context` that .dockerignore lets through."""
-    if not (context / "Dockerfile").is_file():
-        raise SceptreException(
-            f"No Dockerfile in {context}: run sceptre from the project's folder, with the setting build_context in it."
-        )
-    ignore = context / ".dockerignore"
-    lines = ignore.read_text().splitlines() if ignore.is_file() else []
-    patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    paths = exclude_paths(str(context), patterns)
-    return sorted(Path(path).as_posix() for path in paths if (context / path).is_file())
+def look_at(
+    repository_uri: str, base: str, platform: str, context: Path, project: Path, pull: Report | None = None
+) -> Image:
+    """Look at the build context and the base image as they are now.
+
+    `pull` is for the base image, see hooks.base_image.resolve. Raises SceptreException as that does, and where the
+    build context cannot be read.
+    """
+    contents = build_context.fingerprint(context)
+    if BASE_IMAGE_ARGUMENT in build_context.dockerfile(context):
+        resolved = base_image.resolve(base, platform, project, pull)
+    else:
+        resolved = BaseImage(base, identity="")
+    return Image(repository_uri, resolved, platform, context, contents)
 
 
-def image_from(argument: object, project_path: str) -> Image:
-    """Read the argument that the hook and the resolver share.
+def image_from(argument: object, project_path: str, pull: Report | None = None) -> Image:
+    """Look at the image that the argument means, which the hook and the resolver share.
 
-    Raises SceptreException when a key is missing or unknown, or the architecture is none that a fleet can have.
+    Raises SceptreException when a key is missing or unknown, the architecture is none that a fleet can have, or as
+    `look_at` does.
     """
     if not isinstance(argument, dict) or set(argument) != set(ARGUMENTS):
         raise SceptreException(f"!docker_image and !image_uri take the keys {', '.join(ARGUMENTS)}; got {argument!r}.")
@@ -65,9 +74,27 @@ def image_from(argument: object, project_path: str) -> Image:
         raise SceptreException(
             f"cpu_architecture {argument['cpu_architecture']!r} is unknown: use {' or '.join(PLATFORMS)}."
         )
-    return Image(
-        repository_uri=argument["repository_uri"],
-        base_image=argument["base_image"],
-        platform=PLATFORMS[argument["cpu_architecture"]],
-        context=Path(project_path, argument["build_context"]),
-    )
+    project = Path(project_path)
+    context = project / argument["build_context"]
+    platform = PLATFORMS[argument["cpu_architecture"]]
+    return look_at(argument["repository_uri"], argument["base_image"], platform, context, project, pull)
+
+
+def pushed_digest(stack: Stack, image: Image) -> str | None:
+    """Return the digest of the image that the repository has under the tag, or None where it has none.
+
+    See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
+    repository = image.repository_uri.partition("/")[2]
+    try:
+        answer = stack.connection_manager.call(
+            service="ecr",
+            command="describe_images",
+            kwargs={"repositoryName": repository, "imageIds": [{"imageTag": image.tag}]},
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ImageNotFoundException":
+            return None
+        raise
+    digest: str = answer["imageDetails"][0]["imageDigest"]
+    return digest

@@ -1,13 +1,52 @@
 """The resolver !image_uri: which image the service runs."""
 
+from botocore.exceptions import ClientError, ParamValidationError
+from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
+from sceptre.resolvers.placeholders import are_placeholders_enabled
 
-from hooks.image import image_from
+from hooks import launched_image
+from hooks.image import Image, image_from, pushed_digest
+
+# A repository that is not there yet, or whose name is still a placeholder of Sceptre.
+NO_REPOSITORY = {"RepositoryNotFoundException", "InvalidParameterException"}
 
 
 class ImageUri(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
-    """Gives the repository and tag of the image that !docker_image with the same argument builds and pushes."""
+    """Gives the image that !docker_image with the same argument builds and pushes, by its digest.
+
+    In a launch it is the very image that the hook has pushed or found. `sceptre diff` and `sceptre dump` run no hooks:
+    there it is what the repository has under the tag that the source gives; where it has nothing yet, the repository
+    and that tag stand for the image that a launch will build.
+    """
 
     def resolve(self) -> str:
-        """Return `<repository>:<hash of the source>`. Raises SceptreException for a wrong argument."""
-        return image_from(self.argument, self.stack.stack_group_config["project_path"]).uri
+        """Return `<repository>@<digest>`, or `<repository>:<tag>` for an image that a diff cannot know yet.
+
+        Raises SceptreException for a wrong argument, as `image_from` does, and where a command that runs no hooks, such
+        as `sceptre update`, would deploy an image that is not there.
+        """
+        launched = launched_image.taken_over(self.stack, self.argument)
+        if launched is not None:
+            return launched
+        image = image_from(self.argument, self.stack.stack_group_config["project_path"])
+        digest = self._pushed_digest(image)
+        if digest is not None:
+            return image.with_digest(digest)
+        if are_placeholders_enabled():
+            return image.uri
+        raise SceptreException(
+            f"Image {image.tag} is not in the repository. Only `sceptre launch` builds it: use that."
+        )
+
+    def _pushed_digest(self, image: Image) -> str | None:
+        try:
+            return pushed_digest(self.stack, image)
+        except ClientError as error:
+            if are_placeholders_enabled() and error.response["Error"]["Code"] in NO_REPOSITORY:
+                return None
+            raise
+        except ParamValidationError:
+            if are_placeholders_enabled():
+                return None
+            raise

@@ -4,20 +4,15 @@ import os
 import platform
 import re
 import shutil
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+from hooks.base_image import registry_answers, registry_of
 from local import console, environment, packages
 from local.console import Failure, output, say
 
 VARIABLE = "BASE_IMAGE"
-REGISTRY_SECONDS = 4.0
 PACKAGES = "python3,python3-venv,ca-certificates"
 SOURCES_FOLDER = Path("/etc/apt")
-# What a registry's root answers: yes, or who are you.
-REGISTRY_ANSWERS = (200, 401)
 # Debian's name of each architecture that a fleet can have, and that of Python's platform module.
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "arm64": ("arm64", "aarch64")}
 
@@ -55,34 +50,6 @@ def _substitute(name: str) -> str | None:
 
 def _registry(name: str) -> str:
     return registry_of(str(environment.setting(name, "base_image")))
-
-
-def registry_of(image: str) -> str:
-    """Return the host, with its port if any, of an image's registry; Docker Hub when the name has none."""
-    host = image.partition("/")[0] if "/" in image else ""
-    return host if "." in host or ":" in host or host == "localhost" else "registry-1.docker.io"
-
-
-def registry_answers(host: str) -> bool:
-    """Tell within 4 s whether a registry can be reached; a name or certificate that fails counts as no."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(f"https://{host}/v2/", timeout=REGISTRY_SECONDS) as response:  # https
-                status = response.status
-        except urllib.error.HTTPError as error:
-            status = error.code
-        except (OSError, ValueError):
-            return
-        if status in REGISTRY_ANSWERS:
-            answered.set()
-
-    # A thread, because looking up a name knows no time limit.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REGISTRY_SECONDS)
-    return answered.is_set()
 
 
 def _in_docker_cache(image: str) -> bool:

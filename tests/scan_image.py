@@ -17,7 +17,7 @@ from typing import Any
 from sceptre.exceptions import SceptreException
 
 from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, Image
+from hooks.image import PLATFORMS, Image, look_at
 from local import base_image, docker_engine, environment
 from local.console import Failure
 from tests.advisories import NotLookedUpError, audited, matched, start_audit
@@ -33,7 +33,7 @@ def built_image(docker: str) -> Image:
     """Return the image of an environment, built."""
     base = base_image.choose(ENVIRONMENT) or str(environment.setting(ENVIRONMENT, "base_image"))
     platform = PLATFORMS[str(environment.setting(ENVIRONMENT, "cpu_architecture"))]
-    image = Image("spotfleet-scan", base, platform, ROOT)
+    image = look_at("spotfleet-scan", base, platform, ROOT, ROOT)
     build(docker, image, lambda _: None)
     return image
 

@@ -96,6 +96,20 @@ def test_a_second_launch_changes_nothing(project: Project) -> None:
     assert "is in the repository already" in launched.stdout
     assert "Building image" not in launched.stdout
     assert project.status() == before
+    assert "No difference to deployed stack spotfleet-dev-service" in project.sceptre("diff", "dev/service.yaml").stdout
+
+
+def test_tasks_start_from_the_image_by_its_digest(project: Project) -> None:
+    image = project.status()["image"]
+    assert re.fullmatch(rf"localhost:{project.port}/[\w-]+@sha256:[0-9a-f]{{64}}", image)
+    shown = ["docker", "images", "--filter", f"reference=localhost:{project.port}/*", "--format"]
+    tags = project.run(*shown, "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert project.run("docker", "rmi", "--force", *tags).returncode == 0
+    lost = project.containers()
+    assert project.run("docker", "kill", lost[0]).returncode == 0
+    wait_until_two_tasks_serve(project)
+    # Pulled by nothing but its digest now; taking the project down removes it all the same.
+    assert project.run(*shown, "{{.Tag}}@{{.Digest}}").stdout.split() == [f"<none>@{image.partition('@')[2]}"]
 
 
 @pytest.mark.parametrize("command", ["diff dev", "validate dev", "generate dev/vpc.yaml", "list outputs dev"])
@@ -170,9 +184,33 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
     assert re.search(r"Building localhost:\S+ failed; the stack was not touched", broken.stdout)
     assert "No space left on device" in broken.stdout
     assert "Traceback" not in broken.stdout
-    project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", "")
+    project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", "RUN sleep 3\n")
+    cut_short = launch_and_edit_during_the_build(project, "service/handlers.py", "HELLO AGAIN", "HELLO NEVER")
+    assert "changed while the image was built from them; nothing was pushed" in cut_short
+    assert "Traceback" not in cut_short
+    assert "Pushing" not in cut_short
+    project.replace("Dockerfile", "RUN sleep 3\n", "")
+    project.replace("service/handlers.py", "HELLO NEVER", "HELLO AGAIN")
     assert project.status() == after
     assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
+
+
+def launch_and_edit_during_the_build(project: Project, file: str, old: str, new: str) -> str:
+    """Launch, edit a file when the builder has got it and sleeps, and return what the launch that then failed said."""
+    command = [sys.executable, "-m", "local", "up"]
+    with subprocess.Popen(
+        command, cwd=project.folder, env=project.variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as launch:
+        assert launch.stdout
+        said = ""
+        for line in launch.stdout:
+            said += line
+            if "RUN sleep" in line:
+                project.replace(file, old, new)
+                break
+        said += launch.communicate(timeout=60)[0]
+    assert launch.returncode == 1, said
+    return said
 
 
 def test_production_goes_only_when_named(fresh: Project) -> None:

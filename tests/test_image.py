@@ -1,96 +1,62 @@
 """The image's name: a hash of everything that goes into the image, and of nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sceptre.exceptions import SceptreException
+from sceptre.resolvers.placeholders import use_resolver_placeholders_on_error
+from sceptre.stack import Stack
 
-from hooks.image import Image, context_files, image_from
+from hooks import build_context, launched_image
+from hooks.base_image import BaseImage
+from hooks.image import Image, image_from
 from hooks.image_uri import ImageUri
-from tests.stacks import Aws, make_stack
+from tests.stacks import Aws, client_error, make_stack
 
+BASE = "python@sha256:" + "b" * 64
 ARGUMENT = {
     **{"repository_uri": "registry/web", "build_context": "."},
-    **{"base_image": "python:3.13-slim", "cpu_architecture": "arm64"},
+    **{"base_image": BASE, "cpu_architecture": "arm64"},
 }
+DIGEST = "sha256:" + "d" * 64
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "service").mkdir()
     (tmp_path / "service/app.py").write_text("print()")
-    (tmp_path / "Dockerfile").write_text("FROM scratch")
-    (tmp_path / ".dockerignore").write_text("# only the service\n*\n!service\n**/__pycache__\n")
+    (tmp_path / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM $BASE_IMAGE\n")
     return tmp_path
 
 
-@pytest.fixture
-def image(project: Path) -> Image:
-    return image_from(ARGUMENT, str(project))
+def look(project: Path, **changes: str) -> Image:
+    """Look at the image as it is now."""
+    return image_from(ARGUMENT | changes, str(project))
 
 
-def add_module(project: Path) -> None:
-    (project / "service/new.py").write_text("")
-
-
-def edit_module(project: Path) -> None:
+def test_the_source_the_base_image_and_the_platform_are_part_of_the_tag(project: Path) -> None:
+    image = look(project)
+    other_base = replace(image, base=BaseImage(BASE, "sha256:" + "c" * 64))
+    tags = {image.tag, other_base.tag, look(project, cpu_architecture="x86_64").tag}
+    assert look(project).tag in tags
     (project / "service/app.py").write_text("print(1)")
+    assert len(tags | {look(project).tag}) == 4
 
 
-def rename_module(project: Path) -> None:
-    (project / "service/app.py").rename(project / "service/main.py")
+def test_a_base_image_that_the_dockerfile_does_not_use_does_not_count(project: Path) -> None:
+    (project / "Dockerfile").write_text("FROM node:22-slim\n")
+    assert look(project).tag == look(project, base_image="not-there:1").tag
 
 
-def make_executable(project: Path) -> None:
-    (project / "service/app.py").chmod(0o755)
-
-
-def edit_dockerfile(project: Path) -> None:
-    (project / "Dockerfile").write_text("FROM scratch\nUSER 1")
-
-
-@pytest.mark.parametrize("change", [add_module, edit_module, rename_module, make_executable, edit_dockerfile])
-def test_a_change_of_the_build_context_changes_the_tag(
-    project: Path, image: Image, change: Callable[[Path], None]
-) -> None:
-    before = image.tag
-    change(project)
-    assert image.tag != before
-
-
-def test_the_base_image_and_the_platform_are_part_of_the_tag(image: Image) -> None:
-    tags = {image.tag, replace(image, base_image="python:3.14").tag, replace(image, platform="linux/amd64").tag}
-    assert len(tags) == 3
-
-
-def test_what_the_build_does_not_get_does_not_change_the_tag(project: Path, image: Image) -> None:
-    before = image.tag
-    (project / "README.md").write_text("new")
-    (project / "service/__pycache__").mkdir()
-    (project / "service/__pycache__/app.pyc").write_bytes(b"\0")
-    (project / "service/app.py").touch()
-    assert image.tag == before
-
-
-def test_the_tag_is_one_that_docker_accepts(image: Image) -> None:
+def test_the_tag_is_one_that_docker_accepts(project: Path) -> None:
+    image = look(project)
     assert image.uri == f"registry/web:{image.tag}"
     assert len(image.tag) == 20
     assert set(image.tag) <= set("0123456789abcdef")
-
-
-def test_the_context_of_this_project_is_the_service() -> None:
-    files = context_files(Path(__file__).parents[1])
-    assert "service/requirements.txt" in files
-    beside_the_service = {name for name in files if not name.startswith("service/")}
-    assert {name.partition("/")[0] for name in beside_the_service} <= {"Dockerfile", ".dockerignore", "image"}
-    assert not [name for name in files if "__pycache__" in name]
-
-
-def test_the_resolver_gives_the_images_uri(project: Path, image: Image) -> None:
-    stack = make_stack("dev/service", Aws({}), project)
-    assert ImageUri(dict(ARGUMENT), stack).resolve() == image.uri
 
 
 @pytest.mark.parametrize(
@@ -106,18 +72,89 @@ def test_a_wrong_argument_is_named(argument: object, message: str) -> None:
         image_from(argument, ".")
 
 
-def test_another_build_context_is_another_image(project: Path, image: Image) -> None:
-    before = image.tag
+def test_another_build_context_is_another_image(project: Path) -> None:
+    before = look(project).tag
     api = project / "services/api"
     api.mkdir(parents=True)
     (api / "Dockerfile").write_text("FROM scratch")
-    other = image_from(ARGUMENT | {"build_context": "services/api"}, str(project))
-    assert (other.context, image.tag) == (api, before)
+    other = look(project, build_context="services/api")
+    assert other.context == api
     assert other.tag != before
-    edit_module(project)
-    assert other.tag == image_from(ARGUMENT | {"build_context": "services/api"}, str(project)).tag
+    (project / "service/app.py").write_text("print(1)")
+    assert other.tag == look(project, build_context="services/api").tag
 
 
-def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SceptreException, match=r"No Dockerfile in .*: run sceptre from the project's folder"):
-        context_files(tmp_path)
+# --- The resolver
+
+
+class Repository:
+    """An ECR repository that has some images."""
+
+    def __init__(self, **digests: str) -> None:
+        self.digests = digests
+        self.aws = Aws({"ecr.describe_images": self.describe_images})
+
+    def describe_images(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Answer as ECR does."""
+        tag = kwargs["imageIds"][0]["imageTag"]
+        if tag not in self.digests:
+            raise client_error("ImageNotFoundException")
+        return {"imageDetails": [{"imageTags": [tag], "imageDigest": self.digests[tag]}]}
+
+
+def resolved(stack: Stack) -> Any:  # noqa: ANN401  # Sceptre publishes no types
+    return ImageUri(dict(ARGUMENT), stack).resolve()
+
+
+@pytest.fixture
+def in_a_diff() -> Iterator[None]:
+    """As Sceptre runs `diff` and `dump`: what is not there yet has a placeholder."""
+    with use_resolver_placeholders_on_error():
+        yield
+
+
+def test_an_image_is_named_by_the_digest_that_the_repository_has(project: Path) -> None:
+    repository = Repository(**{look(project).tag: DIGEST})
+    assert resolved(make_stack("dev/service", repository.aws, project)) == f"registry/web@{DIGEST}"
+    assert repository.aws.called("ecr.describe_images")[0]["repositoryName"] == "web"
+
+
+@pytest.mark.usefixtures("in_a_diff")
+@pytest.mark.parametrize(
+    "error", ["ImageNotFoundException", "RepositoryNotFoundException", "InvalidParameterException"]
+)
+def test_a_diff_names_an_image_that_is_not_there_yet_by_its_tag(project: Path, error: str) -> None:
+    def describe(_: dict[str, Any]) -> dict[str, Any]:
+        raise client_error(error)
+
+    stack = make_stack("dev/service", Aws({"ecr.describe_images": describe}), project)
+    assert resolved(stack) == look(project).uri
+
+
+def test_no_other_command_deploys_an_image_that_is_not_there(project: Path) -> None:
+    with pytest.raises(SceptreException, match=r"Image \w+ is not in the repository. Only `sceptre launch` builds it"):
+        resolved(make_stack("dev/service", Repository().aws, project))
+
+
+def test_a_launch_looks_once_and_runs_what_the_hook_has_made_sure_of(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_context, "fingerprint", Mock(side_effect=AssertionError("looked a second time")))
+    repository = Repository()
+    stack = make_stack("dev/service", repository.aws, project)
+    launched_image.hand_over(stack, dict(ARGUMENT), f"registry/web@{DIGEST}")
+    (project / "service/app.py").write_text("edited since")
+    assert resolved(stack) == f"registry/web@{DIGEST}"
+    assert repository.aws.calls == []
+
+
+@pytest.mark.usefixtures("in_a_diff")
+def test_what_a_launch_has_found_is_for_that_launch_only(project: Path) -> None:
+    repository = Repository()
+    stack = make_stack("dev/service", repository.aws, project)
+    launched_image.hand_over(stack, dict(ARGUMENT), "registry/web@old")
+    other = ImageUri(ARGUMENT | {"build_context": "./"}, stack).resolve()
+    assert other == look(project).uri
+    assert resolved(make_stack("dev/service", repository.aws, project)) == look(project).uri
+    assert resolved(stack) == "registry/web@old"
+    assert resolved(stack) == look(project).uri

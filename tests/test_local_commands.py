@@ -214,27 +214,6 @@ def test_a_service_that_cannot_answer_is_a_failure() -> None:
         cli._answer(url)
 
 
-@pytest.mark.parametrize(
-    ("image", "registry"),
-    [
-        ("public.ecr.aws/docker/library/python:3.13", "public.ecr.aws"),
-        ("localhost:5001/base:1", "localhost:5001"),
-        ("localhost/base", "localhost"),
-        ("library/python:3.13", "registry-1.docker.io"),
-        ("python:3.13", "registry-1.docker.io"),
-    ],
-)
-def test_registry_of_an_image(image: str, registry: str) -> None:
-    assert base_image.registry_of(image) == registry
-
-
-def test_registry_that_cannot_be_reached() -> None:
-    with listener() as port:
-        pass
-    assert base_image.registry_answers(f"127.0.0.1:{port}") is False
-    assert base_image.registry_answers("registry.invalid") is False
-
-
 def test_base_image_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_IMAGE", "mine:1")
     assert base_image.choose("dev") == "mine:1"

@@ -23,7 +23,7 @@ from bench.clients import (
     wait_until_healthy,
 )
 from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, Image
+from hooks.image import PLATFORMS, look_at
 from local import base_image, environment
 from tests.bill_of_materials import problems
 from tests.projects import ROOT
@@ -65,7 +65,7 @@ def image(docker: str, checkout: Path) -> str:
     """The name of the service's image, built."""
     base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
     platform = PLATFORMS[str(environment.setting("dev", "cpu_architecture"))]
-    image = Image("spotfleet-test-service", base, platform, checkout)
+    image = look_at("spotfleet-test-service", base, platform, checkout, ROOT)
     build(docker, image, lambda _: None)
     return image.uri
 
