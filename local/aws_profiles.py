@@ -46,7 +46,7 @@ def _settings(file: Path, inherited: Mapping[str, object]) -> Iterator[tuple[str
         if match := SETTING.match(line):
             try:
                 yield match[1], yaml.safe_load(_jinja.from_string(match[2]).render(variables))
-            except (jinja2.TemplateError, yaml.YAMLError):
+            except Exception:  # noqa: S112  # a filter may raise anything for what is unknown here
                 continue
 
 

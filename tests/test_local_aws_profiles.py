@@ -36,7 +36,13 @@ def test_profiles_are_found_in_every_form(
 
 def test_profiles_are_found_in_every_file(tmp_path: Path) -> None:
     jinja = "{% set own = settings_of_service('service') %}\nparameters:\n  A: {{ x | tojson }}\n"
-    write(tmp_path, config="profile: all", dev__config="a: 1", dev__service=f"{jinja}profile: one", prod__vpc="x: {{")
+    write(
+        tmp_path,
+        config="profile: all",
+        dev__config="a: {{ unknown | tojson }}",
+        dev__service=f"{jinja}profile: one",
+        prod__vpc="x: {{",
+    )
     write(
         tmp_path,
         one__two__config="profile: deep",
