@@ -54,7 +54,7 @@ def test_a_usual_task_is_started() -> None:
         {"cap_add": ["ALL"]},
         {"cap_add": ["cap_net_admin"]},
         {"devices": ["/dev/sda"]},
-        {"device_requests": [object()]},
+        {"device_requests": ["a GPU"]},
         {"device_cgroup_rules": ["a *:* rwm"]},
         {"security_opt": ["seccomp=unconfined"]},
         {"security_opt": ["no-new-privileges:false"]},
