@@ -102,7 +102,7 @@ def test_a_second_launch_changes_nothing(project: Project) -> None:
 def test_tasks_start_from_the_image_by_its_digest(project: Project) -> None:
     image = project.status()["image"]
     assert re.fullmatch(rf"localhost:{project.port}/[\w-]+@sha256:[0-9a-f]{{64}}", image)
-    shown = ["docker", "images", "--filter", f"reference=localhost:{project.port}/*", "--format"]
+    shown = ["docker", "images", "--digests", "--filter", f"reference=localhost:{project.port}/*", "--format"]
     tags = project.run(*shown, "{{.Repository}}:{{.Tag}}").stdout.split()
     assert project.run("docker", "rmi", "--force", *tags).returncode == 0
     lost = project.containers()
