@@ -238,5 +238,7 @@ def test_folders_may_be_as_deep_as_a_path_can_be_long(context: Path) -> None:
 def test_the_context_of_this_project_is_the_service_and_what_assembles_its_image() -> None:
     paths = [entry.path for entry in entries(PROJECT)]
     assert "service/requirements.txt" in paths
-    assert {path.partition("/")[0] for path in paths} == {"service", "image"}
+    assert {path.partition("/")[0] for path in paths} == {"service", "image", "hooks"}
+    # The check that hook and service share.
+    assert [path for path in paths if path.startswith("hooks/")] == ["hooks/origins.py"]
     assert not [path for path in paths if "__pycache__" in path]
