@@ -146,7 +146,7 @@ class NetworkSettings(Section):
     def _check_foreign_buckets(cls, names: list[str]) -> list[str]:
         for name in names:
             valid = name == ANY_BUCKET or aws_names.is_bucket(name)
-            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {name}')
+            _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {shown.text(name)}')
         _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
         return names
 
