@@ -31,6 +31,12 @@ def _require_yaml(text: str) -> None:
     try:
         # The loader that Sceptre uses, which knows its tags.
         yaml.safe_load(text)
+    except yaml.constructor.ConstructorError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ValueError(
+            f"is not YAML that Sceptre knows: see its line {line}; a hook that is new needs "
+            "pip install -r requirements.txt"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"is not YAML{f': see its line {mark.line + 1}' if mark else ''}") from None
