@@ -90,7 +90,7 @@ def test_what_is_not_sent_does_not_count(context: Path, change: Callable[[Path],
     assert fingerprint(context).content == before
 
 
-def test_the_place_of_the_context_does_not_count(context: Path) -> None:
+def test_the_place_of_the_context_does_not_count(context: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     copy = tmp_path_factory.mktemp("elsewhere") / "copy"
     subprocess.run(["cp", "-a", context, copy], check=True)
     (copy / "link").symlink_to(copy)
