@@ -114,8 +114,10 @@ def test_a_silent_command_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: C
     )
     lines = capsys.readouterr().out.splitlines()
     assert code == 3
-    assert (lines[0], lines[-1]) == ("a", "b")
-    assert "... still waiting (0 s)" in lines
+    # On a busy machine it is silent before its first line as well, for as long as that takes.
+    reports = [line for line in lines if line.startswith("... still waiting (")]
+    assert [line for line in lines if line not in reports] == ["a", "b"]
+    assert reports
 
 
 def test_a_command_that_is_not_there() -> None:
