@@ -8,6 +8,7 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
 from hooks import administration
+from hooks.once import once_per_command
 
 TASKS_WAY_OUT = ", or set allow_administrator_tasks: true"
 
@@ -15,6 +16,7 @@ TASKS_WAY_OUT = ", or set allow_administrator_tasks: true"
 class AdministratorPolicies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Takes a dict: the name of the `setting`, its `policy_arns`, and whether administrators are `allowed` in it."""
 
+    @once_per_command
     def run(self) -> None:
         """Raise SceptreException that names the policies which give administrator rights, unless they are allowed.
 

@@ -10,6 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
+from hooks.once import once_per_command
+
 # Of EC2, and of IAM where a service role or a boundary says it.
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 
@@ -23,6 +25,7 @@ class ClosedDefaultSecurityGroup(Hook):  # type: ignore[misc]  # Sceptre publish
     what somebody has put there.
     """
 
+    @once_per_command
     def run(self) -> None:
         """Close the group if it is open, and say so in one line; a role that may not is told of, not an error."""
         try:

@@ -9,6 +9,7 @@ from hooks import account, docker_cli, launched_image
 from hooks.base_image import named_without_digest
 from hooks.build_context import dockerfile, fingerprint
 from hooks.image import Image, image_from, pushed_digest
+from hooks.once import once_per_command
 
 # So often is an image built when files are written meanwhile, though with what they held before.
 MOST_BUILDS = 3
@@ -21,6 +22,7 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     as they could with any tag. Tags are immutable, so nobody can replace an image that a launch has found or pushed.
     """
 
+    @once_per_command
     def run(self) -> None:
         """Build and push the image if its tag is new.
 

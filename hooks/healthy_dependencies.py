@@ -8,6 +8,7 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
 from hooks import account, ignored_dependencies, recovery, refusals, stack_state
+from hooks.once import once_per_command
 from hooks.stack_state import NEVER_CREATED, Description
 
 # Sceptre cannot update a stack in one of these: where finishing what was begun fails again, a person has to choose.
@@ -20,6 +21,7 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
     What a failed operation has left of this stack is mended on the way.
     """
 
+    @once_per_command
     def run(self) -> None:
         """Raise SceptreException when a dependency is absent, failed or was rolled back, or this stack is stuck.
 

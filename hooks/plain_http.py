@@ -2,10 +2,13 @@
 
 from sceptre.hooks import Hook
 
+from hooks.once import once_per_command
+
 
 class PlainHttp(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Warns of a protected environment without HTTPS, internal or not, unless its `allow_plain_http` is true."""
 
+    @once_per_command
     def run(self) -> None:
         """Say in one line what plain HTTP means, and which settings end it or this line."""
         settings = self.stack.config

@@ -6,11 +6,13 @@ The hook !deletion_protection is asked by Sceptre only; this one holds in the co
 from sceptre.hooks import Hook
 
 from hooks import account, stack_state
+from hooks.once import once_per_command
 
 
 class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Switches the stack's termination protection on or off, as the environment's `deletion_protection` says."""
 
+    @once_per_command
     def run(self) -> None:
         """Change the protection of the launched stack if it is not as configured."""
         account.require_right(self.stack, self.logger)

@@ -11,6 +11,7 @@ from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 
 from hooks import aws_names
+from hooks.once import once_per_command
 from hooks.settings import LAYERS, find_problems
 
 # What the stack's own file says, and the paths that Sceptre adds.
@@ -28,6 +29,7 @@ SETTINGS_OF_ANY_SIZE = 8_000
 class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Checks every setting of the stack's environment."""
 
+    @once_per_command
     def run(self) -> None:
         """Raise SceptreException that names each wrong setting: file, key, value, what would be right."""
         settings = settings_of(self.stack.config)
