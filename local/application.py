@@ -21,7 +21,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 def make(supervisor: "controllers.Supervisor", key: str) -> Application:
     """Return the application that answers whoever has `key`: MiniStack, Application Auto Scaling, page and identity."""
-    inner = ministack.application()
+    inner = ministack.application(key)
     scaling = ApplicationAutoScaling()
     names = gate.names_of(environment.port())
 
@@ -45,19 +45,19 @@ def make(supervisor: "controllers.Supervisor", key: str) -> Application:
         elif path == f"{server.PAGE_PATH}.json" and gate.has_page_key(headers, key):
             await _send_json(send, 200, json.dumps(page.snapshot()).encode())
         elif gate.is_registry(path):
-            gate.require_login(headers, key)
-            await inner(scope, receive, send)
+            gate.require_registry(_target(scope), headers, key)
+            await inner(scope, receive, _without_cors(send))
         else:
+            gate.require_form(_request(scope, headers, b""))
             body = await gate.read_body(receive)
             await answer_signed(scope, _request(scope, headers, body), gate.again(body, receive), send)
 
     async def answer_signed(scope: Message, request: Request, receive: Receive, send: Send) -> None:
         if scope["path"] in own:
             gate.require_signed_for(request, server.OWN_SCOPE, key)
-            content = own[scope["path"]]()
-            proof = keys.proof(key, request.headers.get(server.NONCE_HEADER, ""))
-            proving = [(server.PROOF_HEADER.encode(), proof.encode())]
-            await _send_json(send, 200, json.dumps(content).encode(), proving)
+            content = json.dumps(own[scope["path"]]()).encode()
+            proof = keys.proof(key, request.headers.get(server.NONCE_HEADER, ""), scope["path"], content)
+            await _send_json(send, 200, content, [(server.PROOF_HEADER.encode(), proof.encode())])
             return
         signed_for, operation = gate.require_answered(request, key)
         if request.headers.get("x-amz-target", "").startswith(TARGET_PREFIX):
@@ -82,9 +82,13 @@ def make(supervisor: "controllers.Supervisor", key: str) -> Application:
 
 def _request(scope: Message, headers: Headers, body: bytes) -> Request:
     """Return a request as its client has signed it."""
+    return Request(scope["method"], _target(scope), gate.as_text(headers), body)
+
+
+def _target(scope: Message) -> str:
     query = scope["query_string"].decode("latin-1")
-    target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-    return Request(scope["method"], target, gate.as_text(headers), body)
+    path: str = scope["raw_path"].decode("latin-1")
+    return path + (f"?{query}" if query else "")
 
 
 def _account(signed_for: Scope) -> str:

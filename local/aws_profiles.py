@@ -30,7 +30,8 @@ def names(config: Path) -> list[str]:
     known: dict[Path, dict[str, object]] = {}
     found: set[str] = set()
     for file in files:
-        inherited = {key: value for folder in (config, file.parent) for key, value in known.get(folder, {}).items()}
+        above = [folder for folder in reversed(file.parents) if folder.is_relative_to(config)]
+        inherited = {key: value for folder in above for key, value in known.get(folder, {}).items()}
         own = dict(_settings(file, inherited))
         if file.name == "config.yaml":
             known[file.parent] = own

@@ -128,7 +128,7 @@ def remove_leftovers(port: int) -> tuple[int, int]:
     containers = (output(["docker", "ps", "-aq", "--filter", label]) or "").split()
     if containers:
         output(["docker", "rm", "-f", "-v", *containers], seconds=120)
-    listing = ["docker", "images", "--digests", "--filter", f"reference=localhost:{port}/*"]
+    listing = ["docker", "images", "--digests", "--filter", f"reference=127.0.0.1:{port}/*"]
     by_tag = output([*listing, "--format", "{{.Repository}}:{{.Tag}}"]) or ""
     by_digest = output([*listing, "--format", "{{.Repository}}@{{.Digest}}"]) or ""
     # By name, never by id: the same image may have a name that is not ours.

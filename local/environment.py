@@ -44,8 +44,13 @@ def state_folder() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner can look into, or make it such a one."""
+    """Make a folder that only its owner can look into, or make it such a one.
+
+    Raises Failure when it is another user's, as after a command with sudo.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        raise Failure(f"{folder} is not a folder of this user's, perhaps of a command with sudo: remove it.")
     folder.chmod(0o700)
 
 

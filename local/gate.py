@@ -8,6 +8,7 @@ docs/security.md says against whom each of these stands.
 import base64
 import hmac
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +24,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
-# Where Docker pushes and pulls, https://distribution.github.io/distribution/spec/api/
+# Where Docker pushes and pulls, https://distribution.github.io/distribution/spec/api/: MiniStack has more below /v2/.
 REGISTRY_PATH = "/v2/"
+REGISTRY_TARGET = re.compile(
+    r"/v2/?(?:_catalog|(?!email/)[a-z0-9]+(?:[._/-]+[a-z0-9]+)*/(?:blobs|manifests|tags)/[\w.:=/-]*)?"
+    r"(?:\?(?:(?:digest|from|last|mount|n|ns|_state)=[\w.:%/-]*&?)*)?"
+)
+# By these MiniStack takes a request for one to another service, wherever it goes.
+STRANGE_TO_REGISTRIES = {"x-amz-target", "x-amz-decoded-content-length", "x-amz-trailer"}
 REGISTRY_USER = "AWS"
 # Templates have 1 MB at the most; layers of images, which are larger, are not read here.
 MOST_BODY_BYTES = 8 * 1024 * 1024
@@ -77,13 +84,31 @@ def as_text(headers: Headers) -> dict[str, str]:
     return values
 
 
+def require_form(request: Request) -> None:
+    """Raise Refusal when the headers of a request already tell that it is not signed: its body need not be read."""
+    try:
+        signature.scope_of(request)
+    except Unsigned as error:
+        raise _unsigned(error) from error
+    if int(request.headers.get("content-length") or 0) > MOST_BODY_BYTES:
+        raise _too_large()
+
+
+def _unsigned(error: Unsigned) -> Refusal:
+    reason = f'{error} Programs get the key with: eval "$(python -m local env)", anew after each start.'
+    return Refusal(403, "SignatureDoesNotMatch", reason)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, "RequestEntityTooLarge", f"A request has {MOST_BODY_BYTES} bytes at the most.")
+
+
 def require_answered(request: Request, key: str) -> tuple[Scope, Operation]:
     """Return by whom and for what an AWS request is. Raises Refusal when it is unsigned, or asks for anything else."""
     try:
         scope = signature.check(request, key)
     except Unsigned as error:
-        reason = f'{error} Programs get the key with: eval "$(python -m local env)", anew after each start.'
-        raise Refusal(403, "SignatureDoesNotMatch", reason) from error
+        raise _unsigned(error) from error
     try:
         return scope, operations.require_answered(request, scope.service)
     except NotAnswered as error:
@@ -101,15 +126,17 @@ def require_signed_for(request: Request, scope: Scope, key: str) -> None:
 
 
 def is_registry(path: str) -> bool:
-    """Tell whether a request is one of Docker's to the registry."""
+    """Tell whether a request is meant for the registry."""
     return path.startswith(REGISTRY_PATH)
 
 
-def require_login(headers: Headers, key: str) -> None:
-    """Raise Refusal when a request to the registry has not the user name and password that ECR has given out."""
+def require_registry(target: str, headers: Headers, key: str) -> None:
+    """Raise Refusal unless a request is one to the registry, with the user name and password that ECR has given out."""
     expected = "Basic " + base64.b64encode(f"{REGISTRY_USER}:{keys.of_registry(key)}".encode()).decode()
     if not hmac.compare_digest(as_text(headers).get("authorization", "").encode(), expected.encode()):
         raise Refusal(UNAUTHORIZED, "UNAUTHORIZED", "Log in with what ecr:GetAuthorizationToken gives.")
+    if not REGISTRY_TARGET.fullmatch(target) or STRANGE_TO_REGISTRIES & as_text(headers).keys():
+        raise Refusal(404, "UNSUPPORTED", "The registry has nothing there.")
 
 
 def has_page_key(headers: Headers, key: str) -> bool:
@@ -158,7 +185,7 @@ async def read_body(receive: Receive) -> bytes:
             raise Refusal(400, "IncompleteBody", "The request ended before its body.")
         body += message.get("body", b"")
         if len(body) > MOST_BODY_BYTES:
-            raise Refusal(413, "RequestEntityTooLarge", f"A request has {MOST_BODY_BYTES} bytes at the most.")
+            raise _too_large()
         more = message.get("more_body", False)
     return bytes(body)
 

@@ -50,9 +50,9 @@ def of_registry(key: str) -> str:
     return _derived(key, "registry")
 
 
-def proof(key: str, nonce: str) -> str:
-    """Return what only a server that has the key can answer to `nonce`."""
-    return _derived(key, f"identity {nonce}")
+def proof(key: str, nonce: str, path: str, content: bytes) -> str:
+    """Return what shows that who has the key has answered `content` to the question with `nonce` at `path`."""
+    return _derived(key, f"answer {nonce} {path} {hashlib.sha256(content).hexdigest()}")
 
 
 def _derived(key: str, purpose: str) -> str:

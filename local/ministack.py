@@ -26,7 +26,7 @@ from uuid import uuid4
 import docker.errors
 from botocore.exceptions import BotoCoreError, ClientError
 from docker import DockerClient
-from docker.models.containers import Container
+from docker.models.containers import Container, ContainerCollection
 from ministack import app
 from ministack.core import container_reaper
 from ministack.core.concurrency import resource_lock, spawn_background
@@ -49,6 +49,7 @@ from ministack.services import (
     ecs,
     iam,
     route53,
+    sns,
     ssm,
     sts,
     waf,
@@ -68,6 +69,7 @@ from local import (
     keys,
     metrics_store,
     ministack_elbv2,
+    operations,
     placement,
     targets,
 )
@@ -132,14 +134,19 @@ _collecting = threading.Lock()
 
 
 @functools.cache
-def application() -> Callable[..., Any]:
-    """Return MiniStack's ASGI application after adding to it what it lacks."""
+def application(key: str) -> Callable[..., Any]:
+    """Return MiniStack's ASGI application after adding to it what it lacks, and taking away what nobody may reach.
+
+    `key` is the key of this start, which the credentials and logins that it gives out are made of.
+    """
+    _keep_to_services_in_use()
+    _start_contained_containers_only()
     _add_resource_types()
     _keep_resource_types_passive()
     _know_more_of_stacks()
-    _stay_in_one_account()
+    _stay_in_one_account(key)
     _add_machine_images()
-    _serve_registry_here()
+    _serve_registry_here(key)
     _name_target_groups_as_metrics_do()
     _know_ipv6_and_nat_instances()
     _replace(waf, "handle_request", _with_logging)
@@ -164,7 +171,7 @@ def live_stacks() -> list[dict[str, str]]:
     ]
 
 
-def _replace(module: ModuleType, name: str, make: Callable[[Any], Any]) -> None:
+def _replace(module: ModuleType | type, name: str, make: Callable[[Any], Any]) -> None:
     """Put what `make` returns for the original in the original's place; AttributeError when there is none."""
     setattr(module, name, make(getattr(module, name)))
 
@@ -197,6 +204,27 @@ def _add_resource_types() -> None:
 
     _replace(stacks, "_runs_on_worker_thread", on_own_thread)
     _replace(stacks, "_sends_back_failed_update", with_services_and_groups)
+
+
+def _keep_to_services_in_use() -> None:
+    """Forget the services that nothing here asks: the gate stands before them, and nothing shall be behind it."""
+    for name in app.SERVICE_HANDLERS.keys() - operations.CHANGING.keys():
+        del app.SERVICE_HANDLERS[name]
+    # To whatever address a topic's subscription has.
+    _replace(sns, "_http_post_sync", lambda _original: lambda *_arguments: HTTPStatus.FORBIDDEN)
+
+
+def _start_contained_containers_only() -> None:
+    """Look at every container that is made here, for a task or anything else."""
+
+    def contained(original: Callable[..., Container]) -> Callable[..., Container]:
+        def create(collection: ContainerCollection, *arguments: object, **settings: object) -> Container:
+            containment.require_contained(settings)
+            return original(collection, *arguments, **settings)
+
+        return create
+
+    _replace(ContainerCollection, "create", contained)
 
 
 def _keep_resource_types_passive() -> None:
@@ -408,7 +436,7 @@ def _client(service: str) -> aws.Client:
 # --- Roles
 
 
-def _stay_in_one_account() -> None:
+def _stay_in_one_account(key: str) -> None:
     """Let an assumed role work in the caller's own account: the embedded AWS has no other that anybody looks at.
 
     The machines, the load balancer and the registry are those of one account. In another one a stack would be out of
@@ -421,7 +449,7 @@ def _stay_in_one_account() -> None:
             if status < HTTPStatus.BAD_REQUEST and b"<AssumeRoleResult>" in answer:
                 own = {
                     "AccessKeyId": sts.extract_access_key_id(headers, query) or "",
-                    "SecretAccessKey": keys.read() or "",
+                    "SecretAccessKey": key,
                 }
                 for name, value in own.items():
                     answer = re.sub(f"<{name}>[^<]*</{name}>".encode(), f"<{name}>{value}</{name}>".encode(), answer)
@@ -620,15 +648,19 @@ def _add_machine_images() -> None:
 # --- Registry
 
 
-def _serve_registry_here() -> None:
-    """Name repositories localhost:<port>/<name>: Docker reaches that without a name server and without TLS."""
-    address = f"localhost:{os.environ['GATEWAY_PORT']}"
+def _serve_registry_here(key: str) -> None:
+    """Name repositories 127.0.0.1:<port>/<name>: Docker reaches that without a name server and without TLS.
+
+    Not localhost: on a machine where that is ::1 as well, another user can listen there for logins and images.
+    """
+    address = f"127.0.0.1:{os.environ['GATEWAY_PORT']}"
+    user, password = "AWS", keys.of_registry(key)
 
     def with_proxy_endpoint(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
         def get_authorization_token(data: Record) -> Response:
             status, headers, body = original(data)
             answer = json.loads(body)
-            login = base64.b64encode(":".join(_registry_login()).encode()).decode()
+            login = base64.b64encode(f"{user}:{password}".encode()).decode()
             for entry in answer["authorizationData"]:
                 entry |= {"proxyEndpoint": f"http://{address}", "authorizationToken": login}
             return status, headers, json.dumps(answer).encode()
@@ -639,7 +671,6 @@ def _serve_registry_here() -> None:
         def credentials(container: Record) -> Record | None:
             if not container.get("image", "").startswith(f"{address}/"):
                 return original(container)
-            user, password = _registry_login()
             return {"username": user, "password": password}
 
         return credentials
@@ -648,11 +679,6 @@ def _serve_registry_here() -> None:
     _replace(ecr, "_describe_images", _telling_missing_images)
     _replace(ecr, "_repo_uri", lambda _original: lambda name: f"{address}/{name}")
     _replace(ecr, "_get_authorization_token", with_proxy_endpoint)
-
-
-def _registry_login() -> tuple[str, str]:
-    """Return user name and password of the registry, with which Docker pushes, and with which tasks pull."""
-    return "AWS", keys.of_registry(keys.read() or "")
 
 
 def _telling_missing_images(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
@@ -1542,7 +1568,6 @@ def _with_definition(original: Callable[..., Record]) -> Callable[..., Record]:
     def run_arguments(container: Record, task: Record, env: Record, ports: Record, *rest: object) -> Record:
         on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
         settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
-        containment.require_contained(settings)
         settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
         settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
         return settings

@@ -1,6 +1,7 @@
 """The process of the embedded AWS: serve it, start it in the background, find it, stop it."""
 
 import asyncio
+import fcntl
 import hmac
 import http.client
 import json
@@ -11,7 +12,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ NONCE_HEADER = "x-spotfleet-nonce"
 PROOF_HEADER = "x-spotfleet-proof"
 # What questions to the server itself are signed for: no service of AWS.
 OWN_SCOPE = Scope("local", "local", "spotfleet")
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
 START_SECONDS = 30
 STOP_SECONDS = 90
 DEFAULT_ACCOUNT = "000000000000"
@@ -46,6 +49,22 @@ def serve() -> None:
     balancer_ports.require_numbers()
     # Whatever is written from here on, by HAProxy as well, only its owner can read.
     os.umask(0o077)
+    with _only_one():
+        _serve()
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold this port's state for the block: a second start at the same time would replace the first one's key."""
+    with (environment.state_folder() / "serving").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Failure(f"An embedded AWS starts or runs on port {environment.port()} already.") from error
+        yield
+
+
+def _serve() -> None:
     key = keys.make()
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
@@ -149,14 +168,24 @@ def _ask(path: str) -> dict[str, Any] | None:
     headers = {"host": environment.endpoint().removeprefix("http://"), NONCE_HEADER: nonce}
     headers |= signature.sign(signature.Request("GET", path, headers, b""), OWN_SCOPE, key)
     request = urllib.request.Request(environment.endpoint() + path, headers=headers)  # noqa: S310  # ours
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
         with opener.open(request, timeout=5) as response:
-            is_ours = hmac.compare_digest(response.headers.get(PROOF_HEADER, ""), keys.proof(key, nonce))
-            answer = json.load(response)
+            told, content = response.headers.get(PROOF_HEADER, ""), response.read(MOST_ANSWER_BYTES)
     except (OSError, ValueError, http.client.HTTPException):
         return None
-    return answer if is_ours and isinstance(answer, dict) else None
+    # Nothing of an answer is looked into before it is known whose it is.
+    if not hmac.compare_digest(told.encode(), keys.proof(key, nonce, path, content).encode()):
+        return None
+    answer: dict[str, Any] = json.loads(content)
+    return answer
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nobody: a signed question is for the embedded AWS alone."""
+
+    def redirect_request(self, *_arguments: object) -> None:
+        """Return no other request, which makes the redirection an error."""
 
 
 def start() -> None:

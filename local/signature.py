@@ -22,8 +22,9 @@ AUTHORIZATION = re.compile(
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 # As AWS has it.
 LONGEST_DIFFERENCE = timedelta(minutes=15)
-# Without these in it a signature could be used for another request.
+# Without these in it a signature could be used for another request; the last two where they are there.
 ALWAYS_SIGNED = {"host", "x-amz-date"}
+SIGNED_IF_THERE = re.compile(r"x-amz-.*|content-type")
 
 
 class Unsigned(Exception):  # noqa: N818  # it is what is told to the client
@@ -59,8 +60,9 @@ def check(request: Request, key: str, now: datetime | None = None) -> Scope:
     """Return what a request was signed for with `key`, whatever the access key id. Raises Unsigned."""
     found = _authorization(request)
     signed = set(found["headers"].split(";"))
-    if not signed >= ALWAYS_SIGNED or not signed <= request.headers.keys():
-        raise Unsigned("SignedHeaders must name host, x-amz-date and only headers that are there.")
+    needed = ALWAYS_SIGNED | set(filter(SIGNED_IF_THERE.fullmatch, request.headers))
+    if not needed <= signed <= request.headers.keys():
+        raise Unsigned("SignedHeaders must name host, content-type, every x-amz- header, and none that is not there.")
     _check_time(request.headers["x-amz-date"], found["date"], now or datetime.now(UTC))
     _check_body(request)
     scope = Scope(found["access_key"], found["region"], found["service"])

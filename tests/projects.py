@@ -118,7 +118,7 @@ def leftovers(folder: Path, variables: Mapping[str, str]) -> list[str]:
     port = variables["LOCAL_AWS_PORT"]
     filters = {
         "container": ["ps", "-aq", "--filter", f"label=ministack.instance={socket.gethostname()}:{port}"],
-        "image": ["images", "-q", "--filter", f"reference=localhost:{port}/*"],
+        "image": ["images", "-q", "--filter", f"reference=127.0.0.1:{port}/*"],
     }
     found = [f"{kind} {name}" for kind, command in filters.items() for name in _output("docker", *command).split()]
     for process in Path("/proc").glob("[0-9]*"):

@@ -101,8 +101,8 @@ def test_a_second_launch_changes_nothing(project: Project) -> None:
 
 def test_tasks_start_from_the_image_by_its_digest(project: Project) -> None:
     image = project.status()["image"]
-    assert re.fullmatch(rf"localhost:{project.port}/[\w-]+@sha256:[0-9a-f]{{64}}", image)
-    shown = ["docker", "images", "--digests", "--filter", f"reference=localhost:{project.port}/*", "--format"]
+    assert re.fullmatch(rf"127\.0\.0\.1:{project.port}/[\w-]+@sha256:[0-9a-f]{{64}}", image)
+    shown = ["docker", "images", "--digests", "--filter", f"reference=127.0.0.1:{project.port}/*", "--format"]
     tags = project.run(*shown, "{{.Repository}}:{{.Tag}}").stdout.split()
     assert project.run("docker", "rmi", "--force", *tags).returncode == 0
     lost = project.containers()
@@ -146,10 +146,10 @@ def test_after_an_image_that_is_not_there_the_next_launch_mends_all(project: Pro
     file = project.folder / "config/dev/service.yaml"
     before = file.read_text()
     image = before[before.index("  Image: !image_uri") : before.index("  CpuArchitecture:")]
-    file.write_text(before.replace(image, f"  Image: localhost:{project.port}/mistyped:1\n"))
+    file.write_text(before.replace(image, f"  Image: 127.0.0.1:{project.port}/mistyped:1\n"))
     failed = project.local("up")
     assert failed.returncode == 1
-    assert f"failed to resolve ref localhost:{project.port}/mistyped:1: not found" in failed.stdout
+    assert f"failed to resolve ref 127.0.0.1:{project.port}/mistyped:1: not found" in failed.stdout
     file.write_text(before)
     launched = project.local("up")
     assert launched.returncode == 0, launched.stdout
@@ -181,7 +181,7 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
     project.replace("Dockerfile", preparing, f"RUN head -c 1 /dev/zero > /dev/full\n{preparing}")
     broken = project.local("up")
     assert broken.returncode == 1
-    assert re.search(r"Building localhost:\S+ failed; the stack was not touched", broken.stdout)
+    assert re.search(r"Building 127\.0\.0\.1:\S+ failed; the stack was not touched", broken.stdout)
     assert "No space left on device" in broken.stdout
     assert "Traceback" not in broken.stdout
     project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", "RUN sleep 3\n")

@@ -1,7 +1,10 @@
 """What an attacker sends to the embedded AWS, from a web page or as another user of the machine, and does not get."""
 
+import contextlib
 import http.client
+import itertools
 import json
+import os
 import shutil
 import socket
 import stat
@@ -18,8 +21,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ministack.core import router
 
-from local import environment, keys, packages, server, signature
+from local import environment, keys, operations, packages, server, signature
 from tests.clouds import REGION, Cloud, running, template
 from tests.signed import key
 
@@ -294,11 +298,14 @@ def test_what_it_writes_is_for_its_owner_only(cloud: Cloud) -> None:
 
 def test_who_listens_in_its_place_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Another user can wait for the port, and then be sent stacks, images and the signal that ends a process."""
+    proof, redirecting = "", False
 
     class Impostor(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header(server.PROOF_HEADER, "0" * 64)
+            self.send_response(302 if redirecting else 200)
+            if redirecting:
+                self.send_header("Location", "http://evil.example/")
+            self.send_header(server.PROOF_HEADER, proof)
             self.end_headers()
             self.wfile.write(json.dumps({"folder": str(environment.ROOT), "pid": 1, "stacks": []}).encode())
 
@@ -310,8 +317,9 @@ def test_who_listens_in_its_place_is_not_taken_for_it(monkeypatch: pytest.Monkey
         threading.Thread(target=impostor.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("LOCAL_AWS_PORT", str(impostor.server_port))
         keys.make()
-        assert server.find() is None
-        assert server.stop() is False
+        for proof, redirecting in (("0" * 64, False), ("\xe9", False), ("", False), ("0" * 64, True)):  # noqa: B007
+            assert server.find() is None
+            assert server.stop() is False
         impostor.shutdown()
 
 
@@ -364,6 +372,8 @@ def test_a_signature_is_for_one_request_only() -> None:
         signature.Request("POST", "/", own | {"authorization": own["authorization"].replace("host;", "")}, b"{}"),
         signature.Request("POST", "/", own | {"authorization": ""}, b"{}"),
         signature.Request("POST", "/", own | {"x-amz-date": "yesterday"}, b"{}"),
+        signature.Request("POST", "/", own | {"x-amz-added": "1"}, b"{}"),
+        signature.Request("POST", "/", own | {"content-type": "text/plain"}, b"{}"),
     ]
     for other in others:
         with pytest.raises(signature.Unsigned):
@@ -377,7 +387,7 @@ def test_each_start_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(environment, "STATE", tmp_path)
     first, second = keys.make(), keys.make()
     assert first != second == keys.read()
-    assert len({first, keys.of_page(first), keys.of_registry(first), keys.proof(first, "")}) == 4
+    assert len({first, keys.of_page(first), keys.of_registry(first), keys.proof(first, "", "/", b"")}) == 4
     assert stat.S_IMODE(environment.key_file().stat().st_mode) == 0o600
     keys.forget()
     assert keys.read() is None
@@ -428,6 +438,17 @@ def target(name: str) -> tuple[str, dict[str, str], str]:
         ("ec2", "POST", ("/", {}, "Action=DescribeVpcs")),
         ("ec2", "POST", ("/", FORM | {"content-encoding": "gzip"}, "Action=DescribeVpcs")),
         ("spotfleet", "POST", query("DescribeVpcs")),
+        ("s3", "PUT", ("/abc", {"x-amz-target": "CodeBuild_20161006.StartBuild"}, "")),
+        ("s3", "GET", ("/", {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RunTask"}, "")),
+        ("route53", "DELETE", ("/2013-04-01/hostedzone", {"x-amz-target": "AWSStepFunctions.StartExecution"}, "")),
+        # Another body behind the gate than before it.
+        (
+            "sns",
+            "POST",
+            ("/", FORM | {"x-amz-decoded-content-length": "9"}, "9;&Action=ListTopics&y=\r\nAction=Pub\r\n0"),
+        ),
+        ("s3", "PUT", ("/abc/d", {"content-encoding": "aws-chunked"}, "0\r\n\r\n")),
+        ("s3", "PUT", ("/abc/d", {"x-amz-trailer": "x-amz-checksum-crc32"}, "0\r\n\r\n")),
         ("s3", "POST", ("/_ministack/reset", {}, "")),
         ("s3", "GET", ("/iceberg?delete", {}, "")),
         ("s3", "GET", ("/v20180820/mrap", {}, "")),
@@ -458,16 +479,33 @@ def test_the_registry_wants_its_login(cloud: Cloud) -> None:
             assert status == 401
             assert headers["www-authenticate"].startswith("Basic ")
     token = cloud.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    assert send(cloud, "GET", "/v2/", {"Authorization": f"Basic {token}"})[0] == 200
+    login = {"Authorization": f"Basic {token}"}
+    assert send(cloud, "GET", "/v2/", login)[0] == 200
+    # The login opens the registry, and nothing else that is below the same path.
+    for target in ("/v2/anything", "/v2/?Action=CreateUser", "/v2/email/identities", "/v2/apis", "/v2/credentials/x"):
+        assert send(cloud, "POST", target, login)[0] == 404
+    for target in (
+        "/v2/email/blobs/uploads/",
+        "/v2/../blobs/x",
+        "/v2/a/%2e%2e/blobs/x",
+        "/v2/a/blobs/x?Action=RunTask",
+    ):
+        assert send(cloud, "POST", target, login)[0] == 404
+    started = login | {"X-Amz-Target": "CodeBuild_20161006.StartBuild"}
+    assert send(cloud, "POST", "/v2/web/blobs/uploads/", started, "{}")[0] == 404
 
 
-@pytest.mark.parametrize(
-    "size",
-    [8 * 1024 * 1024 + 1],
-)
-def test_a_body_is_not_kept_without_end(cloud: Cloud, size: int) -> None:
-    headers = {"X-Amz-Target": "AmazonSSM.GetParameter"}
-    assert send(cloud, "POST", "/", headers, "x" * size)[0] == 413
+def test_a_body_is_not_kept_without_end(cloud: Cloud) -> None:
+    """The length tells, before the body is there; without one it is counted."""
+    own = signed(cloud, "POST", "/", "ssm", {"X-Amz-Target": "AmazonSSM.GetParameter"}, "{}")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in own.items())
+    mebibyte = b"100000\r\n" + bytes(2**20) + b"\r\n"
+    for length, body in (("Content-Length: 9000000", b""), ("Transfer-Encoding: chunked", mebibyte * 9)):
+        with socket.create_connection(("127.0.0.1", cloud.port), timeout=10) as connection:
+            connection.sendall(f"POST / HTTP/1.1\r\n{lines}{length}\r\n\r\n".encode())
+            with contextlib.suppress(OSError):
+                connection.sendall(body)
+            assert connection.recv(1000).split(b" ")[1] == b"413"
 
 
 # --- Containers and templates
@@ -573,6 +611,8 @@ def shell(script: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         ("env --mistyped", {}),
         ("env dev too many", {}),
         ("env", {"PYTHONPATH": "broken"}),
+        # It would be run: usage: python ...
+        ("env --help", {}),
     ],
 )
 def test_a_failed_env_leads_nowhere_and_fails(tmp_path: Path, arguments: str, variables: dict[str, str]) -> None:
@@ -618,3 +658,36 @@ def test_env_leads_to_the_embedded_aws_only(cloud: Cloud) -> None:
     }
     # No shell hands it on, and nothing has run it.
     assert not Path(environment.ROOT, "evil").exists()
+
+
+def test_what_the_gate_has_read_is_what_is_answered() -> None:
+    """MiniStack finds out by itself which service a request is for: it must come to the same."""
+    scopes = sorted(operations.CHANGING)
+    targets = [None, *(f"{prefix}.GetX" for prefix in operations.JSON_TARGETS), "AmazonSQS.SendMessage", "AWSLambda.X"]
+    paths = ["/", "/abc/d", "/2013-04-01/hostedzone", "/service/GraniteServiceVersion20100801/operation/GetMetricData"]
+    passed = set()
+    for service, name, path, method in itertools.product(scopes, targets, paths, ("GET", "POST", "PUT", "DELETE")):
+        headers = {"authorization": f"AWS4-HMAC-SHA256 Credential=local/20261126/{REGION}/{service}/aws4_request"}
+        headers |= {"host": "127.0.0.1:4566", "content-type": FORM["Content-Type"]}
+        headers |= {"x-amz-target": name} if name else {}
+        request = signature.Request(method, path, headers, b"Action=DescribeX")
+        with contextlib.suppress(operations.NotAnswered):
+            operation = operations.require_answered(request, service)
+            found = router.detect_service(method, path, headers, {"Action": ["DescribeX"]})
+            # Application Auto Scaling is answered before MiniStack.
+            assert operation.service in {found, "application-autoscaling"}, (found, request)
+            passed.add(operation.service)
+    assert passed == set(scopes)
+
+
+def test_no_other_service_is_behind_the_gate(cloud: Cloud) -> None:
+    """Should the gate be fooled once more, there is nothing to reach."""
+    script = "from local import ministack; from ministack import app; ministack.application('k')"
+    script += "; print(*sorted(app.SERVICE_HANDLERS))"
+    kept = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "GATEWAY_PORT": str(cloud.port), "LOCAL_AWS_PORT": str(cloud.port)},
+        cwd=environment.ROOT, capture_output=True, text=True, check=True, timeout=120,
+    ).stdout.split()  # fmt: skip
+    assert set(kept) <= set(operations.CHANGING)
+    assert {"ecs", "ec2", "cloudformation"} <= set(kept)

@@ -1326,9 +1326,9 @@ def test_machine_images_are_public_parameters_in_every_region(cloud: Cloud) -> N
 def test_repository_is_on_localhost(cloud: Cloud) -> None:
     ecr = cloud.client("ecr")
     uri = ecr.create_repository(repositoryName="team/web")["repository"]["repositoryUri"]
-    assert uri == f"localhost:{cloud.port}/team/web"
+    assert uri == f"127.0.0.1:{cloud.port}/team/web"
     token = ecr.get_authorization_token()["authorizationData"][0]
-    assert token["proxyEndpoint"] == f"http://localhost:{cloud.port}"
+    assert token["proxyEndpoint"] == f"http://127.0.0.1:{cloud.port}"
     with pytest.raises(ClientError) as caught:
         ecr.describe_images(repositoryName="team/web", imageIds=[{"imageTag": "1"}])
     assert caught.value.response["Error"]["Code"] == "ImageNotFoundException"
