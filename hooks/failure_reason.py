@@ -9,14 +9,12 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
 from hooks import account, refusals, stack_state
-from hooks.once import once_per_command
 from hooks.stack_state import ABSENT, REVIEW
 
 
 class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     """Checks that the stack is as its configuration says, or gone."""
 
-    @once_per_command
     def run(self) -> None:
         """Raise SceptreException with the stack, the first resource that failed and that resource's own reason."""
         account.require_right(self.stack, self.logger)

@@ -3,6 +3,9 @@
 `sceptre launch` runs the hooks before_launch and then, because it creates or updates the stack, before_create or
 before_update as well, and likewise after it. A stack file names the same hooks at all of these points, for the commands
 create and update. Each command reads the configuration anew, so that a stack object stands for one command.
+
+A hook that looks at what each step has done, such as !failure_reason, is none of them: a launch deletes what a failed
+creation has left, then creates the stack anew, and both can fail.
 """
 
 import functools

@@ -70,6 +70,21 @@ def test_a_stack_that_is_gone_needs_no_word() -> None:
     FailureReason(stack=make_stack("dev/service", Aws({"cloudformation.describe_stacks": absent}))).run()
 
 
+def test_a_creation_that_fails_after_the_deletion_of_an_earlier_one_is_a_failure() -> None:
+    answers = aws("ROLLBACK_COMPLETE", event("Service", "CREATE_FAILED", "no room"))
+    failed = answers.answers["cloudformation.describe_stacks"]
+
+    def absent(_: dict[str, Any]) -> dict[str, Any]:
+        raise client_error("ValidationError", "Stack with id spotfleet-dev-service does not exist")
+
+    stack = make_stack("dev/service", answers)
+    answers.answers["cloudformation.describe_stacks"] = absent
+    FailureReason(stack=stack).run()
+    answers.answers["cloudformation.describe_stacks"] = failed
+    with pytest.raises(SceptreException, match="no room"):
+        FailureReason(stack=stack).run()
+
+
 def test_the_reason_is_that_of_the_resource_that_failed_first() -> None:
     text = reason(
         aws(
