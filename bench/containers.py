@@ -58,7 +58,7 @@ class Images:
             self.command("rmi", image.uri)
 
     def _look_at(self, name: str, context: Path) -> Image:
-        return look_at(f"spotfleet-bench-{name}", self.base, self.platform, context, PROJECT)
+        return look_at(f"spotfleet-bench-{name}", self.base, self.platform, context, PROJECT, pull=print)
 
     def command(self, *arguments: str) -> str:
         """Run a docker command and return its output."""

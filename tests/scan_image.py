@@ -19,7 +19,7 @@ from sceptre.exceptions import SceptreException
 from hooks.docker_cli import build, find_docker
 from hooks.image import PLATFORMS, Image, look_at
 from local import base_image, docker_engine, environment
-from local.console import Failure
+from local.console import Failure, say
 from tests.advisories import NotLookedUpError, audited, matched, start_audit
 from tests.bill_of_materials import problems
 from tests.projects import ROOT
@@ -33,7 +33,7 @@ def built_image(docker: str) -> Image:
     """Return the image of an environment, built."""
     base = base_image.choose(ENVIRONMENT) or str(environment.setting(ENVIRONMENT, "base_image"))
     platform = PLATFORMS[str(environment.setting(ENVIRONMENT, "cpu_architecture"))]
-    image = look_at("spotfleet-scan", base, platform, ROOT, ROOT)
+    image = look_at("spotfleet-scan", base, platform, ROOT, ROOT, pull=say)
     build(docker, image, lambda _: None)
     return image
 

@@ -65,7 +65,7 @@ def image(docker: str, checkout: Path) -> str:
     """The name of the service's image, built."""
     base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
     platform = PLATFORMS[str(environment.setting("dev", "cpu_architecture"))]
-    image = look_at("spotfleet-test-service", base, platform, checkout, ROOT)
+    image = look_at("spotfleet-test-service", base, platform, checkout, ROOT, pull=print)
     build(docker, image, lambda _: None)
     return image.uri
 
