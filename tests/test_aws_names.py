@@ -188,8 +188,10 @@ def test_endpoints_have_the_names_of_their_region() -> None:
     ("region", "principal"), [("eu-west-1", "ec2.amazonaws.com"), ("cn-north-1", "ec2.amazonaws.com.cn")]
 )
 def test_machines_get_their_role_by_the_name_that_ec2_has_there(region: str, principal: str) -> None:
-    (statement,) = changed(region=region).properties("machines", "Role")["AssumeRolePolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": principal}
+    layers = changed(region=region, egress="nat_instance")
+    for layer, role in (("machines", "Role"), ("vpc", "NatRole")):
+        (statement,) = layers.properties(layer, role)["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": principal}
 
 
 @pytest.mark.parametrize("key", ["certificate_arn", "secrets", "secret_key_arns", "task_policy_arns"])

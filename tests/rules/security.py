@@ -34,7 +34,7 @@ def _actions(role: Json) -> set[str]:
 
 
 def _is_of_machines(role: Json) -> bool:
-    return "ec2.amazonaws.com" in set(texts(role["AssumeRolePolicyDocument"]))
+    return not {"ec2.amazonaws.com", "ec2.amazonaws.com.cn"}.isdisjoint(texts(role["AssumeRolePolicyDocument"]))
 
 
 def _machines_read_no_parameters(layers: Layers) -> Iterator[str]:
