@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sceptre.exceptions import SceptreException
 
-from hooks import docker_command
+from hooks import docker_command, docker_config
 from hooks.docker_command import EngineImage, Report
 
 PINS = Path("config/base-images.json")
@@ -56,7 +56,8 @@ def resolve(name: str, platform: str, project: Path, pull: Report | None = None)
     A name with a digest is taken as it is, and a pinned one by its pin; where the registry cannot be reached, and the
     engine has another image under the name, by that. A name without a pin is what the engine has under it; where that
     has none, it is pulled if there is a `pull`, which hears of it. A launch without a change waits for no registry.
-    Raises SceptreException where the image is nowhere, or the file of the pins is malformed.
+    Raises SceptreException where the image is nowhere, no Docker is there to have it, or the file of the pins is
+    malformed.
     """
     if "@" in name:
         return BaseImage(name, name.partition("@")[2])
@@ -65,7 +66,11 @@ def resolve(name: str, platform: str, project: Path, pull: Report | None = None)
     copy = _copy(client, name, platform) if client else None
     if pin:
         return _pinned(name, pin, copy)
-    if copy is None and pull and client:
+    if client is None:
+        raise SceptreException(docker_command.NOT_FOUND)
+    if copy is None:
+        docker_command.require_engine(client)
+    if copy is None and pull:
         pull(f"Pulling {name}, which is not pinned")
         docker_command.pull(client, name, platform, pull)
         copy = _copy(client, name, platform)
@@ -93,8 +98,8 @@ def _pinned(name: str, pin: str, copy: EngineImage | None) -> BaseImage:
 
 
 def _in_engine(name: str, digest: str, copy: EngineImage, remark: str = "") -> BaseImage:
-    """Return the engine's copy; a builder of its own does not see that and needs the digest."""
-    if os.environ.get("BUILDX_BUILDER"):
+    """Return the engine's copy; a builder of its own, which the user may have chosen, needs the digest instead."""
+    if os.environ.get("BUILDX_BUILDER") or docker_config.build_is_buildx():
         return BaseImage(f"{repository_of(name)}@{digest}", digest, remark=remark)
     return BaseImage(name, digest, copy.id, remark)
 

@@ -6,11 +6,10 @@ import re
 import ssl
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from sceptre.exceptions import SceptreException
 
-from hooks import docker_command
+from hooks import docker_command, docker_config
 from hooks.docker_command import Report
 from hooks.image import Image
 
@@ -28,16 +27,13 @@ def find_docker() -> str:
     """
     clients = list(docker_command.clients())
     if not clients:
-        raise SceptreException("No docker command found: install Docker, then launch again.")
+        raise SceptreException(docker_command.NOT_FOUND)
     client = next((each for each in clients if _has_buildx(each) or _has_buildkit(each)), None)
     if client is None:
         raise SceptreException(
             f"{clients[0]} cannot build with BuildKit: install the docker-buildx-plugin package, then launch again."
         )
-    answer = docker_command.output(client, "version", "--format", "{{.Server.Version}}")
-    if answer.returncode != 0:
-        words = docker_command.last_line(answer.stderr)
-        raise SceptreException(f"No Docker engine answers: start Docker, then launch again. {words}")
+    docker_command.require_engine(client)
     return client
 
 
@@ -102,36 +98,16 @@ def _release(client: str) -> int | None:
 
 def _builds_with_buildx(client: str) -> bool:
     """Tell whether `docker build` is the plugin's: in later releases always, before where `buildx install` was run."""
-    aliases = _user_config().get("aliases")
-    installed = isinstance(aliases, dict) and aliases.get("builder") == "buildx"
-    return _has_buildx(client) and (installed or not _has_buildkit(client))
-
-
-def _user_folder() -> Path | None:
-    """Return the folder of the user's Docker configuration, or None where the user has no home."""
-    try:
-        return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    except RuntimeError:
-        return None
-
-
-def _user_config() -> dict[str, Any]:
-    """Return the user's Docker configuration; like docker itself, go on without one that cannot be read."""
-    try:
-        folder = _user_folder()
-        config = json.loads((folder / "config.json").read_text(errors="replace")) if folder else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return config if isinstance(config, dict) else {}
+    return _has_buildx(client) and (docker_config.build_is_buildx() or not _has_buildkit(client))
 
 
 def _write_docker_config(folder: Path, registry: str, token: str) -> None:
     """Write a Docker configuration that logs in to `registry` and reaches the same engine as the user's."""
     kinds = {"currentContext": str, "proxies": dict, "HttpHeaders": dict}
-    user_config = _user_config()
+    user_config = docker_config.read()
     config = {key: user_config[key] for key, kind in kinds.items() if isinstance(user_config.get(key), kind)}
     config["auths"] = {registry: {"auth": token}}
     (folder / "config.json").write_text(json.dumps(config))
-    contexts = (_user_folder() or folder) / "contexts"
+    contexts = (docker_config.folder() or folder) / "contexts"
     if os.access(contexts, os.R_OK):
         (folder / "contexts").symlink_to(contexts.resolve())

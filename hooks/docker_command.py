@@ -14,6 +14,9 @@ from sceptre.exceptions import SceptreException
 Report = Callable[[str], None]
 OUTPUT_SHOWN_ON_FAILURE = 15
 NOT_EXECUTABLE = 126
+TIMED_OUT = 124
+ANSWER_SECONDS = 30.0
+NOT_FOUND = "No docker command found: install Docker, then launch again."
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,24 @@ def clients() -> Iterator[str]:
 
 
 def output(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command and return what it prints; bytes that are not UTF-8 are replaced. It need not succeed."""
+    """Run a command of at most 30 s and return what it prints; it need not succeed.
+
+    Bytes that are not UTF-8 are replaced.
+    """
     try:
-        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        # An engine that hangs, or one behind a network that drops what is sent there.
+        words = f"{' '.join(command[:2])} has not answered for {ANSWER_SECONDS:g} s."
+        return subprocess.CompletedProcess(command, TIMED_OUT, "", words)
     except OSError as error:
         # Such as a docker command of another architecture.
         return subprocess.CompletedProcess(command, NOT_EXECUTABLE, "", str(error))
@@ -47,6 +65,14 @@ def output(*command: str) -> subprocess.CompletedProcess[str]:
 def last_line(text: str) -> str:
     """Return the last line that is not empty."""
     return text.strip().rpartition("\n")[2]
+
+
+def require_engine(client: str) -> None:
+    """Raise SceptreException, with the client's own last words, when no engine answers it."""
+    answer = output(client, "version", "--format", "{{.Server.Version}}")
+    if answer.returncode != 0:
+        words = last_line(answer.stderr)
+        raise SceptreException(f"No Docker engine answers: start Docker, then launch again. {words}")
 
 
 def engine_image(client: str, name: str) -> EngineImage | None:

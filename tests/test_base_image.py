@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import base_image
+from hooks import base_image, docker_command
 from hooks.base_image import BaseImage, registry_of, repository_of, resolve
+from hooks.docker_command import Report
 from local import environment
 from tools import pin_base_image
 
@@ -33,6 +34,7 @@ echo "$@" >> {folder}/calls
 for last in "$@"; do :; done
 file=$(echo "$last" | tr '/:@' '___')
 case "$1 $2" in
+  "version --format") exit ${{ENGINE_EXIT:-0}};;
   "image inspect") exec cat {folder}/engine-$file 2> /dev/null;;
 esac
 [ -f {folder}/registry-$file ] || {{ echo "Error response from daemon: no such host"; exit 1; }}
@@ -51,7 +53,7 @@ echo "Digest: {OTHER}"
         """Return the calls other than questions."""
         file = self.folder / "calls"
         lines = file.read_text().splitlines() if file.exists() else []
-        return [line for line in lines if not line.startswith("image inspect")]
+        return [line for line in lines if not line.startswith(("image inspect", "version"))]
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     """The only docker command in PATH, with an engine that has no image and a registry that cannot be reached."""
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "bin"), "/usr/bin", "/bin"]))
     monkeypatch.delenv("BUILDX_BUILDER", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setattr(base_image, "registry_answers", lambda _host: False)
     return Docker(tmp_path / "bin")
 
@@ -153,9 +156,49 @@ def test_a_builder_of_its_own_gets_the_digest(docker: Docker, project: Path, mon
     assert resolve(NAME, PLATFORM, project).reference == f"{REPOSITORY}@{PIN}"
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{", '{"a": "b"}', '{"a": {}}', '{"a": {"digest": "sha256:short"}}', '{"a": {"digest": 1}}']
-)
+def test_so_does_a_builder_that_docker_build_is_an_alias_of(docker: Docker, project: Path) -> None:
+    docker.has(NAME, f"{REPOSITORY}@{PIN}")
+    (project / "config.json").write_text('{"aliases": {"builder": "buildx"}}')
+    assert resolve(NAME, PLATFORM, project).reference == f"{REPOSITORY}@{PIN}"
+
+
+@pytest.mark.parametrize("pull", [None, print])
+def test_without_docker_that_is_what_is_said(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pull: Report | None
+) -> None:
+    monkeypatch.setenv("ENGINE_EXIT", "1")
+    with pytest.raises(SceptreException, match=r"^No Docker engine answers: start Docker"):
+        resolve(NAME, PLATFORM, tmp_path, pull)
+    assert docker.calls() == []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SceptreException, match=r"^No docker command found: install Docker"):
+        resolve(NAME, PLATFORM, tmp_path, pull)
+
+
+def test_an_engine_that_hangs_is_not_waited_for(
+    docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_command, "ANSWER_SECONDS", 0.2)
+    (docker.folder / "docker").write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(SceptreException, match=r"docker version has not answered for 0\.2 s\.$"):
+        resolve(NAME, PLATFORM, tmp_path)
+
+
+MALFORMED = ["", "[]", "{", '{"a": "b"}', '{"a": {}}', '{"a": {"digest": "sha256:short"}}', '{"a": {"digest": 1}}']
+
+
+@pytest.mark.parametrize("content", MALFORMED)
+def test_pinning_mends_a_malformed_file(
+    docker: Docker, project: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (project / "config/base-images.json").write_text(content)
+    docker.has("python:3", f"python@{OTHER}", where="registry")
+    pin_base_image.pin(project, "python:3", PLATFORM)
+    assert base_image.read_pins(project) == {"python:3": OTHER}
+    assert "write it anew with make pin-base-image; this does so." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", MALFORMED)
 def test_a_malformed_file_of_pins_is_named(project: Path, content: str) -> None:
     (project / "config/base-images.json").write_text(content)
     with pytest.raises(SceptreException, match=r"config/base-images\.json.* write it anew with make pin-base-image"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import docker_cli, docker_command
+from hooks import docker_cli, docker_command, docker_config
 from hooks.docker_image import DockerImage
 from hooks.image import image_from
 from hooks.image_uri import ImageUri
@@ -241,7 +241,7 @@ def test_a_docker_configuration_that_docker_goes_on_without(
     user = os.geteuid()
     os.seteuid(NOBODY if make is forbid and user == 0 else user)
     try:
-        run = docker_cli._user_config()
+        run = docker_config.read()
     finally:
         os.seteuid(user)
     assert not run or "auths" not in run

@@ -47,20 +47,25 @@ def base_images() -> dict[str, str]:
 
 
 def pin(project: Path, name: str, platform: str) -> None:
-    """Pull an image and write down its digest, and from when it is.
+    """Pull an image and write down its digest, and from when it is. A file of pins that cannot be read is made anew.
 
     Raises SceptreException when there is no docker command, or it cannot pull the image.
     """
     client = next(docker_command.clients(), None)
     if client is None:
         raise SceptreException("No docker command found: install Docker, then run this again.")
-    pinned_before = base_image.read_pins(project)
     digest = docker_command.pull(client, name, platform, say)
+    file = project / base_image.PINS
+    pinned_before: dict[str, str] = {}
+    pins: dict[str, Any] = {}
+    try:
+        if pinned_before := base_image.read_pins(project):
+            pins = json.loads(file.read_bytes())
+    except SceptreException as error:
+        say(f"{error}; this does so.")
     if pinned_before.get(name) == digest:
         say(f"{name} is {digest} still.")
         return
-    file = project / base_image.PINS
-    pins: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
     pins[name] = {"digest": digest, "pinned": datetime.now(UTC).date().isoformat()}
     file.write_text(json.dumps(pins, indent=2, sort_keys=True) + "\n")
     say(f"{name} is {digest} now, instead of {pinned_before.get(name, 'any that has the name')}.")

@@ -1,0 +1,30 @@
+"""Reads the user's Docker configuration, https://docs.docker.com/reference/cli/docker/#configuration-files."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def build_is_buildx() -> bool:
+    """Tell whether `docker buildx install` was run: `docker build` uses the builder that `docker buildx use` chose."""
+    aliases = read().get("aliases")
+    return isinstance(aliases, dict) and aliases.get("builder") == "buildx"
+
+
+def folder() -> Path | None:
+    """Return the folder of the user's Docker configuration, or None where the user has no home."""
+    try:
+        return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    except RuntimeError:
+        return None
+
+
+def read() -> dict[str, Any]:
+    """Return the user's Docker configuration; like docker itself, go on without one that cannot be read."""
+    try:
+        place = folder()
+        config = json.loads((place / "config.json").read_text(errors="replace")) if place else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
