@@ -25,28 +25,39 @@ RAISING_ACTIONS = (
     *("iam:PassRole", "iam:PutGroupPolicy", "iam:PutRolePolicy", "iam:PutUserPolicy", "iam:SetDefaultPolicyVersion"),
     *("iam:UpdateAssumeRolePolicy", "iam:UpdateLoginProfile", "sts:AssumeRole"),
 )
-EVERYTHING = re.compile(r"\*|arn:[\w*-]+:iam::(\*|\d{12}):((role|user|policy|group|\*)/?)?\*")
+EVERYTHING = re.compile(r"\*|arn:[\w*-]+:iam::(?P<account>\*|\d{12}):((role|user|policy|group|\*)/?)?\*")
 
 Statement = dict[str, Any]
 
 
+def is_of_aws(policy_arn: str) -> bool:
+    """Tell whether a policy is one that AWS manages, in any partition."""
+    return policy_arn.partition(":policy/")[0].endswith(":aws")
+
+
 def is_administrative(policy_arn: str) -> bool:
-    """Tell by the name of a policy, in any partition, account and path, whether it gives administrator rights.
+    """Tell by the name of a policy of AWS's, in any partition, whether it gives administrator rights.
 
-    What an account's own policy holds cannot be seen from its name: `grants_administration` looks into it.
+    What an account's own policy holds its name does not say: `grants_administration` looks into it.
     """
-    owner, _, place = policy_arn.partition(":policy/")
-    name = place.rpartition("/")[2]
-    telling = AWS_ADMINISTRATORS.fullmatch(place) if owner.endswith(":aws") else TELLING_NAME.search(name)
-    return name in AWS_POLICIES or telling is not None
+    place = policy_arn.partition(":policy/")[2]
+    known = place.rpartition("/")[2] in AWS_POLICIES or AWS_ADMINISTRATORS.fullmatch(place) is not None
+    return is_of_aws(policy_arn) and known
 
 
-def grants_administration(document: dict[str, Any]) -> bool:
+def sounds_administrative(policy_arn: str) -> bool:
+    """Tell whether an account's own policy is called as those that give administrator rights are."""
+    name = policy_arn.rpartition("/")[2]
+    return name in AWS_POLICIES or TELLING_NAME.search(name) is not None
+
+
+def grants_administration(document: dict[str, Any], account: str) -> bool:
     """Tell whether a policy allows everything, everything but a list, or actions with which a role raises itself.
 
-    A statement with a condition counts as bounded: what the condition means cannot be judged here.
+    `account` is the number of the policy's own: roles of another one do not raise anybody here. A statement with a
+    condition counts as bounded: what the condition means cannot be judged here.
     """
-    return any(map(_is_administrative, _statements(document)))
+    return any(_is_administrative(statement, account) for statement in _statements(document))
 
 
 def _statements(document: dict[str, Any]) -> Iterator[Statement]:
@@ -55,13 +66,18 @@ def _statements(document: dict[str, Any]) -> Iterator[Statement]:
             yield statement
 
 
-def _is_administrative(statement: Statement) -> bool:
-    if "Resource" in statement and not any(EVERYTHING.fullmatch(item) for item in _list(statement["Resource"])):
+def _is_administrative(statement: Statement, account: str) -> bool:
+    if "Resource" in statement and not any(_is_everything(item, account) for item in _list(statement["Resource"])):
         return False
     if "NotAction" in statement:
         return True
     patterns = [str(action).lower() for action in _list(statement.get("Action", []))]
     return any(fnmatchcase(action.lower(), pattern) for action in RAISING_ACTIONS for pattern in patterns)
+
+
+def _is_everything(resource: str, account: str) -> bool:
+    found = EVERYTHING.fullmatch(resource)
+    return found is not None and found["account"] in {None, "*", account}
 
 
 def _list(node: Any) -> list[Any]:  # noqa: ANN401  # a policy gives one thing or a list of them

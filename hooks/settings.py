@@ -353,7 +353,7 @@ class MachineSettings(Section):
         _check_policy_arns(arns)
         administrative = list(filter(administration.is_administrative, arns))
         # A container that breaks out has what its machine has.
-        _require(not administrative, f"must not make machines administrators of the account, as {administrative} does")
+        _require(not administrative, f"must not let a machine raise itself to administrator, as {administrative} does")
         return arns
 
     @field_validator("extra_user_data")
@@ -718,8 +718,8 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
     if administrative and not service.allow_administrator_tasks:
         yield (
             "task_policy_arns",
-            f"must not hold {', '.join(administrative)}, which makes each task an administrator of the account, "
-            "unless allow_administrator_tasks is true",
+            f"must not hold {', '.join(administrative)}, which lets a task raise itself to administrator of the "
+            "account, unless allow_administrator_tasks is true",
         )
     if service.deployment_alarms and not settings.alarms:
         yield "deployment_alarms", "needs alarms to be true"

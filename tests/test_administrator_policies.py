@@ -9,7 +9,7 @@ from sceptre.exceptions import SceptreException
 
 from hooks.administration import grants_administration, is_administrative
 from hooks.administrator_policies import AdministratorPolicies
-from tests.stacks import Answer, Aws, client_error, make_stack
+from tests.stacks import ACCOUNT, Answer, Aws, client_error, make_stack
 
 OWN = "arn:aws:iam::123456789012:policy/shop"
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -27,6 +27,15 @@ ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         "arn:aws:iam::aws:policy/job-function/SystemAdministrator",
         "arn:aws:iam::aws:policy/job-function/DatabaseAdministrator",
         "arn:aws:iam::aws:policy/service-role/AmazonElasticMapReduceRole",
+    ],
+)
+def test_administrators_of_aws_are_known_by_name(arn: str) -> None:
+    assert is_administrative(arn)
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
         "arn:aws:iam::123456789012:policy/AdministratorAccess",
         "arn:aws:iam::123456789012:policy/teams/shop/IAMFullAccess",
         "arn:aws:iam::123456789012:policy/shop-administrator",
@@ -34,8 +43,11 @@ ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         "arn:aws:iam::123456789012:policy/full_admin/full-admin",
     ],
 )
-def test_administrators_are_known_by_name(arn: str) -> None:
-    assert is_administrative(arn)
+def test_the_name_of_ones_own_policy_decides_where_its_content_cannot_be_read_only(arn: str) -> None:
+    assert not is_administrative(arn)
+    with pytest.raises(SceptreException, match="lets a task raise itself to administrator"):
+        launch(Aws({"iam.get_policy": denied}), arn)
+    launch(Aws(holding({"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})), arn)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,7 @@ def test_administrators_are_known_by_name(arn: str) -> None:
 )
 def test_others_pass(arn: str) -> None:
     assert not is_administrative(arn)
+    launch(Aws({"iam.get_policy": denied}), arn)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +76,14 @@ def test_others_pass(arn: str) -> None:
         {"Effect": "Allow", "Action": "iam:Put*", "Resource": "arn:aws:iam::123456789012:role/*"},
         {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"},
         {"Effect": "Allow", "Action": "sts:*", "Resource": "arn:aws-cn:iam::*:role/*"},
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::123456789012:role/*"},
         {"Effect": "Allow", "NotAction": ["iam:*", "organizations:*"], "Resource": "*"},
     ],
 )
 def test_administration_is_found_in_a_policy(statement: dict[str, Any]) -> None:
-    assert grants_administration({"Statement": statement})
-    assert grants_administration({"Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}, statement]})
+    assert grants_administration({"Statement": statement}, ACCOUNT)
+    denial = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+    assert grants_administration({"Statement": [denial, statement]}, ACCOUNT)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +94,12 @@ def test_administration_is_found_in_a_policy(statement: dict[str, Any]) -> None:
         {"Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::shop/*"},
         {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "arn:aws:iam::123456789012:role/shop"},
         {"Effect": "Allow", "Action": "iam:Get*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::999999999999:role/*"},
         {**ALL, "Condition": {"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}},
     ],
 )
 def test_narrower_policies_are_none(statement: dict[str, Any]) -> None:
-    assert not grants_administration({"Statement": [statement]})
+    assert not grants_administration({"Statement": [statement]}, ACCOUNT)
 
 
 def holding(document: object) -> dict[str, Answer]:
@@ -91,6 +107,10 @@ def holding(document: object) -> dict[str, Answer]:
         "iam.get_policy": lambda _: {"Policy": {"DefaultVersionId": "v3"}},
         "iam.get_policy_version": lambda _: {"PolicyVersion": {"Document": document}},
     }
+
+
+def denied(_: dict[str, Any]) -> dict[str, Any]:
+    raise client_error("AccessDenied")
 
 
 def launch(aws: Aws, *arns: str, setting: str = "task_policy_arns", allowed: bool = False) -> None:
@@ -112,7 +132,7 @@ def test_a_policy_of_ones_own_that_allows_everything_is_refused_with_the_way_out
 
 
 def test_machines_are_never_administrators() -> None:
-    with pytest.raises(SceptreException, match=r"policy/shop in machine_policy_arns gives .* Give less\.$"):
+    with pytest.raises(SceptreException, match=r"policy/shop in machine_policy_arns lets a machine .* Give less\.$"):
         launch(Aws(holding({"Statement": [ALL]})), OWN, setting="machine_policy_arns")
 
 
@@ -132,9 +152,6 @@ def test_nothing_is_asked_where_it_is_meant_or_of_aws() -> None:
 
 
 def test_a_policy_that_cannot_be_read_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def denied(_: dict[str, Any]) -> dict[str, Any]:
-        raise client_error("AccessDenied")
-
     with caplog.at_level("INFO"):
         launch(Aws({"iam.get_policy": denied}), OWN)
     (message,) = caplog.messages

@@ -11,6 +11,7 @@ LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer"}, {"machines"}, {"service"}]
 HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
 HOOKS_OF_LAYERS = {
+    "vpc": ["AdministratorPolicies"],
     "load-balancer": ["PlainHttp"],
     "machines": ["AdministratorPolicies"],
     "service": ["AdministratorPolicies", "DockerImage"],
