@@ -22,6 +22,9 @@ EMBEDDED = "000000000000"
 # Set where only the embedded AWS may be reached, to its address.
 EMBEDDED_ONLY = "LOCAL_AWS_ENDPOINT"
 
+# Where a stack object keeps its place.
+ATTRIBUTE = "spotfleet_place"
+
 # What was said and found right in this run. Sceptre runs the hooks of several stacks at the same time.
 _said: set["Place"] = set()
 _lock = threading.Lock()
@@ -47,10 +50,12 @@ def require_right(stack: Stack, logger: Logger) -> None:
 
     The setting `account_id` names it. On AWS a protected environment has to have one.
     """
+    place = vars(stack).get(ATTRIBUTE) or _place(stack)
+    _require_embedded_if_meant(place)
+    _require_account(stack, place)
+    # A stack object stands for one command.
+    vars(stack)[ATTRIBUTE] = place
     with _lock:
-        place = _place(stack)
-        _require_embedded_if_meant(place)
-        _require_account(stack, place)
         if place not in _said:
             _said.add(place)
             logger.info("Acting on %s", place)
@@ -60,7 +65,9 @@ def _place(stack: Stack) -> Place:
     manager = stack.connection_manager
     try:
         identity = manager.call(service="sts", command="get_caller_identity")
-        endpoint = manager.get_session().client("cloudformation").meta.endpoint_url
+        # Stacks share a session, which makes one client at a time.
+        with _lock:
+            endpoint = manager.get_session().client("cloudformation").meta.endpoint_url
     except (BotoCoreError, ClientError) as error:
         reason = " ".join(str(error).split())
         raise SceptreException(

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -53,6 +55,26 @@ def test_a_run_says_once_where_it_acts(caplog: pytest.LogCaptureFixture) -> None
             account.require_right(make_stack(name, in_account(ACCOUNT), account_id=ACCOUNT), LOGGER)
     place = f"AWS: account {ACCOUNT}, region eu-west-1, https://cloudformation.eu-west-1.amazonaws.com"
     assert caplog.messages == [f"Acting on {place}"]
+
+
+def test_aws_is_asked_once_for_a_stack() -> None:
+    aws = in_account(ACCOUNT)
+    for stack in (make_stack("dev/vpc", aws), make_stack("dev/cluster", aws)):
+        for _ in range(3):
+            account.require_right(stack, LOGGER)
+    assert len(aws.called("sts.get_caller_identity")) == 2
+
+
+def test_a_stack_does_not_wait_for_the_answer_of_another() -> None:
+    both_ask = threading.Barrier(2, timeout=5)
+
+    def answer(_: dict[str, Any]) -> dict[str, Any]:
+        both_ask.wait()
+        return {"Account": ACCOUNT}
+
+    stacks = [make_stack(name, Aws({"sts.get_caller_identity": answer})) for name in ("dev/vpc", "dev/cluster")]
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(lambda stack: account.require_right(stack, LOGGER), stacks)) == [None, None]
 
 
 @pytest.mark.parametrize(
