@@ -34,8 +34,10 @@ class ClosedDefaultSecurityGroup(Hook):  # type: ignore[misc]  # Sceptre publish
         except ClientError as error:
             if error.response["Error"]["Code"] not in DENIED:
                 raise
+            operation = error.operation_name
+            service = "cloudformation" if operation == "DescribeStackResources" else "ec2"
             self.logger.warning(
-                "The VPC's default security group may still be open: this role lacks ec2:%s", error.operation_name
+                "The VPC's default security group may still be open: this role lacks %s:%s", service, operation
             )
 
     def _open_groups(self) -> list[Group]:

@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from hooks.closed_default_security_group import ClosedDefaultSecurityGroup
 from tests.stacks import Answer, Aws, client_error, make_stack
@@ -88,6 +89,27 @@ def test_a_role_that_may_not_close_it_is_told_of_in_one_line(caplog: pytest.LogC
     (record,) = caplog.records
     assert "may still be open" in record.message
     assert "\n" not in record.message
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "right"),
+    [
+        (
+            "cloudformation__describe_stack_resources",
+            "AccessDenied",
+            ("cloudformation", "DescribeStackResources"),
+        ),
+        ("ec2__revoke_security_group_egress", "UnauthorizedOperation", ("ec2", "RevokeSecurityGroupEgress")),
+    ],
+)
+def test_the_right_that_is_lacking_is_named_as_iam_knows_it(
+    caplog: pytest.LogCaptureFixture, call: str, code: str, right: tuple[str, str]
+) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": code, "Message": ""}}, right[1])
+
+    launch(aws([TO_ITSELF], [EVERYWHERE], **{call: refuse}))
+    assert caplog.messages[0].endswith(f"this role lacks {':'.join(right)}")
 
 
 def test_a_stack_without_its_vpc_has_no_group() -> None:
