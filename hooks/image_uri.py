@@ -23,8 +23,8 @@ class ImageUri(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
     def resolve(self) -> str:
         """Return `<repository>@<digest>`, or `<repository>:<tag>` for an image that a diff cannot know yet.
 
-        Raises SceptreException for a wrong argument, as `image_from` does, and where a command that runs no hooks, such
-        as `sceptre update`, would deploy an image that is not there.
+        Raises SceptreException for a wrong argument, as `image_from` does, and, outside of a diff, where no hook has
+        run and the image is not there.
         """
         launched = launched_image.taken_over(self.stack, self.argument)
         if launched is not None:
@@ -35,9 +35,7 @@ class ImageUri(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
             return image.with_digest(digest)
         if are_placeholders_enabled():
             return image.uri
-        raise SceptreException(
-            f"Image {image.tag} is not in the repository. Only `sceptre launch` builds it: use that."
-        )
+        raise SceptreException(f"Image {image.tag} is not in the repository: run `sceptre launch`.")
 
     def _pushed_digest(self, image: Image) -> str | None:
         try:

@@ -8,8 +8,10 @@ HIDDEN_VALUE = "has a value that is not shown, as it may be secret"
 LONGEST = 120
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}|[0-9]{1,4}")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}|[0-9]{1,4}")
-# The password in an address such as postgres://user:password@host, and in a list such as password=...;
-ADDRESS = re.compile(r"(?<=//)[^\s/]*(?=@)")
+# The password in an address such as postgres://user:password@host or user:password@host, and in a list such as
+# password=...;
+# What stands before an image's digest is its tag.
+ADDRESS = re.compile(r"(?<=//)[^\s/]*(?=@)|(?<=:)[^\s/]+(?=@(?!sha(256|512)\b))")
 ASSIGNED = re.compile(r"""(?i)((?:password|passwd|pwd|secret|token|key)['"]?\s*[=:]\s*)('[^']*'|"[^"]*"|[^\s;&,}]+)""")
 
 

@@ -7,6 +7,11 @@ import yaml
 from jinja2 import Environment, Template
 from jinja2.ext import Extension
 
+# What an earlier setuptools has left is read first, and knows yesterday's hooks only.
+INSTALL = (
+    "rm -rf spotfleet.egg-info && pip install -r requirements.txt && pip install --no-deps --no-build-isolation -e ."
+)
+
 
 class CheckedTemplate(Template):
     """A file that must be YAML once it is rendered, if its name says so."""
@@ -34,8 +39,7 @@ def _require_yaml(text: str) -> None:
     except yaml.constructor.ConstructorError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(
-            f"is not YAML that Sceptre knows: see its line {line}; a hook that is new needs "
-            "pip install -r requirements.txt"
+            f"is not YAML that Sceptre knows: see its line {line}; a hook that is new needs {INSTALL}"
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -132,7 +132,7 @@ def test_a_diff_names_an_image_that_is_not_there_yet_by_its_tag(project: Path, e
 
 
 def test_no_other_command_deploys_an_image_that_is_not_there(project: Path) -> None:
-    with pytest.raises(SceptreException, match=r"Image \w+ is not in the repository. Only `sceptre launch` builds it"):
+    with pytest.raises(SceptreException, match=r"Image \w+ is not in the repository: run `sceptre launch`"):
         resolved(make_stack("dev/service", Repository().aws, project))
 
 

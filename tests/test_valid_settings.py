@@ -13,7 +13,7 @@ from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 
-from hooks import instance_types
+from hooks import instance_types, shown
 from hooks.settings import Settings, find_problems, tasks_during_deployment, tasks_per_machine
 from hooks.valid_settings import ValidSettings, settings_of
 from tests.changed import copy_service
@@ -104,7 +104,7 @@ def test_every_setting_says_what_it_is() -> None:
         ("task_policy_arns", ["arn:aws:iam::1:role/x"], "must hold ARNs that begin with arn:aws:iam:"),
         ("task_policy_arns", [READ_ONLY, READ_ONLY], "must not name a policy twice"),
         ("machine_policy_arns", ["ReadOnlyAccess"], "must hold ARNs that begin with arn:aws:iam:"),
-        ("machine_policy_arns", [ADMINISTRATOR], "must not make machines administrators of the account"),
+        ("machine_policy_arns", [ADMINISTRATOR], "must not let a machine raise itself to administrator"),
         ("permissions_boundary_arn", "bounds", "must be the ARN of the IAM policy that bounds"),
         ("permissions_boundary_arn", "arn:aws:iam::123456789012:role/x", "must be the ARN of the IAM policy that"),
         ("role_path", "teams", "must be the path of every role"),
@@ -181,7 +181,7 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
         (
             {"task_policy_arns": [READ_ONLY, ADMINISTRATOR]},
             "task_policy_arns",
-            f"must not hold {ADMINISTRATOR}, which makes each task an administrator of the account, unless",
+            f"must not hold {ADMINISTRATOR}, which lets a task raise itself to administrator of the account, unless",
         ),
         (
             {"services": {"api": {"listener_priority": 90, "task_policy_arns": [ADMINISTRATOR]}}, "max_machines": 9},
@@ -479,6 +479,28 @@ def test_no_message_holds_the_password_of_an_address(key: str) -> None:
     problems = find_problems(settings(**{key: [CONNECTION] if is_list else CONNECTION}))
     assert list(problems) == [key]
     assert SECRET not in problems[key]
+
+
+def test_a_new_hook_is_told_how_to_be_installed(project: Path) -> None:
+    path = project / "config/dev/vpc.yaml"
+    path.write_text(f"{path.read_text()}\n    - !brand_new_hook {{}}\n")
+    with pytest.raises(SceptreException, match=r"see its line \d+; a hook that is new needs rm -rf .* -e \.$"):
+        run_hook(project)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("user:pa:ss@db.test/shop", "user:…@db.test/shop"),
+        ("postgres://user:pw@db.test/shop", "postgres://…@db.test/shop"),
+        (f"registry.test:5000/python:3@sha256:{'a' * 64}", f"registry.test:5000/python:3@sha256:{'a' * 64}"),
+        (f"user:pw@registry.test/python:3@sha256:{'a' * 64}", f"user:…@registry.test/python:3@sha256:{'a' * 64}"),
+        ("ops@example.com", "ops@example.com"),
+        ("must be such as: ops@example.com", "must be such as: ops@example.com"),
+    ],
+)
+def test_an_address_keeps_all_but_its_password(text: str, said: str) -> None:
+    assert shown.without_addresses(text) == said
 
 
 @pytest.mark.parametrize(
