@@ -184,12 +184,14 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
     assert re.search(r"Building 127\.0\.0\.1:\S+ failed; the stack was not touched", broken.stdout)
     assert "No space left on device" in broken.stdout
     assert "Traceback" not in broken.stdout
-    project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", "RUN sleep 3\n")
+    # Never the same twice: a builder that has done it before would not sleep.
+    sleep = f"RUN sleep 5 && : {uuid4()}\n"
+    project.replace("Dockerfile", "RUN head -c 1 /dev/zero > /dev/full\n", sleep)
     cut_short = launch_and_edit_during_the_build(project, "service/handlers.py", "HELLO AGAIN", "HELLO NEVER")
     assert "changed while the image was built from them; nothing was pushed" in cut_short
     assert "Traceback" not in cut_short
     assert "Pushing" not in cut_short
-    project.replace("Dockerfile", "RUN sleep 3\n", "")
+    project.replace("Dockerfile", sleep, "")
     project.replace("service/handlers.py", "HELLO NEVER", "HELLO AGAIN")
     assert project.status() == after
     assert get(after["url"])[2] == "<h1>HELLO AGAIN</h1>"
@@ -208,7 +210,7 @@ def launch_and_edit_during_the_build(project: Project, file: str, old: str, new:
             if "RUN sleep" in line:
                 project.replace(file, old, new)
                 break
-        said += launch.communicate(timeout=60)[0]
+        said += launch.communicate(timeout=240)[0]
     assert launch.returncode == 1, said
     return said
 
