@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 DATA_SECONDS = 40
 ACCOUNT = "000000000000"
 ZONE = "Z0123456789ABCDEFGHIJ"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
 
 # Each one is an environment of its own. What stands in {} is made by the test first.
@@ -50,8 +52,11 @@ FULL: dict[str, Any] = {
     **{"cors_origins": "https://example.test", "environment_variables": {"LOG_LEVEL": "info"}},
     **{
         "secrets": {"KEY": "/shop/key", "WORD": "{secret}"},
-        "secret_key_arns": [f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"],
+        "secret_key_arns": [KEY],
     },
+    **{"permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess", "role_path": "/teams/shop/"},
+    **{"machine_policy_arns": ["arn:aws:iam::aws:policy/CloudWatchAgentServerPolicy"], "log_kms_key_arn": KEY},
+    **{"foreign_buckets": ["partner-data"], "web_application_firewall_logging": "all"},
     **{"task_cpu_units": 128, "task_memory_mib": 128, "min_tasks": 1, "max_tasks": 3},
     **{"task_cpu_target_percent": 50, "task_memory_target_percent": 75, "requests_per_task": 600},
     **{"scale_out_cooldown_seconds": 15, "scale_in_cooldown_seconds": 60},
@@ -75,14 +80,15 @@ OTHER: dict[str, Any] = {
     **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90},
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 8},
     **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
-    **{"min_tasks": 1, "max_tasks": 2},
+    **{"min_tasks": 1, "max_tasks": 2, "account_id": "123456789012"},
+    **{"task_policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"], "allow_administrator_tasks": True},
 }
 # Without the service: its image would need a machine of the other architecture.
 ARM: dict[str, Any] = {
     **{"vpc_cidr": "10.10.0.0/16", "egress": "nat_instance", "nat_instance_type": "t4g.micro", "on_demand_base": 0},
     **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "ipv6": True},
 }
-GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway"}
+GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway", "allow_plain_http": True}
 # What is switched on in the running environment dev, and off again.
 SWITCHED: dict[str, Any] = {
     **{"egress": "nat_gateway", "flow_logs": "rejected", "deletion_protection": True, "container_insights": "enabled"},
@@ -164,7 +170,8 @@ def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None
     settings = {name for section in SECTIONS for name in section.model_fields} | {"services"}
     launched = {*FULL, *FULL["services"]["api"], *OTHER, *ARM, *GATEWAY}
     assert settings - launched == SAME_EVERYWHERE
-    dev = yaml.safe_load((ROOT / "config/dev/config.yaml").read_text())
+    text = (ROOT / "config/dev/config.yaml").read_text()
+    dev = yaml.safe_load(jinja2.Template(text).render(environment_variable={}))
     for name in launched & dev.keys():
         values = [environment[name] for environment in (FULL, OTHER, ARM, GATEWAY) if name in environment]
         assert any(value != dev[name] for value in values), name
@@ -231,16 +238,19 @@ def add_program(folder: Path) -> None:
     """Make a folder from which the image of another service is built; it answers below /api/."""
     for name in ("service", "image"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "hooks").mkdir()
+    for name in ("Dockerfile", ".dockerignore", "hooks/origins.py"):
+        shutil.copy(ROOT / name, folder / name)
     handlers = folder / "service/handlers.py"
     handlers.write_text(handlers.read_text().replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API"))
 
 
 def check_answers(cloud: Cloud, output: str) -> None:
     """Check that HTTPS answers where `up` says, and HTTP sends there."""
-    assert output.endswith("\nHTTP/1.1 200 OK\n<h1>HELLO WORLD</h1>\n")
-    url = output.splitlines()[-3]
+    answered, _between, live_page = output.rpartition("\n\nLive page: ")
+    assert answered.endswith("\nHTTP/1.1 200 OK\n<h1>HELLO WORLD</h1>")
+    assert live_page.startswith(f"http://127.0.0.1:{cloud.project.port}/_spotfleet/page#")
+    url = answered.splitlines()[-3]
     assert url.startswith("https://127.0.0.1:")
     state = cloud.project.folder / f".local/{cloud.project.port}"
     trusting = ssl.create_default_context(cafile=state / "balancer.pem")
