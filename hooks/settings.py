@@ -509,8 +509,8 @@ class ServiceSettings(Section):
         for arn in arns:
             _require(
                 aws_names.KEY_ARN.fullmatch(arn),
-                "must hold whole ARNs of keys, arn:aws:kms:<region>:<account>:key/<id>, as a policy that names an alias "
-                f"allows nothing, not {shown.text(arn)}",
+                "must hold whole ARNs of keys, arn:aws:kms:<region>:<account>:key/<id>, as a policy that names an "
+                f"alias allows nothing, not {shown.text(arn)}",
             )
         return arns
 

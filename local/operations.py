@@ -15,7 +15,8 @@ READING = re.compile(r"(Describe|List|Get)[A-Z]\w*")
 
 # What changes something, by the name that a request is signed for.
 CHANGING = {
-    "acm": set[str](),
+    # Where a domain is not in Route 53, its certificate is there before the environment.
+    "acm": {"RequestCertificate", "DeleteCertificate"},
     "application-autoscaling": {
         *("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy", "DeleteScalingPolicy"),
         *("PutScheduledAction", "DeleteScheduledAction", "TagResource", "UntagResource"),
