@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import administration
+from hooks import account, administration
 from hooks.once import once_per_command
 
 TASKS_WAY_OUT = ", or set allow_administrator_tasks: true"
@@ -22,6 +22,7 @@ class AdministratorPolicies(Hook):  # type: ignore[misc]  # Sceptre publishes no
 
         A policy of the account's own that cannot be read is told of: its name has to do then.
         """
+        account.require_right(self.stack, self.logger)
         policies = [] if self.argument["allowed"] else self.argument["policy_arns"]
         administrative = list(filter(self._is_administrative, policies))
         if administrative:

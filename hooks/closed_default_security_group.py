@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
+from hooks import account
 from hooks.once import once_per_command
 
 # Of EC2, and of IAM where a service role or a boundary says it.
@@ -28,6 +29,7 @@ class ClosedDefaultSecurityGroup(Hook):  # type: ignore[misc]  # Sceptre publish
     @once_per_command
     def run(self) -> None:
         """Close the group if it is open, and say so in one line; a role that may not is told of, not an error."""
+        account.require_right(self.stack, self.logger)
         try:
             for group in self._open_groups():
                 self._close(group)
