@@ -20,7 +20,11 @@ CPU_SHARE = "0.25"
 # What each image is built from, and the file that gets one more line for the rebuild.
 CONTEXTS = {
     ARTICLE: (PROJECT / "bench" / "article", ["."], "app.py"),
-    SPOTFLEET: (PROJECT, ["Dockerfile", ".dockerignore", "service", "image"], "service/handlers.py"),
+    SPOTFLEET: (
+        PROJECT,
+        ["Dockerfile", ".dockerignore", "service", "image", "hooks/origins.py"],
+        "service/handlers.py",
+    ),
 }
 
 
@@ -45,6 +49,7 @@ class Images:
                     ignore = shutil.ignore_patterns("__pycache__")
                     shutil.copytree(folder / part, context / part, ignore=ignore, dirs_exist_ok=True)
                 else:
+                    (context / part).parent.mkdir(exist_ok=True)
                     shutil.copy(folder / part, context / part)
             image = self._look_at(name, context)
             build(self.docker, image, lambda _: None)

@@ -48,8 +48,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("service", "image"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Dockerfile", ".dockerignore"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "hooks").mkdir()
+    for name in ("Dockerfile", ".dockerignore", "hooks/origins.py"):
+        shutil.copy(ROOT / name, folder / name)
     (folder / "service/data").mkdir()
     (folder / "service/data/run.py").write_text("print('ran')\n")
     (folder / "service/data/link.py").symlink_to("run.py")

@@ -1,10 +1,8 @@
 """A step of load: tasks and machines follow it by the templates' numbers, and all of it goes back when it is over."""
 
-import json
 import math
 import re
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from bench import wrk
 from local import packages
+from tests import signed
 from tests.projects import Project, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
@@ -76,9 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def look(project: Project) -> tuple[Look, list[str]]:
     """Return what the live page shows, and why the service was scaled."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{project.port}/_spotfleet/page.json", timeout=10) as answer:
-        shown: dict[str, Any] = json.load(answer)["environments"][0]
+    shown: dict[str, Any] = signed.ask(project.folder, project.port, "/_spotfleet/page.json")["environments"][0]
     service = shown["services"][0]
     seen = Look(
         desired=shown["desired_tasks"],
