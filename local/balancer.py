@@ -207,7 +207,7 @@ class Balancer(controllers.Controller):
             weight = ("set", "server", name, "weight", balancer_config.FULL_WEIGHT)
             self._tell(*restart, weight, ("set", "server", name, "health", "up"))
             return Health("healthy")
-        if _failed_checks(line, group) >= group.unhealthy_count:
+        if int(line["chkfail"] or 0) >= group.unhealthy_count:
             return _unhealthy(line)
         return Health("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
 
@@ -237,15 +237,6 @@ def _addresses(wanted: Wanted, ports: Mapping[tuple[str, int], int]) -> list[str
 
 def _server(target: Target) -> str:
     return f"{target.id}:{target.port}"
-
-
-def _failed_checks(line: Statistics, group: Group) -> int:
-    """Return how often a new target has failed its checks.
-
-    HAProxy takes it for down after the first time, and counts no check of a server that is down: the time since tells.
-    """
-    since = 0.0 if _is_up(line) else float(line["lastchg"] or 0)
-    return int(line["chkfail"] or 0) + int(since / clock.seconds(group.interval))
 
 
 def _is_up(line: Statistics) -> bool:

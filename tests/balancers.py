@@ -180,5 +180,5 @@ class FakeProcess:
 
     def _serve(self, backend: str, name: str, address: str, weight: str, check: str = "L7OK") -> None:
         line = {"pxname": backend, "svname": name, "addr": address, "status": "UP", "uweight": weight}
-        more = {"check_status": check, "check_code": "", "chkfail": "0", "lastchg": "0", "scur": "0", "qcur": "0"}
+        more = {"check_status": check, "check_code": "", "chkfail": "0", "scur": "0", "qcur": "0"}
         self.servers[backend, name] = line | more
