@@ -285,7 +285,7 @@ def _on_disk(context: Path, path: str) -> str:
 
 def _target(link: str) -> bytes:
     """Return where a link leads, to the letter; Path.readlink() would tidy it up."""
-    return os.fsencode(os.readlink(link))  # noqa: PTH115
+    return os.fsencode(os.readlink(link))  # noqa: PTH115  # the target as it is, in bytes
 
 
 def _open_what_it_was(path: str, flags: int) -> int:
