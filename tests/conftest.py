@@ -1,5 +1,6 @@
 """Keeps every test away from real AWS: fake credentials, and connections to this machine only."""
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -7,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from local import docker_engine
+from local import docker_engine, environment
+
+# Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
+ENGINE_STARTED = "docker_engine_started"
+_started: dict[str, bool] = {}
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -58,11 +63,27 @@ def no_network() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def docker_engine_running() -> Iterator[None]:
-    """One engine for all tests that need it; `up` and `down` then find it running and leave it."""
-    docker_engine.ensure()
-    yield
-    docker_engine.stop_if_ours()
+def docker_engine_running(pytestconfig: pytest.Config) -> None:
+    """One engine for the tests of all workers that need it; `up` and `down` then find it running and leave it."""
+    environment.make_private(environment.STATE)
+    with (environment.STATE / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started = not docker_engine.answers()
+        docker_engine.ensure()
+    if started:
+        getattr(pytestconfig, "workeroutput", _started)[ENGINE_STARTED] = True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401  # xdist publishes no types
+    """Remember what a worker has started, for it ends before the others."""
+    _started.update(getattr(node, "workeroutput", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the engine when these tests started it and no other worker needs it any more."""
+    if not hasattr(session.config, "workeroutput") and _started.get(ENGINE_STARTED):
+        docker_engine.stop_if_ours()
 
 
 def _is_local(host: str) -> bool:

@@ -43,7 +43,7 @@ from tests.projects import Project, free_port, get, launched
 # Of a measurement of two ways, each of which is asked once in a round.
 ROUNDS = 7
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
 
 class Backend(ThreadingHTTPServer):

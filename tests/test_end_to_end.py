@@ -418,9 +418,9 @@ def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
         took[command + " again" * (command in took)] = time.monotonic() - started
     print({command: f"{seconds:.1f} s" for command, seconds in took.items()})
     assert "<h1>HELLO WORLD</h1>" in printed["make up"]
-    assert took["make up"] < 60, took
-    assert took["make up again"] < 5, took
-    assert took["make down"] < 30, took
+    # How long each takes depends on what else the machine does; that a launch without a change does next to nothing
+    # does not.
+    assert took["make up again"] < took["make up"] / 3, took
     assert leftovers(clone, variables) == []
     assert output(["docker", "network", "ls", "-q"]) == networks
     assert list(temporary.iterdir()) == []

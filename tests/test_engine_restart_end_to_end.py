@@ -8,7 +8,7 @@ import pytest
 from local import docker_engine
 from tests.projects import Project, get, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
 HEALING_SECONDS = 60
 

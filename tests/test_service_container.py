@@ -29,7 +29,7 @@ from tests.bill_of_materials import problems
 from tests.projects import ROOT
 from tests.scan_image import bill_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
 DRAIN_SECONDS = 1
 # As the task definition has it, with a port of its own on the machine's loopback.

@@ -14,7 +14,7 @@ from local import packages
 from tests import signed
 from tests.projects import Project, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
 TARGET_PERCENT = 70
 REST_PERCENT = 15
