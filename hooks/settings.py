@@ -1,6 +1,7 @@
 """The settings of an environment: what config/<env>/config.yaml may say, and what is wrong with it if anything."""
 
 import difflib
+import math
 import zoneinfo
 from collections.abc import Iterator
 from functools import cache
@@ -19,21 +20,48 @@ from hooks import (
     schedule,
     shown,
     sizes,
+    spot_notice,
 )
 from hooks.origins import parse_origins
 
-# A Spot machine is gone two minutes after the notice
-# (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
-# by until the agent acts on it.
-SPOT_NOTICE_SECONDS = 110
-
 Percent = Annotated[int, Field(ge=1, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Share = Annotated[int, Field(ge=0, le=100)]
+ALL = 100  # percent
+# So far above its target must a metric be able to rise to be told from noise.
+CPU_MARGIN_PERCENT = 5
 ANY_BUCKET = "*"
 SHORTEST_SLOW_START = 30  # seconds
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 UP_TO_A_YEAR = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
 LOG_RETENTION_DAYS = Literal[UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+# The rules of AWSManagedRulesCommonRuleSet:
+# https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
+CommonRule = Literal[
+    "NoUserAgent_HEADER",
+    "UserAgent_BadBots_HEADER",
+    "SizeRestrictions_QUERYSTRING",
+    "SizeRestrictions_Cookie_HEADER",
+    "SizeRestrictions_BODY",
+    "SizeRestrictions_URIPATH",
+    "EC2MetaDataSSRF_BODY",
+    "EC2MetaDataSSRF_COOKIE",
+    "EC2MetaDataSSRF_URIPATH",
+    "EC2MetaDataSSRF_QUERYARGUMENTS",
+    "GenericLFI_QUERYARGUMENTS",
+    "GenericLFI_URIPATH",
+    "GenericLFI_BODY",
+    "RestrictedExtensions_URIPATH",
+    "RestrictedExtensions_QUERYARGUMENTS",
+    "GenericRFI_QUERYARGUMENTS",
+    "GenericRFI_BODY",
+    "GenericRFI_URIPATH",
+    "CrossSiteScripting_COOKIE",
+    "CrossSiteScripting_QUERYARGUMENTS",
+    "CrossSiteScripting_BODY",
+    "CrossSiteScripting_URIPATH",
+]
+HTTPS_PORT = 443
 # User data may have 16 KiB; a machine's own is below 3.
 LARGEST_EXTRA_USER_DATA = 8192
 
@@ -127,8 +155,14 @@ class NetworkSettings(Section):
     )
     ipv6: bool = Field(
         default=False,
-        description="IPv6 addresses for load balancer and machines, which leave through an egress-only gateway; "
-        "containers keep to IPv4",
+        description="IPv6 addresses for load balancer and machines, which leave through an egress-only gateway, except "
+        "with egress endpoints; containers keep to IPv4",
+    )
+    outgoing_ports: list[Port] = Field(
+        default=[HTTPS_PORT],
+        max_length=20,
+        description="TCP ports outside of the VPC that machines and tasks may connect to, such as [443, 587]; 443 is "
+        "needed for AWS itself. Within the VPC every TCP port is open",
     )
     flow_logs: Literal["disabled", "rejected", "all"] = Field(
         default="disabled", description="which connections in the VPC are logged, kept for log_retention_days"
@@ -148,6 +182,13 @@ class NetworkSettings(Section):
             _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {shown.text(name)}')
         _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
         return names
+
+    @field_validator("outgoing_ports")
+    @classmethod
+    def _check_outgoing_ports(cls, ports: list[int]) -> list[int]:
+        _require(HTTPS_PORT in ports, f"must hold {HTTPS_PORT}, by which machines reach AWS")
+        _require(len(set(ports)) == len(ports), "must not name a port twice")
+        return ports
 
     @field_validator("vpc_cidr")
     @classmethod
@@ -230,6 +271,11 @@ class LoadBalancerSettings(Section):
     )
     requests_per_address: int = Field(
         default=2000, ge=10, le=2_000_000_000, description="requests in 5 minutes above which the firewall blocks it"
+    )
+    counted_firewall_rules: list[CommonRule] = Field(
+        default=["SizeRestrictions_BODY", "NoUserAgent_HEADER"],
+        description="of AWS's common rules those that only count the requests which they would block: by default that "
+        "of bodies above 8 KiB, and that of requests without a User-Agent; []: all of them block",
     )
     web_application_firewall_logging: Literal["disabled", "blocked", "all"] = Field(
         default="disabled",
@@ -323,19 +369,31 @@ class MachineSettings(Section):
         description="instead of a list: min_vcpus, max_vcpus, min_memory_gib, max_memory_gib; every current type of "
         "the architecture that has them, except burstable ones",
     )
+    cpu_credits: Literal["unlimited", "standard"] = Field(
+        default="unlimited",
+        description="of burstable types, t3, t3a and t4g: standard slows a machine down to its baseline once it has "
+        "no credits, which a new one starts without; unlimited bills what it uses above it on average over a day",
+    )
     min_machines: int = Field(ge=0, le=1000, description="machines that always run")
     max_machines: int = Field(ge=1, le=1000, description="machines that may run at once")
     on_demand_base: int = Field(ge=0, le=1000, description="machines that Spot cannot take away")
     on_demand_percent_above_base: Share = Field(description="on-demand share of the machines above the base")
     machine_scaling: Literal["capacity_provider", "cpu"] = Field(description="what adds and removes machines")
-    capacity_target_percent: Percent = Field(description="share of the machines in use, with capacity_provider")
+    capacity_target_percent: Percent = Field(
+        description="share of the machines in use, with capacity_provider; below 100, which keeps spare ones, needs "
+        "task_placement fewest_machines"
+    )
     machine_cpu_target_percent: Percent = Field(description="average CPU use of the machines, with cpu")
     machine_warmup_seconds: int = Field(ge=1, le=3600, description="from launch until a machine counts in scaling")
     max_machine_lifetime_days: int = Field(
         default=0, ge=0, le=365, description="age at which a machine is replaced by a new one; 0: never"
     )
     root_volume_gib: int = Field(ge=30, le=16384, description="size of the root volume; the machine image needs 30")
-    reserved_memory_mib: int = Field(ge=0, le=4096, description="memory of each machine that tasks may not reserve")
+    reserved_memory_mib: int = Field(
+        ge=0,
+        le=4096,
+        description="memory of each machine that tasks may not reserve: system, Docker and agent use about 200",
+    )
     detailed_monitoring: bool = Field(description="machine metrics every minute, billed")
     extra_user_data: str = Field(
         default="", description="shell commands that a machine runs at its first start, as root; up to 8 KiB"
@@ -422,7 +480,9 @@ class ServiceSettings(Section):
         default=[], description="ARNs of the KMS keys that encrypt these secrets, unless it is AWS's own key"
     )
     execute_command: bool = Field(
-        default=False, description="ECS Exec, a shell in a running task; its root file system is then writable"
+        default=False,
+        description="ECS Exec, a command in a running task, whose root file system is then writable; this project's "
+        "image has no shell, only python3",
     )
     task_policy_arns: list[str] = Field(
         default=[], max_length=10, description="ARNs of IAM policies: what the service itself may do in AWS"
@@ -455,7 +515,15 @@ class ServiceSettings(Section):
         pattern=r"^(UTC|[A-Z][A-Za-z0-9_]+(/[A-Z][A-Za-z0-9_+-]*)+)$",
         description="time zone of these times, such as Europe/Dublin",
     )
-    min_healthy_percent: Share = Field(description="share of the tasks that keeps running during a deployment")
+    task_placement: Literal["zones_first", "fewest_machines"] = Field(
+        default="zones_first",
+        description="zones_first: as many tasks in each zone, moved when one zone has too many and each has a machine; "
+        "fewest_machines: machines are filled one after the other",
+    )
+    min_healthy_percent: Share = Field(
+        description="share of the tasks that keeps serving during a deployment and while a machine is drained; where "
+        "tasks can stand on Spot it must let one stop before its replacement serves"
+    )
     max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
     deployment_alarms: bool = Field(
         default=False, description="whether alarms of errors or slowness end a deployment and bring the old tasks back"
@@ -606,8 +674,18 @@ def tasks_per_machine(settings: Settings, service: ServiceSettings | None = None
     else:
         memory = min(map(instance_types.memory_mib, settings.instance_types))
         units = min(map(instance_types.cpu_units, settings.instance_types))
-    by_memory = (memory - settings.reserved_memory_mib) // service.task_memory_mib
+    return _held(settings, service, memory, units)
+
+
+def _held(settings: Settings, service: ServiceSettings, memory_mib: int, units: int) -> int:
+    """Return how many tasks of a service a machine with this memory and these CPU units holds."""
+    by_memory = (memory_mib - settings.reserved_memory_mib) // service.task_memory_mib
     return max(0, min(by_memory, units // service.task_cpu_units))
+
+
+def can_stand_on_spot(settings: Settings) -> bool:
+    """Tell whether AWS can take a machine back on which tasks run."""
+    return settings.max_machines > settings.on_demand_base and settings.on_demand_percent_above_base < ALL
 
 
 def tasks_during_deployment(service: ServiceSettings) -> int:
@@ -651,6 +729,8 @@ def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, st
         has_endpoints=settings.egress == "endpoints",
         has_load_balancer=settings.load_balancer_scheme == "internal",
     )
+    if settings.egress == "endpoints" and settings.outgoing_ports != [HTTPS_PORT]:
+        yield "outgoing_ports", f"must be [{HTTPS_PORT}] with egress endpoints, which lead nowhere else"
     yield from networks.problems_of_subnets(settings.vpc_cidr, subnets, settings.max_machines)
 
 
@@ -671,6 +751,9 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         )
     if settings.access_logs_bucket and not settings.access_logs:
         yield "access_logs_bucket", "is not used while access_logs is false"
+    changed = settings.counted_firewall_rules != defaults()["counted_firewall_rules"]
+    if changed and not settings.web_application_firewall:
+        yield "counted_firewall_rules", "is not used while web_application_firewall is false"
     if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
         yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
     if settings.alarm_email and not settings.alarms:
@@ -740,13 +823,37 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         smallest = ", ".join(settings.instance_types) or "machines with instance_requirements"
         yield "task_memory_mib", f"with task_cpu_units must fit the smallest of {smallest}"
 
-    most_seconds = SPOT_NOTICE_SECONDS - service.deregistration_delay_seconds
-    if service.stop_timeout_seconds > most_seconds:
-        yield (
-            "stop_timeout_seconds",
-            f"must be at most {SPOT_NOTICE_SECONDS} together with deregistration_delay_seconds "
-            f"({service.deregistration_delay_seconds}), which it follows after a Spot notice",
+    if can_stand_on_spot(settings):
+        yield from spot_notice.problems(
+            service.min_tasks,
+            service.min_healthy_percent,
+            math.ceil(service.min_tasks / settings.availability_zones),
+            service.health_check_interval_seconds,
+            service.deregistration_delay_seconds,
+            service.stop_timeout_seconds,
         )
+    yield from _targets_that_throttled_machines_never_reach(settings, service)
+
+
+def _targets_that_throttled_machines_never_reach(
+    settings: Settings, service: ServiceSettings
+) -> Iterator[tuple[str, str]]:
+    """Yield a CPU target above what tasks get of machines without credits, where nothing else would scale them."""
+    if settings.cpu_credits != "standard" or service.requests_per_task:
+        return
+    for name in filter(instance_types.is_burstable, settings.instance_types):
+        units = instance_types.cpu_units(name)
+        held = _held(settings, service, instance_types.memory_mib(name), units)
+        baseline = units * instance_types.baseline_percent(name) // 100
+        reserved = held * service.task_cpu_units
+        if reserved and baseline * 100 < service.task_cpu_target_percent * reserved:
+            yield (
+                "task_cpu_target_percent",
+                f"is never reached with cpu_credits standard: without credits a {name} gives its {held} tasks "
+                f"{baseline} CPU units, {baseline * 100 // reserved} % of their {held} x {service.task_cpu_units}; "
+                "set requests_per_task to scale by requests, or cpu_credits unlimited",
+            )
+            return
 
 
 def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, str]]:
@@ -770,6 +877,16 @@ def _contradictions_between_services(
             other = priorities[service.listener_priority]
             yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"
 
+    spreading = [name or "the first service" for name, own in services.items() if own.task_placement == "zones_first"]
+    is_spare = settings.machine_scaling == "capacity_provider" and settings.capacity_target_percent < ALL
+    if spreading and is_spare:
+        yield (
+            "capacity_target_percent",
+            f"must be {ALL} with task_placement zones_first (of {', '.join(spreading)}): ECS compares machines with a "
+            f"task to all machines, and tasks spread over all of them, so it is {ALL} % and machines are added until "
+            f"each task has its own or max_machines ({settings.max_machines}) run; for spare machines set a higher "
+            "min_machines, or task_placement fewest_machines",
+        )
     holds = (
         {name: tasks_per_machine(settings, service) for name, service in services.items()}
         if _has_types(settings)
@@ -777,6 +894,7 @@ def _contradictions_between_services(
     )
     if not holds or 0 in holds.values():
         return
+    yield from _problems_of_scaling_by_cpu(settings, services, holds)
     tasks = {name: tasks_during_deployment(service) for name, service in services.items()}
     least = sum(-(-tasks[name] // holds[name]) for name in services)
     if settings.max_machines < least:
@@ -785,6 +903,40 @@ def _contradictions_between_services(
             f"must be at least {least}: {sum(tasks.values())} tasks run during a deployment (max_tasks times "
             f"max_percent) and the smallest machine holds {min(holds.values())}",
         )
+
+
+def _problems_of_scaling_by_cpu(
+    settings: Settings, services: dict[str, ServiceSettings], holds: dict[str, int]
+) -> Iterator[tuple[str, str]]:
+    """Yield why machines would never be added by their CPU use, and nothing else adds any.
+
+    Tasks cannot use more than they reserve, so neither can a machine that is full of them.
+    """
+    if settings.machine_scaling != "cpu":
+        return
+    least = sum(math.ceil((service.min_tasks + 1) / holds[name]) for name, service in services.items())
+    if settings.min_machines < least:
+        yield (
+            "min_machines",
+            f"must be at least {least} with machine_scaling cpu, which adds no machine for a task that has no room: "
+            f"min_tasks and one more of each service, and the smallest machine holds {min(holds.values())}",
+        )
+    for name in settings.instance_types:
+        memory, units = instance_types.memory_mib(name), instance_types.cpu_units(name)
+        used = max(_held(settings, service, memory, units) * service.task_cpu_units for service in services.values())
+        reached = used * 100 // units
+        words = f"tasks that fill a {name} use {used} of its {units} CPU units, {reached} %"
+        if settings.cpu_credits == "standard" and instance_types.baseline_percent(name) < reached:
+            reached = instance_types.baseline_percent(name)
+            words = f"without credits (cpu_credits standard) a {name} is at {reached} %"
+        if reached < settings.machine_cpu_target_percent + CPU_MARGIN_PERCENT:
+            yield (
+                "machine_cpu_target_percent",
+                f"must be at most {max(1, reached - CPU_MARGIN_PERCENT)} with machine_scaling cpu: {words}, and "
+                "scaling needs some above its target; or take machine_scaling capacity_provider, or tasks with less "
+                "memory or more CPU units",
+            )
+            return
 
 
 def _has_types(settings: Settings) -> bool:

@@ -43,6 +43,7 @@ FULL: dict[str, Any] = {
         "hsts_max_age_days": 30,
     },
     **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
+    "counted_firewall_rules": ["SizeRestrictions_BODY"],
     **{"container_insights": "enhanced", "kept_images": 5},
     **{"alarms": True, "alarm_email": "ops@example.test", "alarm_p99_seconds": 0.5, "dashboard": True},
     **{"instance_types": ["m5.large", "m6i.large"], "min_machines": 2, "max_machines": 8},
@@ -77,7 +78,8 @@ OTHER: dict[str, Any] = {
     **{"vpc_cidr": "10.9.0.0/16", "egress": "nat_gateway_per_zone", "flow_logs": "rejected"},
     **{"load_balancer_scheme": "internal", "certificate_arn": "{certificate}", "deletion_protection": True},
     **{"access_logs": True, "access_logs_bucket": "{bucket}", "empty_repository_on_delete": False},
-    **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90},
+    **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90, "task_placement": "fewest_machines"},
+    "outgoing_ports": [443, 587],
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 8},
     **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
     **{"min_tasks": 1, "max_tasks": 2, "account_id": "123456789012"},
@@ -87,6 +89,7 @@ OTHER: dict[str, Any] = {
 ARM: dict[str, Any] = {
     **{"vpc_cidr": "10.10.0.0/16", "egress": "nat_instance", "nat_instance_type": "t4g.micro", "on_demand_base": 0},
     **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "ipv6": True},
+    **{"cpu_credits": "standard", "requests_per_task": 600},
 }
 GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway", "allow_plain_http": True}
 # What is switched on in the running environment dev, and off again.

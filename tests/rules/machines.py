@@ -155,12 +155,24 @@ def _may_be_burstable(layers: Layers, name: str, data: Json) -> bool:
     return any(map(instance_types.is_burstable, kinds))
 
 
-def _burstable_machines_buy_no_credits(layers: Layers) -> Iterator[str]:
+def _burstable_machines_are_not_slow_unnoticed(layers: Layers) -> Iterator[str]:
     for name, data in _machines(layers):
         # A launch template spells it CpuCredits, a machine CPUCredits.
         credits_ = next(iter(data.get("CreditSpecification", {}).values()), "left out")
-        if _may_be_burstable(layers, name, data) and credits_ != "standard":
-            yield f"{name} has CpuCredits {credits_}, not standard"
+        wanted = _setting(layers, "cpu_credits", "unlimited") if name.startswith("machines.") else "unlimited"
+        if _may_be_burstable(layers, name, data) and credits_ != wanted:
+            yield f"{name} has CpuCredits {credits_}, not {wanted}"
+    metrics = {alarm.get("MetricName") for _, alarm in properties(layers, "AWS::CloudWatch::Alarm")}
+    is_standard = _setting(layers, "cpu_credits", "unlimited") == "standard"
+    watched = "CPUCreditBalance" if is_standard else "CPUSurplusCreditsCharged"
+    for name, data in properties(layers, TEMPLATE):
+        burstable = _may_be_burstable(layers, name, data["LaunchTemplateData"])
+        if burstable and _setting(layers, "alarms", False) and watched not in metrics:
+            yield f"{name} has burstable machines and no alarm on {watched}"
+
+
+def _setting(layers: Layers, key: str, default: object) -> object:
+    return layers["machines"]["Sceptre"]["settings"].get(key, default)
 
 
 def _metadata_stays_on_the_machine(layers: Layers) -> Iterator[str]:
@@ -204,7 +216,13 @@ RULES = [
     Rule(
         38, "the defaults are the cheapest Spot pools and, beside them, no Spot at all", _spot_is_used_and_chosen_well
     ),
-    Rule(39, "unlimited credits bill a Spot machine for what it has not earned", _burstable_machines_buy_no_credits),
+    Rule(
+        39,
+        "burstable machines start without credits, and without any they run at a tenth of their CPU while every "
+        "figure says that they are idle; https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/"
+        "burstable-performance-instances-standard-mode-concepts.html",
+        _burstable_machines_are_not_slow_unnoticed,
+    ),
     Rule(
         40,
         "with more than one hop or without tokens containers reach the credentials of their machine",

@@ -18,6 +18,7 @@ SPOT_NOTICE_SECONDS = 120
 DELAYS = range(20, 61)
 SLOW_STARTS = range(30, 901)
 LEAST_TASKS_PER_MACHINE = 2
+ALL = 100  # percent
 
 
 def _network_mode_fits_small_machines(layers: Layers) -> Iterator[str]:
@@ -133,8 +134,45 @@ def _zones_come_before_packing(layers: Layers) -> Iterator[str]:
         if service.get("AvailabilityZoneRebalancing") not in {"ENABLED", "DISABLED"}:
             yield f"{name} leaves AvailabilityZoneRebalancing to the default"
         strategies = service.get("PlacementStrategies", [])
-        if strategies and value(strategies, "0.Field") != "attribute:ecs.availability-zone":
-            yield f"{name} does not spread its tasks over zones first"
+        zones_first = value(strategies, "0.Field") == "attribute:ecs.availability-zone"
+        if not zones_first and service.get("AvailabilityZoneRebalancing") == "ENABLED":
+            yield f"{name} rebalances zones and does not spread its tasks over them first"
+        if not zones_first and value(strategies, "0.Type") != "binpack":
+            yield f"{name} neither spreads its tasks over zones first nor packs them"
+
+
+def _a_spot_machine_can_be_left_in_time(layers: Layers) -> Iterator[str]:
+    for group_name, group in properties(layers, GROUP):
+        spread = value(group, "MixedInstancesPolicy.InstancesDistribution", {})
+        base = int(spread.get("OnDemandBaseCapacity", 0))
+        on_demand = int(spread.get("OnDemandPercentageAboveBaseCapacity", 100))
+        if int(group["MaxSize"]) <= base or on_demand == ALL:
+            continue
+        for name, service in properties(layers, SERVICE):
+            healthy = int(value(service, "DeploymentConfiguration.MinimumHealthyPercent", ALL))
+            if healthy >= ALL:
+                yield f"{name} has MinimumHealthyPercent {healthy} on the Spot machines of {group_name}"
+
+
+def _spare_machines_and_zones_exclude_each_other(layers: Layers) -> Iterator[str]:
+    targets = [
+        int(value(provider, "AutoScalingGroupProvider.ManagedScaling.TargetCapacity", ALL))
+        for _, provider in properties(layers, "AWS::ECS::CapacityProvider")
+        if value(provider, "AutoScalingGroupProvider.ManagedScaling.Status") == "ENABLED"
+    ]
+    for name, service in properties(layers, SERVICE):
+        first = value(service, "PlacementStrategies.0.Type")
+        if first == "spread" and min(targets, default=ALL) < ALL:
+            yield f"{name} spreads its tasks before it packs them, with TargetCapacity {min(targets)}"
+
+
+def _log_driver_is_not_left_to_the_account(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        for container in task["ContainerDefinitions"]:
+            options = value(container, "LogConfiguration.Options", {})
+            missing = {"mode", "max-buffer-size"} - options.keys()
+            if value(container, "LogConfiguration.LogDriver") == "awslogs" and missing:
+                yield f"{name} leaves {', '.join(sorted(missing))} of awslogs to the account"
 
 
 def _tags_are_propagated(layers: Layers) -> Iterator[str]:
@@ -209,6 +247,24 @@ RULES = [
     Rule(22, "tasks that wait for a machine never trip the circuit breaker", _launch_without_room_ends),
     Rule(23, "without a grace period a task that is still starting is stopped as unhealthy", _grace_covers_the_start),
     Rule(24, "strategies are applied in their order", _zones_come_before_packing),
+    Rule(
+        84,
+        "with 100 % healthy no task of a draining machine stops before its replacement serves, and a Spot machine is "
+        "gone by then; https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html",
+        _a_spot_machine_can_be_left_in_time,
+    ),
+    Rule(
+        85,
+        "below a target of 100 packing must come before spreading, or machines are added until each task has one; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html",
+        _spare_machines_and_zones_exclude_each_other,
+    ),
+    Rule(
+        86,
+        "what awslogs does when its buffer is full is up to an account setting unless the task definition says; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+        _log_driver_is_not_left_to_the_account,
+    ),
     Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
     Rule(
         26,
