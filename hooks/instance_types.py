@@ -1,8 +1,11 @@
 """What an EC2 instance type offers to tasks, worked out from its name."""
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from botocore.loaders import create_loader
 
@@ -18,6 +21,7 @@ KERNEL_MIB = 110
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
 BASELINE_PERCENT = {"nano": 5, "micro": 10, "small": 20, "medium": 20, "large": 30, "xlarge": 40, "2xlarge": 40}
 CPU_UNITS_PER_VCPU = 1024
+DATA = Path(__file__).with_name("instance_types_by_region.json")
 # Families of the current generation without CPU credits, by the processor's maker, and the sizes that they come in;
 # Intel's start at large: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
 CURRENT_FAMILIES = {
@@ -48,6 +52,35 @@ def _names() -> frozenset[str]:
 def exists(instance_type: str) -> bool:
     """Tell whether EC2 has the type, as far as the botocore that is installed knows."""
     return instance_type in _names()
+
+
+def missing_in(region: str, names: Iterable[str]) -> list[str] | None:
+    """Return which of the types EC2 does not have in a Region, or None where that is not known.
+
+    The data is that of `DATA`, with its source and date, which `python -m tools.instance_types_by_region` writes.
+    """
+    families = _families_by_region().get(region)
+    if families is None:
+        return None
+    known = set(families.split())
+    return [name for name in names if name.partition(".")[0] not in known]
+
+
+def data_of_regions() -> str:
+    """Name source and date of what is known of the Regions."""
+    found = _data()
+    return f"{found['source']} of {found['date']}"
+
+
+def _families_by_region() -> dict[str, str]:
+    families: dict[str, str] = _data()["families"]
+    return families
+
+
+@cache
+def _data() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DATA.read_text())
+    return found
 
 
 def is_burstable(instance_type: str) -> bool:

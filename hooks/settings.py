@@ -658,6 +658,17 @@ def _problems(config: dict[str, Any]) -> dict[str, str]:
     return {key: f"{shown.setting(key, _value(settings, key))}: {should}" for key, should in _contradictions(settings)}
 
 
+def remarks(config: dict[str, Any]) -> Iterator[str]:
+    """Yield what nobody here can know of valid settings, and AWS will tell."""
+    settings = Settings.model_validate(config)
+    if settings.instance_types and instance_types.missing_in(settings.region, settings.instance_types) is None:
+        yield (
+            f"Whether EC2 has {', '.join(settings.instance_types)} in {settings.region} is not known to "
+            f"{instance_types.data_of_regions()}"
+        )
+    yield from regions.remarks_on_zones(settings.region, settings.availability_zones)
+
+
 def service_settings(settings: Settings) -> dict[str, ServiceSettings]:
     """Return the settings of every service: by its name under `services`, the first one's under the empty name."""
     shared = {name: getattr(settings, name) for name in ServiceSettings.model_fields}
@@ -780,6 +791,17 @@ def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, s
     foreign = [n for n in settings.instance_types if instance_types.architecture(n) != settings.cpu_architecture]
     if foreign:
         yield "instance_types", f"must be of cpu_architecture {settings.cpu_architecture}, not {', '.join(foreign)}"
+
+    types = {"instance_types": settings.instance_types}
+    if settings.egress == "nat_instance":
+        types["nat_instance_type"] = [settings.nat_instance_type]
+    for key, names in types.items():
+        if missing := instance_types.missing_in(settings.region, names):
+            yield (
+                key,
+                f"must be of types that EC2 has in {settings.region}; of {', '.join(missing)} it has none there, as "
+                f"{instance_types.data_of_regions()} has it",
+            )
 
     if settings.max_machines <= settings.min_machines:
         yield "max_machines", f"must be more than min_machines ({settings.min_machines}), to replace one by a new one"

@@ -23,7 +23,7 @@ def rendered() -> Callable[[str], Layers]:
 
 def test_the_table_has_every_rule_once() -> None:
     # Those of Sceptre itself, 55 to 72, are of no template.
-    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 93)]
+    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 95)]
     assert {rule.number for rule in TABLE if rule.check is None} == {53}
 
 
@@ -218,6 +218,11 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (90, FULL, f"{FIREWALL}.Firewall.Properties.Rules.2.Statement", COMMON_RULES, "blocks what NoUserAgent_HEADER"),
     (91, "prod", "service.Resources.SlowResponses.Properties.EvaluateLowSampleCountPercentile", DELETED, "of a few"),
     (92, FULL, "load-balancer.Sceptre.stack_timeout", 0, "Certificate is in a stack without stack_timeout"),
+    (93, "dev", f"{TASK}.ContainerDefinitions.0.User", "0:0", "may run as root"),
+    (93, "dev", f"{TASK}.ContainerDefinitions.0.User", DELETED, "may run as root"),
+    (93, "prod", f"{TASK}.ContainerDefinitions.0.ReadonlyRootFilesystem", False, "that it can write to"),
+    (94, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupIngress.0.FromPort", 32678, "port 32678 in"),
+    (94, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupEgress.0.FromPort", 32678, "port 32678 out"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

@@ -1,5 +1,6 @@
 """The check of an environment's settings: what is right passes, what is wrong is named with what would be right."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 
 from hooks import instance_types, shown
-from hooks.settings import Settings, find_problems, tasks_during_deployment, tasks_per_machine
+from hooks.settings import Settings, find_problems, remarks, tasks_during_deployment, tasks_per_machine
 from hooks.valid_settings import ValidSettings, settings_of
 from tests.changed import copy_service
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tools import instance_types_by_region
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
@@ -467,6 +469,49 @@ def test_the_smallest_type_with_some_attributes(
     found = instance_types.smallest(makers, vcpus, (least * 1024, most * 1024))
     assert found == name
     assert found is None or instance_types.is_known(found)
+
+
+@pytest.mark.parametrize(
+    ("region", "names", "missing"),
+    [
+        ("eu-west-1", ["t3a.micro", "t4g.nano"], []),
+        ("eu-north-1", ["t3.micro", "t3a.micro"], ["t3a.micro"]),
+        ("mx-central-1", ["t3a.small", "c8g.medium"], ["t3a.small", "c8g.medium"]),
+        ("eusc-de-east-1", ["t3.micro"], None),
+    ],
+)
+def test_types_that_a_region_lacks(region: str, names: list[str], missing: list[str] | None) -> None:
+    assert instance_types.missing_in(region, names) == missing
+
+
+def test_types_that_a_region_lacks_are_refused_with_source_and_date() -> None:
+    problems = find_problems(settings(region="eu-north-1"))
+    assert list(problems) == ["instance_types"]
+    assert re.search(
+        r"of t3a\.micro it has none there, as cfn-lint [\d.]+ of 20\d\d-\d\d-\d\d", problems["instance_types"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"region": "eusc-de-east-1"}, "Whether EC2 has t3.micro, t3a.micro, t3.small in eusc-de-east-1 is not known"),
+        ({"region": "us-west-1", "availability_zones": 3}, "us-west-1 gives most accounts 2 zones, and 3 are set"),
+        ({"region": "us-west-1"}, ""),
+        ({"region": "us-east-1"}, "One zone of us-east-1, use1-az3"),
+    ],
+)
+def test_what_only_aws_knows_is_said(changes: dict[str, object], words: str) -> None:
+    found = list(remarks(settings(**changes)))
+    assert len(found) == bool(words)
+    assert all(words in remark for remark in found)
+
+
+def test_data_of_regions_is_that_of_the_linter() -> None:
+    data = json.loads(instance_types.DATA.read_text())
+    said = {region: names.split() for region, names in data["families"].items()}
+    assert (data["source"], said) == (instance_types_by_region.source(), instance_types_by_region.families_by_region())
 
 
 def test_fleet_is_counted_by_its_smallest_machine() -> None:

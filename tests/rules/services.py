@@ -13,6 +13,7 @@ GROUP = "AWS::AutoScaling::AutoScalingGroup"
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 TARGET_GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
 HOST_PORTS = (32768, 65535)
+WEB_PORTS = (80, 443)
 # A Spot machine is gone this long after its notice; what is under way must end before.
 SPOT_NOTICE_SECONDS = 120
 DELAYS = range(20, 61)
@@ -166,6 +167,30 @@ def _spare_machines_and_zones_exclude_each_other(layers: Layers) -> Iterator[str
             yield f"{name} spreads its tasks before it packs them, with TargetCapacity {min(targets)}"
 
 
+def _containers_are_not_root_and_keep_their_files(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        layer = {name.partition(".")[0]: layers[name.partition(".")[0]]}
+        has_shell = any(is_true(service.get("EnableExecuteCommand")) for _, service in properties(layer, SERVICE))
+        for container in task["ContainerDefinitions"]:
+            if str(container.get("User", "root")).partition(":")[0] in {"0", "root"}:
+                yield f"{name} may run as root"
+            # ECS Exec writes below /var.
+            if not has_shell and not is_true(container.get("ReadonlyRootFilesystem")):
+                yield f"{name} has a root file system that it can write to"
+
+
+def _ports_are_meant(layers: Layers) -> Iterator[str]:
+    """Yield ports of rules that are none of the web's, the hosts' own range or the settings'."""
+    outgoing = set(layers["vpc"]["Sceptre"]["settings"].get("outgoing_ports", [WEB_PORTS[1]]))
+    for name, group in properties(layers, "AWS::EC2::SecurityGroup"):
+        for rule in group.get("SecurityGroupIngress", []):
+            if rule.get("FromPort") not in {*WEB_PORTS, HOST_PORTS[0], *outgoing}:
+                yield f"{name} lets port {rule.get('FromPort')} in"
+        for rule in group.get("SecurityGroupEgress", []):
+            if rule.get("FromPort") not in {0, HOST_PORTS[0], *outgoing}:
+                yield f"{name} lets port {rule.get('FromPort')} out"
+
+
 def _log_driver_is_not_left_to_the_account(layers: Layers) -> Iterator[str]:
     for name, task in properties(layers, TASK):
         for container in task["ContainerDefinitions"]:
@@ -258,6 +283,17 @@ RULES = [
         "below a target of 100 packing must come before spreading, or machines are added until each task has one; "
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html",
         _spare_machines_and_zones_exclude_each_other,
+    ),
+    Rule(
+        93,
+        "root in a container is root on the machine when something goes wrong, and a writable file system keeps what "
+        "an intruder leaves; https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security-tasks-containers.html",
+        _containers_are_not_root_and_keep_their_files,
+    ),
+    Rule(
+        94,
+        "32678 for 32768 has been seen, below the range from which Docker takes host ports",
+        _ports_are_meant,
     ),
     Rule(
         86,

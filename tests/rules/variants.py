@@ -1,6 +1,9 @@
 """Settings that neither shipped environment has, so that every rule and scanner has something to look at."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from sceptre.stack import Stack
 
 from tests.changed import changed
 from tests.lint_templates import ENVIRONMENTS, plan
@@ -33,8 +36,11 @@ VARIANTS = {"full": FULL, "simple": SIMPLE}
 EVERYWHERE = [*ENVIRONMENTS, *VARIANTS]
 
 
+def stacks(name: str) -> Iterable[Stack]:
+    """Return the stacks of an environment or a variant."""
+    return changed(**VARIANTS[name]).stacks.values() if name in VARIANTS else plan(name).graph
+
+
 def rendered(name: str) -> Layers:
     """Return the templates of an environment or a variant, with the configured values filled in."""
-    if name in VARIANTS:
-        return layers(changed(**VARIANTS[name]).stacks.values())
-    return layers(plan(name).graph)
+    return layers(stacks(name))
