@@ -27,7 +27,7 @@ def require_room(stack: Stack, image: Image) -> None:
     running = running_digest(stack_state.describe(stack)) if kept else None
     if running is None:
         return
-    digests = newest_first(_pushed(stack, image.repository_uri), image.service)
+    digests = newest_first(pushed(stack, image.repository_uri), image.service)
     if running in digests and digests.index(running) + 1 >= kept:
         newer = digests.index(running)
         raise SceptreException(
@@ -43,7 +43,7 @@ def running_digest(description: stack_state.Description) -> str | None:
     return parameters.get("Image", "").partition("@")[2] or None
 
 
-def _pushed(stack: Stack, repository_uri: str) -> list[dict[str, Any]]:
+def pushed(stack: Stack, repository_uri: str) -> list[dict[str, Any]]:
     """Return what ECR says of each image of a repository."""
     kwargs: dict[str, Any] = {"repositoryName": repository_uri.partition("/")[2], "filter": {"tagStatus": "TAGGED"}}
     found: list[dict[str, Any]] = []

@@ -33,6 +33,12 @@ def partition(region: str) -> str | None:
     return str(found["id"]) if found else None
 
 
+def of_partition_of(region: str) -> list[str]:
+    """Return all regions of the partition that a region is in."""
+    own = partition(region)
+    return sorted(name for name, found in _regions().items() if found["id"] == own)
+
+
 def remarks_on_zones(region: str, zones: int) -> Iterator[str]:
     """Yield what is known of a Region's zones that may be in the way: nobody lists them without an account.
 

@@ -149,6 +149,13 @@ class NetworkSettings(Section):
     vpc_cidr: str = Field(description="IPv4 network of the VPC, such as 10.0.0.0/16")
     subnet_host_bits: int = Field(ge=5, le=13, description="each subnet has 2 to the power of this many addresses")
     availability_zones: int = Field(ge=2, le=3, description="number of zones")
+    used_zones: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        description="zones that load balancer and machines use, the first ones; 0: all. To give up a zone, launch "
+        "with fewer used_zones, and then with fewer availability_zones",
+    )
     egress: Literal["nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints"] = Field(
         description="way out of the private subnets: one small machine that recovers by itself, one NAT gateway, one "
         "per zone, or none but private endpoints of the AWS services that the machines need"
@@ -241,6 +248,11 @@ class LoadBalancerSettings(Section):
         default="ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
         pattern=r"^ELBSecurityPolicy-TLS13-1-[23](-Res|-Ext[0-2])?(-FIPS)?(-PQ)?-20[0-9]{2}-[01][0-9]$",
         description="TLS versions and ciphers, an ELBSecurityPolicy-TLS13-1-2-… or -1-3-…",
+    )
+    leave_https: bool = Field(
+        default=False,
+        description="first of two steps by which HTTPS is given up: the services answer plain HTTP, and the HTTPS "
+        "listener stays, without them; the second is to take certificate_arn or hosted_zone_id away",
     )
     hsts_max_age_days: int = Field(
         default=365,
@@ -743,12 +755,19 @@ def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, st
         has_endpoints=settings.egress == "endpoints",
         has_load_balancer=settings.load_balancer_scheme == "internal",
     )
+    if settings.used_zones == 1 or settings.used_zones > settings.availability_zones:
+        yield (
+            "used_zones",
+            f"must be 0, for all, or from 2, as a load balancer needs two, to availability_zones "
+            f"({settings.availability_zones})",
+        )
     if settings.egress == "endpoints" and settings.outgoing_ports != [HTTPS_PORT]:
         yield "outgoing_ports", f"must be [{HTTPS_PORT}] with egress endpoints, which lead nowhere else"
     yield from networks.problems_of_subnets(settings.vpc_cidr, subnets, settings.max_machines)
 
 
 def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield from _settings_of_the_load_balancer_without_use(settings)
     if settings.hosted_zone_id and not settings.domain_name:
         yield "domain_name", "must be given with hosted_zone_id, which gets its records"
     if settings.domain_name and not (settings.hosted_zone_id or settings.certificate_arn):
@@ -763,15 +782,6 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
             "domain_name",
             f"must have at most {aws_names.LONGEST_CERTIFIED_DOMAIN} characters without certificate_arn",
         )
-    if settings.access_logs_bucket and not settings.access_logs:
-        yield "access_logs_bucket", "is not used while access_logs is false"
-    changed = settings.counted_firewall_rules != defaults()["counted_firewall_rules"]
-    if changed and not settings.web_application_firewall:
-        yield "counted_firewall_rules", "is not used while web_application_firewall is false"
-    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
-        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
-    if settings.alarm_email and not settings.alarms:
-        yield "alarm_email", "is not used while alarms is false"
     partition = regions.partition(settings.region)
     own = ("permissions_boundary_arn", "log_kms_key_arn")
     foreign = [key for key in own if aws_names.foreign_arns([getattr(settings, key)], partition)]
@@ -782,6 +792,20 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
     is_elsewhere = settings.log_kms_key_arn and settings.log_kms_key_arn.split(":")[3] != settings.region
     if is_elsewhere and "log_kms_key_arn" not in foreign:
         yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
+
+
+def _settings_of_the_load_balancer_without_use(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.leave_https and not (settings.hosted_zone_id or settings.certificate_arn):
+        yield "leave_https", "is not used without HTTPS, which certificate_arn or hosted_zone_id bring"
+    if settings.access_logs_bucket and not settings.access_logs:
+        yield "access_logs_bucket", "is not used while access_logs is false"
+    changed = settings.counted_firewall_rules != defaults()["counted_firewall_rules"]
+    if changed and not settings.web_application_firewall:
+        yield "counted_firewall_rules", "is not used while web_application_firewall is false"
+    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
+        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
+    if settings.alarm_email and not settings.alarms:
+        yield "alarm_email", "is not used while alarms is false"
 
 
 def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, str]]:

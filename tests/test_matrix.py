@@ -29,7 +29,7 @@ def switch(name: str, on: object) -> Values:
 
 # Each value is the settings that make it; {} is what dev has.
 OPTIONS: dict[str, Values] = {
-    "zones": switch("availability_zones", 3),
+    "zones": [{}, {"availability_zones": 3}, {"availability_zones": 3, "used_zones": 2}],
     "egress": [
         *({"egress": way} for way in ("nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints")),
         {"egress": "nat_instance", "nat_instance_type": "t4g.micro", "outgoing_ports": [443, 587]},
@@ -37,7 +37,13 @@ OPTIONS: dict[str, Values] = {
     "ipv6": switch("ipv6", True),
     "flow logs": [{}, {"flow_logs": "rejected"}, {"flow_logs": "all"}],
     "https": [
-        *({}, DOMAIN, {"certificate_arn": CERTIFICATE}, {**DOMAIN, "certificate_arn": CERTIFICATE}),
+        *(
+            {},
+            DOMAIN,
+            {**DOMAIN, "leave_https": True},
+            {"certificate_arn": CERTIFICATE},
+            {**DOMAIN, "certificate_arn": CERTIFICATE},
+        ),
         {
             "certificate_arn": CERTIFICATE,
             "domain_name": "app.example.com",

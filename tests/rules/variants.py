@@ -10,7 +10,7 @@ from tests.lint_templates import ENVIRONMENTS, plan
 from tests.rendered import Layers, layers
 
 FULL: dict[str, Any] = {
-    **{"availability_zones": 3, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
+    **{"availability_zones": 3, "used_zones": 2, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABCDEFGHIJ"},
     **{"access_logs": True, "web_application_firewall": True, "web_application_firewall_logging": "all"},
     "foreign_buckets": ["partner-data"],
