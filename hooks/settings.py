@@ -62,6 +62,9 @@ CommonRule = Literal[
     "CrossSiteScripting_URIPATH",
 ]
 HTTPS_PORT = 443
+# A repository's policy has 50 rules at most; one is for the first service, two for images of no service:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+MOST_FURTHER_SERVICES = 47
 # User data may have 16 KiB; a machine's own is below 3.
 LARGEST_EXTRA_USER_DATA = 8192
 
@@ -308,7 +311,7 @@ class ClusterSettings(Section):
     kept_images: int = Field(
         ge=2,
         le=1000,
-        description="newest images that the repository keeps, of all services together; what runs must be among them",
+        description="newest images of each service that the repository keeps; what runs must be among them",
     )
     empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
     alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
@@ -893,6 +896,8 @@ def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, 
 def _contradictions_between_services(
     settings: Settings, services: dict[str, ServiceSettings]
 ) -> Iterator[tuple[str, str]]:
+    if len(settings.services) > MOST_FURTHER_SERVICES:
+        yield "services", f"must be at most {MOST_FURTHER_SERVICES}: ECR takes 50 rules that say which images are kept"
     priorities = {service.listener_priority: name for name, service in services.items()}
     for name, service in services.items():
         if priorities[service.listener_priority] != name:

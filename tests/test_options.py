@@ -328,7 +328,7 @@ def test_without_an_age_the_header_is_the_services_own() -> None:
 def test_own_log_bucket_lets_the_regions_load_balancers_write_and_nobody_else(
     region: str, writer: dict[str, Any]
 ) -> None:
-    environment = changed(**{**MOST, "region": region, "log_kms_key_arn": ""})
+    environment = changed(**{**MOST, "region": region, "log_kms_key_arn": "", "instance_types": ["t3.micro"]})
     policy = environment.properties("load-balancer", "AccessLogsBucketPolicy")["PolicyDocument"]["Statement"]
     allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
     assert [(statement["Principal"], statement["Action"]) for statement in allowed] == [(writer, "s3:PutObject")]

@@ -320,10 +320,12 @@ def test_repository_keeps_tags_fixed_scans_images_and_is_emptied_as_configured(e
 def test_repository_never_expires_the_images_of_the_last_releases(environment: str) -> None:
     policy = resource(environment, "cluster", "Repository")["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
     kept = parameters(environment, "cluster")["KeptImages"]
-    untagged, tagged = json.loads(policy.replace("${KeptImages}", kept))["rules"]
+    untagged, *tagged = json.loads(policy.replace("${KeptImages}", kept))["rules"]
     assert untagged["selection"]["tagStatus"] == "untagged"
-    assert tagged["selection"]["countType"] == "imageCountMoreThan"
-    assert tagged["selection"]["countNumber"] == int(kept) >= 2
+    assert [rule["selection"]["tagPatternList"] for rule in tagged] == [["service_*"], ["*"]]
+    for rule in tagged:
+        assert rule["selection"]["countType"] == "imageCountMoreThan"
+        assert rule["selection"]["countNumber"] == int(kept) >= 2
 
 
 # --- machines

@@ -201,6 +201,22 @@ def _ipv6_flow_logs_and_default_group(layers: Layers) -> Iterator[str]:
             yield f"{layer} uses the VPC's default security group"
 
 
+def _each_service_keeps_its_own_images(layers: Layers) -> Iterator[str]:
+    services = [name.partition(".")[0] for name, _ in resources(layers, "AWS::ECS::Service")]
+    for name, repository in properties(layers, REPOSITORY):
+        text = "".join(texts(value(repository, "LifecyclePolicy.LifecyclePolicyText", "")))
+        rules = json.loads(text)["rules"] if text else []
+        patterns = [rule["selection"].get("tagPatternList") for rule in sorted(rules, key=_priority)]
+        before = patterns[: patterns.index(["*"])] if ["*"] in patterns else patterns
+        for service in services:
+            if [f"{service}_*"] not in before:
+                yield f"{name} counts the images of {service} together with others"
+
+
+def _priority(rule: Json) -> int:
+    return int(rule["rulePriority"])
+
+
 def _endpoints_exist_and_are_needed(layers: Layers) -> Iterator[str]:
     for name, endpoint in properties(layers, ENDPOINT):
         if "ec2messages" in "".join(texts(endpoint["ServiceName"])):
@@ -287,6 +303,13 @@ RULES = [
         53,
         "prices per hour",
         unchecked="a price is no property of a template; the settings' documentation gives each choice's and its date",
+    ),
+    Rule(
+        95,
+        "the newest images of a repository are those of whichever service is released most often, and an image that a "
+        "rule keeps is not deleted by a later one; "
+        "https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html",
+        _each_service_keeps_its_own_images,
     ),
     Rule(
         87,
