@@ -190,7 +190,7 @@ def test_ipv6_goes_out_through_an_egress_only_gateway_and_comes_in_through_the_l
     numbers = [item["Properties"]["Ipv6CidrBlock"]["Fn::Select"][0] for item in subnets.values()]
     assert len(set(numbers)) == 4
     assert network.properties("load-balancer", "LoadBalancer")["IpAddressType"] == "dualstack"
-    out = network.properties("machines", "SecurityGroup")["SecurityGroupEgress"]
+    out = network.properties("vpc", "MachinesSecurityGroup")["SecurityGroupEgress"]
     assert [rule["FromPort"] for rule in out if "CidrIpv6" in rule] == [443]
 
 

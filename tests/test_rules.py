@@ -60,6 +60,8 @@ HOOKS = "service.Sceptre.hooks.before_launch"
 MACHINE_ROLE = "machines.Resources.Role.Properties"
 ENDPOINT_POLICY = "vpc.Resources.S3Endpoint.Properties.PolicyDocument"
 FIREWALL = "load-balancer.Resources"
+WAY_IN = "load-balancer.Resources.RequestsToMachines"
+MACHINES_GROUP = "vpc.Resources.MachinesSecurityGroup"
 NAT_RULE = "vpc.Resources.NatSecurityGroup.Properties.SecurityGroupIngress.0"
 EC2MESSAGES = {"Fn::Sub": "com.amazonaws.${AWS::Region}.ec2messages"}
 IPV6_ROUTE = {"Type": "AWS::EC2::Route", "Properties": {"EgressOnlyInternetGatewayId": "eigw-1"}}
@@ -90,7 +92,9 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (14, "dev", f"{TASK}.NetworkMode", "awsvpc", "NetworkMode awsvpc"),
     (14, "dev", f"{TASK}.ContainerDefinitions.0.PortMappings.0.HostPort", 5000, "HostPort 5000"),
     (14, "dev", f"{TARGETS}.TargetType", "ip", "TargetType ip"),
-    (15, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupIngress.0.FromPort", 32678, "ports 32678"),
+    (15, "dev", f"{WAY_IN}.Properties.FromPort", 32678, "ports 32678"),
+    (15, "dev", f"{WAY_IN}.Properties.SourceSecurityGroupId", "sg-1", "others than the load balancer in"),
+    (15, "dev", WAY_IN, DELETED, "lets nobody in"),
     (16, "dev", f"{TASK}.Memory", "512", "takes 512 MiB of 701, so the smallest machine holds 1 of its tasks"),
     (16, FULL, f"{TASK}.Memory", "1024", "holds 1 of its tasks"),
     (17, "dev", f"{GROUP}.Properties.MaxSize", "3", "a deployment at full size needs 4"),
@@ -221,8 +225,8 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (93, "dev", f"{TASK}.ContainerDefinitions.0.User", "0:0", "may run as root"),
     (93, "dev", f"{TASK}.ContainerDefinitions.0.User", DELETED, "may run as root"),
     (93, "prod", f"{TASK}.ContainerDefinitions.0.ReadonlyRootFilesystem", False, "that it can write to"),
-    (94, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupIngress.0.FromPort", 32678, "port 32678 in"),
-    (94, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupEgress.0.FromPort", 32678, "port 32678 out"),
+    (94, "dev", f"{WAY_IN}.Properties.FromPort", 32678, "port 32678 in"),
+    (94, "dev", f"{MACHINES_GROUP}.Properties.SecurityGroupEgress.0.FromPort", 32678, "port 32678 out"),
     (95, "dev", f"{REPOSITORY}.LifecyclePolicy", DELETED, "counts the images of service together with others"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]

@@ -444,9 +444,11 @@ def test_machine_image_is_the_newest_one_of_their_architecture(environment: str)
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_machines_take_requests_from_the_load_balancer_only_on_every_port_docker_may_choose(environment: str) -> None:
-    (rule,) = resource(environment, "machines", "SecurityGroup")["SecurityGroupIngress"]
+    assert "SecurityGroupIngress" not in resource(environment, "vpc", "MachinesSecurityGroup")
+    rule = resource(environment, "load-balancer", "RequestsToMachines")
     assert (rule["FromPort"], rule["ToPort"]) == (FIRST_HOST_PORT, LAST_HOST_PORT)
-    assert rule["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroupId"}
+    assert rule["GroupId"] == {"Ref": "MachinesSecurityGroupId"}
+    assert rule["SourceSecurityGroupId"] == {"Ref": "SecurityGroup"}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -12,6 +12,7 @@ TASK = "AWS::ECS::TaskDefinition"
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 TARGET_GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
+INGRESS = "AWS::EC2::SecurityGroupIngress"
 HOST_PORTS = (32768, 65535)
 WEB_PORTS = (80, 443)
 # A Spot machine is gone this long after its notice; what is under way must end before.
@@ -37,16 +38,21 @@ def _network_mode_fits_small_machines(layers: Layers) -> Iterator[str]:
 
 
 def _load_balancer_reaches_every_host_port(layers: Layers) -> Iterator[str]:
-    for name, group in properties(layers, GROUP):
-        layer = name.partition(".")[0]
-        for logical_id, rules in properties({layer: layers[layer]}, "AWS::EC2::SecurityGroup"):
-            for rule in rules.get("SecurityGroupIngress", []):
-                ports = (rule.get("FromPort"), rule.get("ToPort"))
-                if ports != HOST_PORTS:
-                    yield f"{logical_id} lets ports {ports[0]} to {ports[1]} in, not {HOST_PORTS[0]} to {HOST_PORTS[1]}"
-                if not str(value(rule, "SourceSecurityGroupId.Output", "")).startswith("load-balancer."):
-                    yield f"{logical_id} lets others than the load balancer in"
-        del group
+    for name, machine in properties(layers, "AWS::EC2::LaunchTemplate"):
+        groups = value(machine, "LaunchTemplateData.SecurityGroupIds", [])
+        ways_in = [item for item in properties(layers, INGRESS) if item[1]["GroupId"] in groups]
+        if not ways_in:
+            yield f"{name} is in a group that lets nobody in"
+        for logical_id, rule in ways_in:
+            ports = (rule.get("FromPort"), rule.get("ToPort"))
+            if ports != HOST_PORTS:
+                yield f"{logical_id} lets ports {ports[0]} to {ports[1]} in, not {HOST_PORTS[0]} to {HOST_PORTS[1]}"
+            source = value(layers["load-balancer"], f"Resources.{value(rule, 'SourceSecurityGroupId.Ref')}.Type")
+            if not logical_id.startswith("load-balancer.") or source != "AWS::EC2::SecurityGroup":
+                yield f"{logical_id} lets others than the load balancer in"
+    for name, group in properties(layers, "AWS::EC2::SecurityGroup"):
+        if name.endswith(".MachinesSecurityGroup") and "SecurityGroupIngress" in group:
+            yield f"{name} lets others than the load balancer in"
 
 
 def _memory_of_the_smallest_machine(layers: Layers) -> int:
@@ -182,6 +188,9 @@ def _containers_are_not_root_and_keep_their_files(layers: Layers) -> Iterator[st
 def _ports_are_meant(layers: Layers) -> Iterator[str]:
     """Yield ports of rules that are none of the web's, the hosts' own range or the settings'."""
     outgoing = set(layers["vpc"]["Sceptre"]["settings"].get("outgoing_ports", [WEB_PORTS[1]]))
+    for name, rule in properties(layers, INGRESS):
+        if rule.get("FromPort") != HOST_PORTS[0]:
+            yield f"{name} lets port {rule.get('FromPort')} in"
     for name, group in properties(layers, "AWS::EC2::SecurityGroup"):
         for rule in group.get("SecurityGroupIngress", []):
             if rule.get("FromPort") not in {*WEB_PORTS, HOST_PORTS[0], *outgoing}:
