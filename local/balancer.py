@@ -201,15 +201,25 @@ class Balancer(controllers.Controller):
             return targets.INITIAL
         if line["uweight"] != "0":
             return Health("healthy", requests=int(line["scur"])) if _is_up(line) else _unhealthy(line)
-        # A new target: the first check that it passes makes it healthy, whatever the threshold.
-        if line["check_status"] in ("L7OK", "L7OKC"):
+        # A new target: the first check that it passes makes it healthy, whatever the threshold, until it has failed.
+        failed = self._has_failed(group, target)
+        if line["check_status"] in ("L7OK", "L7OKC") and (_is_up(line) or not failed):
             restart = [("set", "server", name, "health", "down")] if group.slow_start else []
             weight = ("set", "server", name, "weight", balancer_config.FULL_WEIGHT)
             self._tell(*restart, weight, ("set", "server", name, "health", "up"))
             return Health("healthy")
-        if int(line["chkfail"] or 0) >= group.unhealthy_count:
+        if failed:
             return _unhealthy(line)
         return Health("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
+
+    def _has_failed(self, group: Group, target: Target) -> bool:
+        """Tell whether a target that has passed no check has had time to fail as many as make it unhealthy.
+
+        HAProxy does not count them: after the first the server is down, and those that follow tell nothing.
+        """
+        since = self._first_seen.setdefault((group.arn, target), time.monotonic())
+        allowed = REGISTRATION_SECONDS + group.interval * (group.unhealthy_count - 1)
+        return time.monotonic() - since > clock.seconds_with_start(allowed)
 
     def _drain(self, group: Group, target: Target, line: Statistics | None) -> Health:
         if line is None:

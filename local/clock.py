@@ -5,6 +5,7 @@ Rules for everything in local/:
   written in AWS's seconds and goes through `seconds()` where a program waits, or compares with a clock, for it.
 - Points in time (metrics, activities, events) carry the wall clock's time, because MiniStack's own do. A period of one
   AWS minute is therefore `seconds(60)` of them: with LOCAL_SPEED=10, data points come every 6 seconds.
+- A time in which a container has to start and answer goes through `seconds_with_start()`: no factor hastens that work.
 - A rate or a latency is measured in real seconds and stays as it is: the requests are real.
 - Whoever shows a figure also shows `label()`.
 """
@@ -15,6 +16,8 @@ from local.console import Failure
 
 VARIABLE = "LOCAL_SPEED"
 HIGHEST = 60.0
+# Real seconds that a container may take here until it answers: two busy cores need a third of them.
+START_SECONDS = 15.0
 
 
 def speed() -> float:
@@ -35,6 +38,11 @@ def speed() -> float:
 def seconds(aws_seconds: float) -> float:
     """Return how many real seconds a waiting time of AWS takes here."""
     return aws_seconds / speed()
+
+
+def seconds_with_start(aws_seconds: float) -> float:
+    """Return how many real seconds a waiting time of AWS takes here in which a container starts, which is real work."""
+    return max(seconds(aws_seconds), min(aws_seconds, START_SECONDS))
 
 
 def aws_seconds(real_seconds: float) -> float:

@@ -1402,6 +1402,7 @@ def _replacing_unhealthy(original: Callable[[Record], Response]) -> Callable[[Re
     def submit(data: Record) -> Response:
         task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
         if task and data.get("status") == "UNHEALTHY":
+            task["_failed_because"] = data.get("reason", "Task failed health checks")
             ecs._record_service_task_failure(task)
             task["healthStatus"] = "UNHEALTHY"
             _start_replacements([task])
@@ -1728,7 +1729,8 @@ def _stopping_superseded(original: Callable[[str, str], None]) -> Callable[[str,
             primary = ecs._primary_deployment(service)
             for task in _live_tasks(service):
                 if ecs._deployment_for_task(service, task) is not primary and not task.get("_startup_stable"):
-                    ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": "Deployment superseded"})
+                    reason = task.get("_failed_because", "Deployment superseded")
+                    ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": reason})
         original(cluster, key)
 
     return reconcile

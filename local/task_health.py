@@ -95,6 +95,6 @@ def _ports(task: dict[str, Any]) -> set[int]:
 
 
 def _is_past_grace(task: dict[str, Any], service: dict[str, Any]) -> bool:
-    grace = clock.seconds(service.get("healthCheckGracePeriodSeconds") or 0)
+    grace = clock.seconds_with_start(service.get("healthCheckGracePeriodSeconds") or 0)
     age = datetime.now(UTC) - task["startedAt"]
     return bool(age.total_seconds() > grace)

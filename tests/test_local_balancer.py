@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,31 @@ def test_a_new_target_gets_requests_only_after_a_health_check_that_it_passes(ben
     assert (bench.server()["uweight"], bench.health()) == ("100", Health("healthy"))
 
 
-def test_a_new_target_that_never_passes_becomes_unhealthy(bench: Bench) -> None:
+# Three checks, one every 10 s, the first at once; a container's start is not hastened by LOCAL_SPEED.
+@pytest.mark.parametrize(("speed", "real_seconds"), [("1", 20), ("10", 15), ("60", 15)])
+def test_a_new_target_that_never_passes_becomes_unhealthy_in_the_time_of_its_checks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, speed: str, real_seconds: float
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", speed)
     bench.elbv2.targets[FIRST] = "initial"
     bench.steps(2)
-    bench.server().update(check_status="L7STS", check_code="503", chkfail="2", status="DOWN")
+    # HAProxy has it down after the first failed check, and counts no more.
+    bench.server().update(check_status="L7STS", check_code="503", chkfail="1", status="DOWN")
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + real_seconds - 0.5)
     bench.steps()
     assert bench.health().state == "initial"
-    bench.server()["chkfail"] = "3"
+    monkeypatch.setattr(time, "monotonic", lambda: now + real_seconds + 0.5)
     bench.steps()
     reason = "Health checks failed with these codes: [503]"
     assert bench.health() == Health("unhealthy", "Target.ResponseCodeMismatch", reason)
+    # Then one check that it passes is not enough: HAProxy has it up when it has passed as many as the threshold says.
+    bench.server().update(check_status="L7OK")
+    bench.steps()
+    assert bench.health().state == "unhealthy"
+    bench.server().update(status="UP")
+    bench.steps()
+    assert bench.health() == Health("healthy")
 
 
 def healthy(bench: Bench, *names: tuple[str, int]) -> None:

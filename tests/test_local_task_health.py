@@ -107,6 +107,18 @@ def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: 
     assert ecs.reported == [told] * reported
 
 
+@pytest.mark.parametrize(("grace", "age", "reported"), [(30, 14, 0), (30, 16, 1), (10, 9, 0), (10, 11, 1), (0, 1, 1)])
+def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
+    monkeypatch: pytest.MonkeyPatch, grace: int, age: float, reported: int
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    ecs = FakeEcs(desired=1)
+    ecs.service["healthCheckGracePeriodSeconds"] = grace
+    ecs.add(age)
+    look(ecs, "unhealthy")
+    assert len(ecs.reported) == reported
+
+
 def test_a_task_of_another_service_or_one_that_leaves_already_is_left_alone() -> None:
     ecs = FakeEcs(desired=1)
     ecs.add(startedBy="other")
