@@ -9,7 +9,7 @@ from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer", "machines"}, {"service"}]
-HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
+HOOKS_BEFORE_LAUNCH = ["ValidSettings", "SafeChanges", "HealthyDependencies"]
 HOOKS_OF_LAYERS = {
     "vpc": ["AdministratorPolicies"],
     "load-balancer": ["PlainHttp"],
