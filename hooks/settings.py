@@ -146,7 +146,12 @@ class SceptreSettings(Section):
 class NetworkSettings(Section):
     """The layer vpc."""
 
-    vpc_cidr: str = Field(description="IPv4 network of the VPC, such as 10.0.0.0/16")
+    vpc_cidr: str = Field(
+        description="IPv4 network of the VPC, such as 10.0.0.0/16; private is best. AWS takes 100.64.0.0/10 and public "
+        "ranges too: from inside, the internet's own hosts of such a range are out of reach, and which ranges can be "
+        "added to the VPC by hand later depends on it "
+        "(https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html)"
+    )
     subnet_host_bits: int = Field(ge=5, le=13, description="each subnet has 2 to the power of this many addresses")
     availability_zones: int = Field(ge=2, le=3, description="number of zones")
     used_zones: int = Field(

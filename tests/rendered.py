@@ -36,6 +36,7 @@ def _filled(stack: Stack) -> Json:
     filled["Parameters"] = template["Parameters"]
     filled["Sceptre"] = {
         "settings": stack.stack_group_config,
+        "region": stack.region,
         "stack_timeout": stack.stack_timeout,
         "hooks": {event: [type(hook).__name__ for hook in hooks] for event, hooks in stack.hooks.items()},
     }

@@ -23,7 +23,7 @@ def rendered() -> Callable[[str], Layers]:
 
 def test_the_table_has_every_rule_once() -> None:
     # Those of Sceptre itself, 55 to 72, are of no template.
-    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 96)]
+    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 105)]
     assert {rule.number for rule in TABLE if rule.check is None} == {53}
 
 
@@ -60,6 +60,10 @@ HOOKS = "service.Sceptre.hooks.before_launch"
 MACHINE_ROLE = "machines.Resources.Role.Properties"
 ENDPOINT_POLICY = "vpc.Resources.S3Endpoint.Properties.PolicyDocument"
 FIREWALL = "load-balancer.Resources"
+CPU_SCALING = "machines.Resources.CpuScalingPolicy"
+OVERRIDES = "machines.Resources.AutoScalingGroup.Properties.MixedInstancesPolicy.LaunchTemplate.Overrides"
+SMALL = {"Fn::Select": ["0", {"Fn::Cidr": ["10.0.0.0/16", 6, "4"]}]}
+CHINA = {"Service": "ec2.amazonaws.com.cn"}
 WAY_IN = "load-balancer.Resources.RequestsToMachines"
 MACHINES_GROUP = "vpc.Resources.MachinesSecurityGroup"
 NAT_RULE = "vpc.Resources.NatSecurityGroup.Properties.SecurityGroupIngress.0"
@@ -228,6 +232,17 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (94, "dev", f"{WAY_IN}.Properties.FromPort", 32678, "port 32678 in"),
     (94, "dev", f"{MACHINES_GROUP}.Properties.SecurityGroupEgress.0.FromPort", 32678, "port 32678 out"),
     (95, "dev", f"{REPOSITORY}.LifecyclePolicy", DELETED, "counts the images of service together with others"),
+    (96, "prod", "machines.Sceptre.hooks.before_delete", ["NoDependants"], "without the hook that empties it"),
+    (97, "dev", "load-balancer.Sceptre.hooks.before_launch", ["ValidSettings"], "load-balancer is launched without"),
+    (98, "dev", "machines.Sceptre.hooks.before_launch", ["SafeChanges"], "that lets no request in"),
+    (99, FULL, f"{CPU_SCALING}.Properties.TargetTrackingConfiguration.TargetValue", "100", "waits for 100 %, and"),
+    (100, "dev", f"{SERVICE}.Properties.AvailabilityZoneRebalancing", "ENABLED", "2 zones, and 1 machines"),
+    (101, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "ECS_RESERVED_MEMORY=64"}, "leaves 64 MiB to"),
+    (102, "dev", f"{OVERRIDES}.0.InstanceType", "c9g.large", "launches c9g.large, which eu-west-1 does not have"),
+    (102, "dev", "machines.Sceptre.region", "eu-north-1", "launches t3a.micro, which eu-north-1 does not have"),
+    (103, "dev", "machines.Sceptre.region", "cn-north-1", "Role trusts ec2.amazonaws.com"),
+    (103, "dev", f"{MACHINE_ROLE}.AssumeRolePolicyDocument.Statement.0.Principal", CHINA, "Role trusts ec2.amazonaws"),
+    (104, "dev", "vpc.Resources.PublicSubnet1.Properties.CidrBlock", SMALL, "is a /28"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

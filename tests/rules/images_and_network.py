@@ -16,6 +16,7 @@ ENDPOINT = "AWS::EC2::VPCEndpoint"
 ATTACHMENT = "AWS::EC2::VPCGatewayAttachment"
 LEAST_KEPT_IMAGES = 2
 HTTPS_PORT = 443
+LOAD_BALANCER_HOST_BITS = 5
 # What machines without a way to the internet talk to; the last two are for Session Manager.
 NEEDED_ENDPOINTS = {"ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "s3", "ssm", "ssmmessages"}
 
@@ -263,6 +264,13 @@ def _certificates_are_not_waited_for_for_days(layers: Layers) -> Iterator[str]:
             yield f"{name} is in a stack without stack_timeout"
 
 
+def _subnets_are_large_enough_for_load_balancers(layers: Layers) -> Iterator[str]:
+    for name, subnet in properties(layers, "AWS::EC2::Subnet"):
+        bits = int(value(subnet, "CidrBlock.Fn::Select.1.Fn::Cidr.2", 0))
+        if bits < LOAD_BALANCER_HOST_BITS:
+            yield f"{name} is a /{32 - bits}"
+
+
 RULES = [
     Rule(42, "a repository that holds images cannot be deleted", _repository_can_be_deleted),
     Rule(43, "an unchanged tag means no update, so each image needs a tag of its own that stays", _tags_are_immutable),
@@ -298,6 +306,12 @@ RULES = [
         52,
         "without a way to the internet machines need an endpoint of each service that they talk to",
         _without_nat_every_service_has_an_endpoint,
+    ),
+    Rule(
+        104,
+        "a load balancer needs subnets of a /27 or larger; "
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html",
+        _subnets_are_large_enough_for_load_balancers,
     ),
     Rule(
         53,

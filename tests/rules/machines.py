@@ -16,6 +16,7 @@ IMAGE_PATH = re.compile(
     r"/aws/service/(ecs/optimized-ami/amazon-linux-2023/(?P<arm>arm64/)?recommended/image_id"
     r"|ami-amazon-linux-latest/al2023-ami-kernel-default-(?P<plain>\w+))"
 )
+LEAST_RESERVED_MIB = 200
 SUBSTITUTION = re.compile(r"\$\{(?!!)[\w:.]+\}")
 
 
@@ -192,6 +193,28 @@ def _scripts_do_not_wait_for_themselves(layers: Layers) -> Iterator[str]:
         yield f"{name} keeps Spot machines warm, which AWS does not"
 
 
+def _the_system_has_memory(layers: Layers) -> Iterator[str]:
+    for name, script in _scripts(layers):
+        for reserved in re.findall(r"ECS_RESERVED_MEMORY=(\d+)", script):
+            if int(reserved) < LEAST_RESERVED_MIB:
+                yield f"{name} leaves {reserved} MiB to system, Docker and agent"
+
+
+def _region_has_the_types(layers: Layers) -> Iterator[str]:
+    region = layers["machines"]["Sceptre"]["region"]
+    missing = instance_types.missing_in(region, sorted(_launched_types(layers)))
+    if missing:
+        yield f"machines.AutoScalingGroup launches {', '.join(missing)}, which {region} does not have"
+
+
+def _ec2_can_take_the_roles(layers: Layers) -> Iterator[str]:
+    suffix = ".cn" if layers["machines"]["Sceptre"]["region"].startswith("cn-") else ""
+    for name, role in properties(layers, "AWS::IAM::Role"):
+        for principal in texts(value(role, "AssumeRolePolicyDocument.Statement.0.Principal", {})):
+            if principal.startswith("ec2.") and principal != f"ec2.amazonaws.com{suffix}":
+                yield f"{name} trusts {principal}"
+
+
 RULES = [
     Rule(
         30,
@@ -232,5 +255,22 @@ RULES = [
         41,
         "ecs starts after the user data, so user data that waits for it never ends",
         _scripts_do_not_wait_for_themselves,
+    ),
+    Rule(
+        101,
+        "what the agent reserves is not taken from anyone, and system, Docker and agent use 200 MiB; "
+        "https://github.com/aws/containers-roadmap/issues/536",
+        _the_system_has_memory,
+    ),
+    Rule(
+        102,
+        "not every Region has every instance type; "
+        "https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-regions.html",
+        _region_has_the_types,
+    ),
+    Rule(
+        103,
+        "EC2 is another principal in China; https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html",
+        _ec2_can_take_the_roles,
     ),
 ]

@@ -55,6 +55,29 @@ def _load_balancer_reaches_every_host_port(layers: Layers) -> Iterator[str]:
             yield f"{name} lets others than the load balancer in"
 
 
+def _machines_can_be_as_busy_as_scaling_waits_for(layers: Layers) -> Iterator[str]:
+    ((_, group),) = properties(layers, GROUP)
+    overrides = value(group, "MixedInstancesPolicy.LaunchTemplate.Overrides", [])
+    units = [instance_types.cpu_units(item["InstanceType"]) for item in overrides if "InstanceType" in item]
+    wanted = [value(item, "InstanceRequirements.VCpuCount.Min") for item in overrides]
+    units += [int(vcpus) * instance_types.CPU_UNITS_PER_VCPU for vcpus in wanted if vcpus]
+    for name, policy in properties(layers, "AWS::AutoScaling::ScalingPolicy"):
+        target = float(value(policy, "TargetTrackingConfiguration.TargetValue", 0))
+        for task_name, task in properties(layers, TASK):
+            held = min(_tasks_per_machine(layers, task), min(units) // int(task["Cpu"]))
+            most = 100 * held * int(task["Cpu"]) / min(units)
+            if most <= target:
+                yield f"{name} waits for {target:g} %, and {task_name} brings a machine to {most:g} %"
+
+
+def _zones_are_rebalanced_where_machines_are(layers: Layers) -> Iterator[str]:
+    ((_, group),) = properties(layers, GROUP)
+    zones = int(layers["machines"]["Sceptre"]["settings"]["availability_zones"])
+    for name, service in properties(layers, SERVICE):
+        if service.get("AvailabilityZoneRebalancing") == "ENABLED" and int(group["MinSize"]) < zones:
+            yield f"{name} rebalances {zones} zones, and {group['MinSize']} machines always run"
+
+
 def _memory_of_the_smallest_machine(layers: Layers) -> int:
     """Return the MiB that tasks can reserve on the smallest machine that the group may launch."""
     ((_, group),) = properties(layers, GROUP)
@@ -309,6 +332,18 @@ RULES = [
         "what awslogs does when its buffer is full is up to an account setting unless the task definition says; "
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
         _log_driver_is_not_left_to_the_account,
+    ),
+    Rule(
+        99,
+        "a task cannot use more than its CPU units, so tasks that fill a machine bring it to a share of its CPU only; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
+        _machines_can_be_as_busy_as_scaling_waits_for,
+    ),
+    Rule(
+        100,
+        "rebalancing launches no machine in a zone that has none, and fails there again and again; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html",
+        _zones_are_rebalanced_where_machines_are,
     ),
     Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
     Rule(
