@@ -1,9 +1,11 @@
 # Thin: each target is one command that you can run yourself. `make help` lists them.
-ENV ?= dev
+# Given as `make up ENV=prod`; a shell's own ENV names a file that it starts with.
+ENV := dev
+RPS := 50
+SECONDS := 30
 PYTHON ?= python3
-RPS ?= 50
-SECONDS ?= 30
-RUN := .venv/bin/python
+# -E: whatever PYTHON… variables a shell has set, for other work, they do not reach ours.
+RUN := .venv/bin/python -E
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status load pin-base-image test test-all unit lint scan requirements bench clean

@@ -1,13 +1,22 @@
-"""Finds the stacks that a stack builds on where Sceptre was told to ignore them: `sceptre --ignore-dependencies`.
+"""The hook !ignored_dependencies, and what it does: `sceptre --ignore-dependencies` forgets what a stack builds on.
 
-Sceptre then launches nothing but the stack itself, which is what was asked for, and forgets its dependencies, so that
+Sceptre then acts on nothing but the stack itself, which is what was asked for, and forgets its dependencies, so that
 no !stack_output of it can be resolved: https://github.com/Sceptre/sceptre/issues/778
 """
 
 from sceptre.context import SceptreContext
+from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
+
+
+class IgnoredDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+    """Lets `sceptre --ignore-dependencies diff` compare values: it would show a placeholder for each as a change."""
+
+    def run(self) -> None:
+        """Give the stack its dependencies back."""
+        recall(self.stack)
 
 
 def recall(stack: Stack) -> None:

@@ -129,3 +129,18 @@ def test_commands_work_in_any_shell(hostile: dict[str, str], command: str) -> No
     assert "Traceback" not in result.stderr
     assert "does not run" in result.stdout + result.stderr
     assert result.returncode == (0 if command == "down" else 1)
+
+
+def test_make_runs_its_commands_in_any_shell(hostile: dict[str, str], tmp_path: Path) -> None:
+    """What Python reads stops it before a line of ours runs, and ENV, a shell's own, is no environment of ours."""
+    for name in ("json", "local", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not ours')")
+    own = {**hostile, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "klingon", "PYTHONUTF8": "7", "ENV": "/etc/shrc"}
+    own |= {"LOCAL_AWS_PORT": "1", "PYTHONWARNINGS": "error", "SECONDS": "x", "RPS": "x"}
+    result = subprocess.run(
+        ["make", "--assume-old=.venv/installed", "status"],
+        cwd=environment.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "The embedded AWS does not run" in result.stderr
+    assert "python -m local up dev" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -3,6 +3,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+# What would put packages elsewhere, or change which; an index, a proxy or a certificate is the user's choice. And what
+# Python reads, but PYTHON itself, which is ours.
+unset PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_DRY_RUN PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE
+unset PIP_NO_BINARY PIP_ONLY_BINARY PIP_PLATFORM PIP_IGNORE_INSTALLED PIP_REQUIRE_VIRTUALENV PIP_REQUIRE_HASHES
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONIOENCODING PYTHONUTF8 PYTHONOPTIMIZE
+unset PYTHONDEVMODE PYTHONSAFEPATH PYTHONPYCACHEPREFIX PYTHONUSERBASE
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "spotfleet needs Python 3.11 or later, and '$python' is not: install one and run make PYTHON=<its name>." >&2
