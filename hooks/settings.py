@@ -389,6 +389,13 @@ class MachineSettings(Section):
         description="instead of a list: min_vcpus, max_vcpus, min_memory_gib, max_memory_gib; every current type of "
         "the architecture that has them, except burstable ones",
     )
+    machine_image: str = Field(
+        default="kept",
+        pattern=r"^(kept|newest|ami-[0-9a-f]{8,17})$",
+        description="kept: the newest image at the first launch, then the same one until a launch is asked for the "
+        "newest with NEWEST_MACHINE_IMAGE=<environment>; newest: at each launch; or an image's id. A new one replaces "
+        "all machines; the NAT instance takes kept or newest as well",
+    )
     cpu_credits: Literal["unlimited", "standard"] = Field(
         default="unlimited",
         description="of burstable types, t3, t3a and t4g: standard slows a machine down to its baseline once it has "

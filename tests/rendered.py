@@ -9,6 +9,8 @@ from cfnlint.decode.decode import decode_str
 from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
 
+from hooks.machine_image import MachineImage
+
 Json = dict[str, Any]
 # By layer its template, and under "Sceptre" what the stack's configuration says beside it.
 Layers = dict[str, Json]
@@ -47,6 +49,8 @@ def _value(value: Any) -> Any:  # noqa: ANN401  # text or a resolver
     if isinstance(value, StackOutput):
         path, _, output = value._argument.partition("::")
         return {"Output": f"{Path(path).stem}.{output}"}
+    if isinstance(value, MachineImage):
+        return {"Newest": value._argument["newest"]}
     return value if isinstance(value, str) else {"Resolver": type(value).__name__}
 
 

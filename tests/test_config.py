@@ -11,9 +11,9 @@ LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer", "machines"}, {"service"}]
 HOOKS_BEFORE_LAUNCH = ["ValidSettings", "SafeChanges", "HealthyDependencies"]
 HOOKS_OF_LAYERS = {
-    "vpc": ["AdministratorPolicies"],
+    "vpc": ["AdministratorPolicies", "ReplacedMachines"],
     "load-balancer": ["PlainHttp"],
-    "machines": ["AdministratorPolicies", "WayIn"],
+    "machines": ["AdministratorPolicies", "WayIn", "ReplacedMachines"],
     "service": ["AdministratorPolicies", "DockerImage"],
 }
 HOOKS_BEFORE_DELETE = ["NoDependants", "DeletionProtection"]

@@ -46,7 +46,12 @@ FULL: dict[str, Any] = {
     "counted_firewall_rules": ["SizeRestrictions_BODY"],
     **{"container_insights": "enhanced", "kept_images": 5},
     **{"alarms": True, "alarm_email": "ops@example.test", "alarm_p99_seconds": 0.5, "dashboard": True},
-    **{"instance_types": ["m5.large", "m6i.large"], "min_machines": 2, "max_machines": 8},
+    **{
+        "machine_image": "ami-0ec5a12023aaa8664",
+        "instance_types": ["m5.large", "m6i.large"],
+        "min_machines": 2,
+        "max_machines": 8,
+    },
     **{"on_demand_base": 2, "on_demand_percent_above_base": 50, "machine_scaling": "cpu"},
     **{"machine_cpu_target_percent": 60, "machine_warmup_seconds": 60, "max_machine_lifetime_days": 7},
     **{"root_volume_gib": 40, "reserved_memory_mib": 128, "detailed_monitoring": True, "extra_user_data": "date"},

@@ -115,7 +115,7 @@ OPTIONS: dict[str, Values] = {
 PLAIN = {
     *("vpc_cidr", "subnet_host_bits", "idle_timeout_seconds", "kept_images", "max_machines", "on_demand_base"),
     *("on_demand_percent_above_base", "root_volume_gib"),
-    *("account_id", "build_context"),
+    *("account_id", "build_context", "machine_image"),
     *("machine_warmup_seconds", "reserved_memory_mib", "base_image", "cors_origins", "task_cpu_units"),
     *("task_memory_mib", "min_tasks", "max_tasks", "task_cpu_target_percent", "scale_out_cooldown_seconds"),
     *("scale_in_cooldown_seconds", "min_healthy_percent", "max_percent", "path_pattern", "listener_priority"),

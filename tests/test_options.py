@@ -107,7 +107,10 @@ def test_nat_instance_is_a_small_arm64_machine_that_demands_imdsv2_and_costs_wha
     network = changed(**MOST)
     instance = network.properties("vpc", "NatInstance")
     parameters = network.parameters("vpc")
-    assert (parameters["NatInstanceType"], parameters["NatImageId"].rpartition("-")[2]) == ("t4g.nano", "arm64")
+    assert (parameters["NatInstanceType"], parameters["NatImageId"]._argument["newest"].rpartition("-")[2]) == (
+        "t4g.nano",
+        "arm64",
+    )
     assert instance["MetadataOptions"]["HttpTokens"] == "required"
     assert instance["CreditSpecification"] == {"CPUCredits": "unlimited"}
 
@@ -378,7 +381,7 @@ def test_only_allowed_addresses_come_in() -> None:
 
 def test_arm64_goes_through_image_machines_and_machine_image() -> None:
     environment = changed(cpu_architecture="arm64", instance_types=["t4g.micro", "t4g.small"])
-    assert "/arm64/" in environment.parameters("machines")["ImageId"]
+    assert "/arm64/" in environment.parameters("machines")["ImageId"]._argument["newest"]
     assert environment.parameters("service")["CpuArchitecture"] == "ARM64"
     assert environment.parameters("service")["Image"]._argument["cpu_architecture"] == "arm64"
 

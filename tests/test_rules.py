@@ -67,6 +67,7 @@ CHINA = {"Service": "ec2.amazonaws.com.cn"}
 WAY_IN = "load-balancer.Resources.RequestsToMachines"
 MACHINES_GROUP = "vpc.Resources.MachinesSecurityGroup"
 NAT_RULE = "vpc.Resources.NatSecurityGroup.Properties.SecurityGroupIngress.0"
+SSM_TYPE = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
 EC2MESSAGES = {"Fn::Sub": "com.amazonaws.${AWS::Region}.ec2messages"}
 IPV6_ROUTE = {"Type": "AWS::EC2::Route", "Properties": {"EgressOnlyInternetGatewayId": "eigw-1"}}
 COMMON_RULES = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesCommonRuleSet"}}
@@ -124,7 +125,7 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (30, "dev", f"{POLICY}.LaunchTemplate.Overrides.0.InstanceType", "t4g.micro", "for x86_64 and types t4g.micro"),
     (30, SIMPLE, f"{TASK}.RuntimePlatform.CpuArchitecture", "X86_64", "for X86_64, the machines are arm64"),
     (31, "dev", f"{MACHINE}.ImageId", "ami-0ec5a12023aaa8664", "no configuration can change"),
-    (31, "dev", "machines.Parameters.ImageId.Type", "AWS::EC2::Image::Id", "type AWS::EC2::Image::Id"),
+    (31, "dev", "machines.Parameters.ImageId.Type", SSM_TYPE, "so that any update can bring"),
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "cfn-init -v"}, "calls cfn-init"),
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "/opt/aws/bin/cfn-signal -e 0"}, "without installing"),
     (33, "dev", f"{MACHINE}.KernelId", "${AWS::StackId}", "${AWS::StackId} outside Fn::Sub"),

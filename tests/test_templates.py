@@ -436,8 +436,8 @@ def test_a_task_that_used_up_its_cpu_waits_milliseconds(environment: str) -> Non
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_machine_image_is_the_newest_one_of_their_architecture(environment: str) -> None:
-    path = parameters(environment, "machines")["ImageId"]
-    assert template(environment, "machines")["Parameters"]["ImageId"]["Type"].startswith("AWS::SSM::Parameter::Value<")
+    path = parameters(environment, "machines")["ImageId"]._argument["newest"]
+    assert template(environment, "machines")["Parameters"]["ImageId"]["Type"] == "AWS::EC2::Image::Id"
     assert path.startswith("/aws/service/ecs/optimized-ami/amazon-linux-2023/")
     assert ("arm64" in path) == (parameters(environment, "service")["CpuArchitecture"] == "ARM64")
 

@@ -40,7 +40,7 @@ def _image_and_types_are_of_one_architecture(layers: Layers) -> Iterator[str]:
     fleet = "arm64" if layers["machines"]["Sceptre"]["settings"]["cpu_architecture"] == "arm64" else "x86_64"
     for name, data in _machines(layers):
         image = data.get("ImageId")
-        found = IMAGE_PATH.fullmatch(image) if isinstance(image, str) else None
+        found = IMAGE_PATH.fullmatch(value(image, "Newest", ""))
         if found is None:
             yield f"{name} has the image {image}, not the newest Amazon Linux 2023"
             continue
@@ -57,8 +57,8 @@ def _image_and_types_are_of_one_architecture(layers: Layers) -> Iterator[str]:
 def _image_can_be_pinned(layers: Layers) -> Iterator[str]:
     for layer, template in layers.items():
         for name, parameter in template["Parameters"].items():
-            if name.endswith("ImageId") and not parameter["Type"].startswith("AWS::SSM::Parameter::Value<"):
-                yield f"{layer}.{name} has the type {parameter['Type']}"
+            if name.endswith("ImageId") and parameter["Type"] != "AWS::EC2::Image::Id":
+                yield f"{layer}.{name} has the type {parameter['Type']}, so that any update can bring a newer image"
     for name, data in _machines(layers):
         if str(data.get("ImageId")).startswith("ami-"):
             yield f"{name} has an image that no configuration can change"
@@ -223,7 +223,8 @@ RULES = [
     ),
     Rule(
         31,
-        "a public parameter is looked up at each update; who does not want that gives another one",
+        "a public parameter is looked up at each update of its stack, so a release of the service would replace all "
+        "machines whenever AWS has a newer image",
         _image_can_be_pinned,
     ),
     Rule(32, "the ECS image comes without the CloudFormation helper scripts", _scripts_use_what_the_image_has),
