@@ -1,10 +1,10 @@
 """Settings of a running environment are changed: what would tear it apart is refused, and the rest costs no request."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.changed import copy_service
 from tests.projects import Project, Requests, launched
@@ -42,7 +42,9 @@ def change(project: Project, settings: dict[str, Any]) -> None:
     """Change settings of the environment."""
     path = project.folder / FILE
     lines = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in settings]
-    path.write_text("\n".join(lines) + "\n" + yaml.safe_dump(settings, default_flow_style=None))
+    # JSON is YAML on one line.
+    lines += [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
+    path.write_text("\n".join(lines) + "\n")
 
 
 def updates(project: Project) -> dict[str, object]:
