@@ -552,6 +552,13 @@ class ServiceSettings(Section):
         "tasks can stand on Spot it must let one stop before its replacement serves"
     )
     max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
+    deployment_failures: int = Field(
+        default=0,
+        ge=0,
+        le=200,
+        description="tasks that fail in a row before a deployment is given up; 0: as ECS has it, half of the tasks, at "
+        "least 3",
+    )
     deployment_alarms: bool = Field(
         default=False, description="whether alarms of errors or slowness end a deployment and bring the old tasks back"
     )

@@ -68,7 +68,7 @@ FULL: dict[str, Any] = {
     **{"scale_out_cooldown_seconds": 15, "scale_in_cooldown_seconds": 60},
     "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
     **{"schedule_time_zone": "Europe/Dublin", "min_healthy_percent": 50, "max_percent": 250},
-    **{"deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
+    **{"deployment_failures": 4, "deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
     **{"health_check_interval_seconds": 15, "health_check_grace_seconds": 60},
     **{"deregistration_delay_seconds": 20, "stop_timeout_seconds": 10, "log_retention_days": 14},
     **{"service_timeout_minutes": 10, "task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},

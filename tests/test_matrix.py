@@ -78,6 +78,7 @@ OPTIONS: dict[str, Values] = {
         *({}, {"alarms": True}, {"alarms": True, "alarm_email": "me@example.com", "alarm_p99_seconds": 0.25}),
         {"alarms": True, "deployment_alarms": True},
     ],
+    "failures": switch("deployment_failures", 1),
     "dashboard": switch("dashboard", True),
     "machines": [
         {},

@@ -514,7 +514,11 @@ def test_service_waits_for_its_rule(environment: str) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_failed_deployment_goes_back_and_lets_tasks_of_spot_machines_stop(environment: str) -> None:
     deployment = resource(environment, "service", "Service")["DeploymentConfiguration"]
-    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    breaker = deployment["DeploymentCircuitBreaker"]
+    assert (breaker["Enable"], breaker["Rollback"]) == (True, True)
+    # ECS would let three tasks of two fail.
+    two = {"Type": "COUNT", "Value": "2"}
+    assert breaker.get("ThresholdConfiguration") == {"dev": two, "prod": None}[environment]
     assert 0 < int(deployment["MinimumHealthyPercent"]) < 100
     assert int(deployment["MaximumPercent"]) > 100
 

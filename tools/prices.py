@@ -40,6 +40,7 @@ KEY = 1.00
 NAT_GATEWAY_GB = 0.048
 ENDPOINT_GB = 0.01
 LOG_GB = 0.57
+INFREQUENT_LOG_GB = 0.285
 BUCKET_GB = 0.023
 CAPACITY_UNIT_HOUR = 0.008
 FIREWALL_MILLION = 0.60
@@ -89,6 +90,7 @@ SOURCES = [
     Source("secret of Secrets Manager", SECRET, "month", UNCHECKED),
     Source("KMS key", KEY, "month", UNCHECKED),
     Source("log entries written", LOG_GB, "GB", UNCHECKED),
+    Source("log entries written, infrequent access", INFREQUENT_LOG_GB, "GB", "half of the above"),
     Source("objects in a bucket", BUCKET_GB, "GB and month", UNCHECKED),
 ]
 

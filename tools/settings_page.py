@@ -26,7 +26,7 @@ def costs() -> dict[str, str]:
         )
         + f" in 2 / 3 zones; a GB through a NAT gateway {dollars(prices.NAT_GATEWAY_GB, 3)}, through endpoints "
         f"{dollars(prices.ENDPOINT_GB)}",
-        "flow_logs": f"{dollars(prices.LOG_GB)} per GB",
+        "flow_logs": f"{dollars(prices.INFREQUENT_LOG_GB, 3)} per GB",
         "certificate_arn": "nothing",
         "access_logs": f"{dollars(prices.BUCKET_GB, 3)} per GB kept",
         "web_application_firewall": f"{dollars(prices.FIREWALL + prices.FIREWALL_RULES * prices.FIREWALL_RULE)}, and "
