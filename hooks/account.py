@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 from logging import Logger
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore import loaders
@@ -65,9 +66,7 @@ def _place(stack: Stack) -> Place:
     manager = stack.connection_manager
     try:
         identity = manager.call(service="sts", command="get_caller_identity")
-        # Stacks share a session, which makes one client at a time.
-        with _lock:
-            endpoint = manager.get_session().client("cloudformation").meta.endpoint_url
+        endpoint = client(stack, "cloudformation").meta.endpoint_url
     except (BotoCoreError, ClientError) as error:
         reason = " ".join(str(error).split())
         raise SceptreException(
@@ -75,6 +74,13 @@ def _place(stack: Stack) -> Place:
             "Give credentials that work, then run this again."
         ) from error
     return Place(str(identity["Account"]), stack.region, endpoint)
+
+
+def client(stack: Stack, service: str, **more: Any) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+    """Return a client of a stack's own session, which all stacks share and which makes one client at a time."""
+    session = stack.connection_manager.get_session()
+    with _lock:
+        return session.client(service, **more)
 
 
 def _require_embedded_if_meant(place: Place) -> None:

@@ -33,7 +33,7 @@ def read(stack: Stack, services: list[str]) -> Deployed:
         ipv6=_has_ipv6(stack, bool(network)),
         load_balancer_scheme=_scheme(balancer),
         used_zones={
-            name: _number(parameters[name].get("UsedZones")) or zones or 0
+            name: _number(outputs[name].get("UsedZones")) or zones or 0
             for name in ("load-balancer", "machines")
             if parameters[name]
         },

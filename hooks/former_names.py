@@ -7,10 +7,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.stack import Stack
 
-from hooks import deployed_environment, regions
+from hooks import account, deployed_environment, regions
 
 LAYER = "vpc"
 THREADS = 16
+QUICK = Config(connect_timeout=3, read_timeout=3, retries={"max_attempts": 0})
 
 
 def remarks(stack: Stack, environment: str) -> Iterator[str]:
@@ -18,14 +19,11 @@ def remarks(stack: Stack, environment: str) -> Iterator[str]:
 
     What may not be asked is passed over: most accounts use few Regions, and some may not list stacks.
     """
-    end = f"-{environment}-{LAYER}"
-    for name in _stacks_of_region(stack):
-        if name.endswith(end):
-            code = name.removesuffix(end)
-            yield (
-                f"An environment {environment} of project_code {code} stands in this account and Region: if it is this "
-                f"one under its former name, it goes on running and is billed; delete it with project_code: {code}"
-            )
+    for code in _codes_with(stack, environment):
+        yield (
+            f"An environment {environment} of project_code {code} stands in this account and Region: if it is this one "
+            f"under its former name, it goes on running and is billed; delete it with project_code: {code}"
+        )
     name = deployed_environment.name_of(stack, LAYER)
     for region in _regions_with(stack, name):
         yield (
@@ -34,18 +32,24 @@ def remarks(stack: Stack, environment: str) -> Iterator[str]:
         )
 
 
-def _stacks_of_region(stack: Stack) -> list[str]:
+def _codes_with(stack: Stack, environment: str) -> list[str]:
+    """Return the project codes under which the Region has an environment of this name, by the tag of its stacks."""
+    end = f"-{environment}-{LAYER}"
+    tag = {"Key": "Environment", "Value": environment}
     try:
-        client = _client(stack, stack.region)
+        client = account.client(stack, "cloudformation", config=QUICK)
         pages = client.get_paginator("describe_stacks").paginate()
-        return [found["StackName"] for page in pages for found in page["Stacks"]]
+        stacks = [found for page in pages for found in page["Stacks"]]
     except (BotoCoreError, ClientError):
         return []
+    # The name alone does not tell dev from pre-dev.
+    names = [found["StackName"] for found in stacks if tag in found.get("Tags", [])]
+    return [name.removesuffix(end) for name in names if name.endswith(end)]
 
 
 def _regions_with(stack: Stack, name: str) -> list[str]:
     others = [region for region in regions.of_partition_of(stack.region) if region != stack.region]
-    clients = {region: _client(stack, region) for region in others}
+    clients = {region: account.client(stack, "cloudformation", region_name=region, config=QUICK) for region in others}
 
     def has_it(region: str) -> bool:
         try:
@@ -57,9 +61,3 @@ def _regions_with(stack: Stack, name: str) -> list[str]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         return [region for region, found in zip(others, pool.map(has_it, others), strict=True) if found]
-
-
-def _client(stack: Stack, region: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # boto3 makes its class at run time
-    quick = Config(connect_timeout=3, read_timeout=3, retries={"max_attempts": 0})
-    session = stack.connection_manager.get_session()
-    return session.client("cloudformation", region_name=region, config=quick)
