@@ -23,7 +23,7 @@ def rendered() -> Callable[[str], Layers]:
 
 def test_the_table_has_every_rule_once() -> None:
     # Those of Sceptre itself, 55 to 72, are of no template.
-    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 105)]
+    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 106)]
     assert {rule.number for rule in TABLE if rule.check is None} == {53}
 
 
@@ -41,6 +41,7 @@ def test_every_environment_keeps_every_rule(name: str, rendered: Callable[[str],
 DELETED = object()
 PROVIDER = "machines.Resources.CapacityProvider.Properties.AutoScalingGroupProvider"
 GROUP = "machines.Resources.AutoScalingGroup"
+MAINTENANCE = f"{GROUP}.Properties.InstanceMaintenancePolicy"
 POLICY = f"{GROUP}.Properties.MixedInstancesPolicy"
 MACHINE = "machines.Resources.LaunchTemplate.Properties.LaunchTemplateData"
 NAT = "vpc.Resources.NatInstance.Properties"
@@ -244,6 +245,10 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (103, "dev", "machines.Sceptre.region", "cn-north-1", "Role trusts ec2.amazonaws.com"),
     (103, "dev", f"{MACHINE_ROLE}.AssumeRolePolicyDocument.Statement.0.Principal", CHINA, "Role trusts ec2.amazonaws"),
     (104, "dev", "vpc.Resources.PublicSubnet1.Properties.CidrBlock", SMALL, "is a /28"),
+    (105, "dev", MAINTENANCE, DELETED, "before its successor is there"),
+    (105, "dev", f"{MAINTENANCE}.MinHealthyPercentage", 90, "before its successor is there"),
+    (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 100, "before its successor is there"),
+    (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 201, "more than 100 apart"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

@@ -127,6 +127,16 @@ def _new_template_replaces_the_machines(layers: Layers) -> Iterator[str]:
             yield f"{name} does not follow the launch template's latest version"
 
 
+def _successor_comes_first(layers: Layers) -> Iterator[str]:
+    for name, group in properties(layers, GROUP):
+        least = value(group, "InstanceMaintenancePolicy.MinHealthyPercentage", 0)
+        most = value(group, "InstanceMaintenancePolicy.MaxHealthyPercentage", 0)
+        if int(least) < 100 or int(most) <= 100:
+            yield f"{name} ends a machine that is unhealthy or too old before its successor is there"
+        elif int(most) - int(least) > 100:
+            yield f"{name} keeps between {least} and {most} % of its machines, more than 100 apart"
+
+
 def _agent_drains_on_a_spot_notice(layers: Layers) -> Iterator[str]:
     for name, script in _scripts(layers):
         if name.startswith("machines.") and "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true" not in script.splitlines():
@@ -273,5 +283,12 @@ RULES = [
         103,
         "EC2 is another principal in China; https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html",
         _ec2_can_take_the_roles,
+    ),
+    Rule(
+        105,
+        "by default Auto Scaling ends a machine that is unhealthy or too old as it launches the next, and a fleet of "
+        "one has none meanwhile; https://docs.aws.amazon.com/autoscaling/ec2/userguide/"
+        "instance-maintenance-policy-overview-and-considerations.html",
+        _successor_comes_first,
     ),
 ]
