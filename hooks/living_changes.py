@@ -115,15 +115,15 @@ def _priorities(deployed: Deployed, settings: Settings) -> Iterator[str]:
     wanted = {name or FIRST_SERVICE: own.listener_priority for name, own in service_settings(settings).items()}
     holders = {priority: name for name, priority in deployed.listener_priorities.items()}
     taken = {*wanted.values(), *holders}
-    free = next(number for number in range(1, 50_001) if number not in taken)
+    free = (number for number in range(1, 50_001) if number not in taken)
     for name, priority in wanted.items():
         holder = holders.get(priority, name)
         if holder != name and holder in wanted:
             was = deployed.listener_priorities.get(name)
             yield (
                 f"listener_priority of {name} {was or 'none'} -> {priority}: that is still the one of {holder}, and "
-                f"the load balancer takes none twice, so a service fails and rolls back; first launch with {free} for "
-                f"{name}, which is free, then with {priority}"
+                f"the load balancer takes none twice, so a service fails and rolls back; first launch with "
+                f"{next(free)} for {name}, which is free, then with {priority}"
             )
 
 

@@ -6,6 +6,8 @@ weekly image would replace every machine at the next release of the service.
 """
 
 import os
+from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.exceptions import SceptreException
@@ -20,21 +22,63 @@ NEWEST = "NEWEST_MACHINE_IMAGE"
 KEPT = "kept"
 IMAGE_ID = "ami-"
 
+# Images that were spoken of: Sceptre resolves a parameter as often as it is asked for.
+_said: set[str] = set()
+
 
 class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
     """Gives the id of the image that the stack's machines start from.
 
     `machine_image` is the setting: kept, newest or an id. `parameter` is the stack's parameter, `newest` the public
-    parameter of Systems Manager that names the newest image.
+    parameter of Systems Manager that names the newest image, `architecture` that of the machines.
     """
 
     def resolve(self) -> str:
-        """Return the image's id; raise SceptreException when AWS does not tell the newest one."""
+        """Return the image's id; raise SceptreException when no machine could start from it."""
         wanted = str(self.argument["machine_image"])
         if wanted.startswith(IMAGE_ID):
+            self._require_fit(wanted)
             return wanted
         deployed = self._deployed() if wanted == KEPT and not self._is_asked_for_newest() else None
-        return deployed or self._newest()
+        if deployed and self._architecture_of(deployed) in {None, self.argument["architecture"]}:
+            return deployed
+        return self._newest()
+
+    def _require_fit(self, image: str) -> None:
+        architecture, wanted = self._architecture_of(image), self.argument["architecture"]
+        if architecture not in {None, wanted}:
+            raise SceptreException(
+                f"{self.stack.name} was not touched: machine_image {image} is for {architecture}, and the machines are "
+                f"{wanted}; give one for {wanted}, or kept."
+            )
+
+    def _architecture_of(self, image: str) -> str | None:
+        """Return the architecture of an image, or None when AWS does not tell; say when it is out of date or gone.
+
+        CloudFormation refuses a parameter with an image that is gone, and no machine starts from one
+        (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/deregister-ami.html). A deprecated one still starts
+        (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html).
+        """
+        try:
+            found = self._call("ec2", "describe_images", ImageIds=[image])["Images"]
+        except ClientError as error:
+            if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
+                return None
+            found = []
+        except BotoCoreError:
+            return None
+        environment: str = self.stack.name.rpartition("/")[0]
+        way = f"`{NEWEST}={environment} sceptre launch {environment}` takes the newest"
+        if not found:
+            raise SceptreException(
+                f"{self.stack.name} was not touched: machine image {image} is no longer in {self.stack.region}, so no "
+                f"machine could start from it; {way} with machine_image: kept."
+            )
+        since = str(found[0].get("DeprecationTime", ""))
+        if image not in _said and since and datetime.fromisoformat(since) <= datetime.now(UTC):
+            _said.add(image)
+            self.logger.warning("Machine image %s is deprecated since %s; %s.", image, since[:10], way)
+        return str(found[0]["Architecture"])
 
     def _is_asked_for_newest(self) -> bool:
         environment: str = self.stack.name.rpartition("/")[0]
@@ -54,9 +98,7 @@ class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no type
     def _newest(self) -> str:
         name = self.argument["newest"]
         try:
-            answer = self.stack.connection_manager.call(
-                service="ssm", command="get_parameters", kwargs={"Names": [name]}
-            )
+            answer = self._call("ssm", "get_parameters", Names=[name])
         except (BotoCoreError, ClientError) as error:
             if are_placeholders_enabled():
                 return str(name)
@@ -71,3 +113,7 @@ class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no type
             f"{self.stack.name} was not touched: there is no public parameter {name} in {self.stack.region}; give "
             "machine_image an image's id."
         )
+
+    def _call(self, service: str, command: str, **kwargs: object) -> dict[str, Any]:
+        answer: dict[str, Any] = self.stack.connection_manager.call(service=service, command=command, kwargs=kwargs)
+        return answer

@@ -1,10 +1,14 @@
 """The hook !replaced_machines: a launch that replaces running machines says so before it does.
 
-CloudFormation replaces a fleet whose launch template changes, and an instance whose image or user data does.
+CloudFormation replaces the machines of a group whose launch template, instance types or subnets change
+(https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html), and an
+instance whose image or user data does.
 """
 
 import re
+from collections.abc import Iterator
 
+import yaml
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
@@ -12,13 +16,13 @@ from hooks import account, stack_state
 from hooks.once import once_per_command
 from hooks.stack_state import ABSENT, NEVER_CREATED
 
-# In the templates of this project every resource begins with two spaces and its name.
-RESOURCE = r"^  {name}:\n(?:(?:    .*)?\n|  #.*\n)*"
-REFERENCE = re.compile(r"!Ref (\w+)|\$\{(\w+)\}")
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+# The text of a template without its comments: the tag of each value, as !Ref, and what is in it.
+Content = tuple[str, "str | tuple[Content, ...]"]
 
 
 class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no types
-    """Compares the resources that describe machines, `resources`, with those of the deployed stack."""
+    """Compares what describes machines with the deployed stack: `resources`, or a property as Resource.Property."""
 
     @once_per_command
     def run(self) -> None:
@@ -38,24 +42,58 @@ class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no type
         deployed = {one["ParameterKey"]: one for one in description.get("Parameters", [])}
         was = {name: str(one.get("ResolvedValue") or one.get("ParameterValue", "")) for name, one in deployed.items()}
         wanted = {name: str(value) for name, value in self.stack.parameters.items() if isinstance(value, str)}
-        for resource in self.argument["resources"]:
-            changes = list(changes_of(resource, str(answer["TemplateBody"]), self.stack.template.body, was, wanted))
-            if changes:
-                self.logger.warning("%s: %s: %s", self.stack.name, self.argument["says"], ", ".join(changes))
+        changes = [
+            change
+            for place in self.argument["resources"]
+            for change in changes_of(place, str(answer["TemplateBody"]), self.stack.template.body, was, wanted)
+        ]
+        if changes:
+            self.logger.warning("%s: %s: %s", self.stack.name, self.argument["says"], ", ".join(changes))
 
 
 def changes_of(
-    resource: str, deployed_body: str, body: str, deployed: dict[str, str], parameters: dict[str, str]
+    place: str, deployed_body: str, body: str, deployed: dict[str, str], parameters: dict[str, str]
 ) -> list[str]:
-    """Return what differs between two versions of a resource: parameters with both values, or its own text."""
-    section = re.compile(RESOURCE.format(name=resource), re.MULTILINE)
-    before, after = section.search(deployed_body), section.search(body)
+    """Return what differs between two versions of a place: parameters with both values, or its own text."""
+    before, after = _content(deployed_body, place), _content(body, place)
     if before is None or after is None:
         return []
-    names = {name for found in REFERENCE.finditer(after[0]) for name in found.groups() if name}
+    names = set(_references(after))
     changes = [
         f"{name} {deployed[name]} -> {parameters[name]}"
         for name in sorted(names & deployed.keys() & parameters.keys())
         if deployed[name] != parameters[name]
     ]
-    return changes + [f"{resource} itself"] * (before[0].rstrip() != after[0].rstrip())
+    return changes + [f"{place} itself"] * (before != after)
+
+
+def _content(body: str, place: str) -> Content | None:
+    """Return what a template has in a place, or None where there is no such place or no YAML."""
+    try:
+        node = yaml.compose(body, yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    resource, _, name = place.partition(".")
+    for key in ("Resources", resource, *(("Properties", name) if name else ())):
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for one, value in pairs if one.value == key), None)
+    return None if node is None else _without_comments(node)
+
+
+def _without_comments(node: yaml.Node) -> Content:
+    if isinstance(node, yaml.MappingNode):
+        return node.tag, tuple(_without_comments(one) for pair in node.value for one in pair)
+    if isinstance(node, yaml.SequenceNode):
+        return node.tag, tuple(_without_comments(one) for one in node.value)
+    return node.tag, str(node.value)
+
+
+def _references(content: Content) -> Iterator[str]:
+    tag, inside = content
+    if not isinstance(inside, str):
+        for one in inside:
+            yield from _references(one)
+    elif tag == "!Ref":
+        yield inside
+    else:
+        yield from VARIABLE.findall(inside)

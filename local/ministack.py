@@ -643,6 +643,17 @@ def _add_machine_images() -> None:
         ec2._STUB_AMIS.append(
             (image_id, name, "ECS-optimised Amazon Linux 2023", "", "/dev/xvda", IMAGE_OWNER, "amazon")
         )
+    _replace(ec2, "_stub_image_view", _telling_architecture)
+
+
+def _telling_architecture(original: Callable[..., Record]) -> Callable[..., Record]:
+    """Tell the architecture that an image's name ends in; MiniStack has x86_64 for all."""
+
+    def stub_image_view(image_id: str, name: str, *more: str) -> Record:
+        view = original(image_id, name, *more)
+        return view | {"Architecture": "arm64"} if name.endswith("-arm64") else view
+
+    return stub_image_view
 
 
 # --- Registry

@@ -1321,6 +1321,7 @@ def test_machine_images_are_public_parameters_in_every_region(cloud: Cloud) -> N
             assert json.loads(values[name])["image_id"] == image
             described = cloud.client("ec2", region).describe_images(ImageIds=[image])["Images"][0]
             assert described["Name"].endswith(architecture)
+            assert described["Architecture"] == architecture
 
 
 def test_repository_is_on_localhost(cloud: Cloud) -> None:
