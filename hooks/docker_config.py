@@ -5,6 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+DEFAULT_CONTEXT = "default"
+
+
+def context() -> str:
+    """Return the context that `docker context use` has chosen: which engine the docker command works with."""
+    chosen = read().get("currentContext")
+    return chosen if isinstance(chosen, str) and chosen else DEFAULT_CONTEXT
+
 
 def build_is_buildx() -> bool:
     """Tell whether `docker buildx install` was run: `docker build` uses the builder that `docker buildx use` chose."""

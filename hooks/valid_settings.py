@@ -43,7 +43,7 @@ class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         if problems:
             raise SceptreException(
                 "; ".join(
-                    f"{_file_with(key, environment, config_folder)}: {key} {problem}"
+                    f"{_file_with(key, self.stack.name, config_folder)}: {key} {problem}"
                     for key, problem in problems.items()
                 )
             )
@@ -104,12 +104,13 @@ def _problems_of_service_files(
             yield f"services.{name}", f"is not read: config/{environment}/{name}.yaml must begin with {call}"
 
 
-def _file_with(key: str, environment: str, config_folder: Path) -> str:
+def _file_with(key: str, stack_name: str, config_folder: Path) -> str:
     """Name the file that holds the key; a missing key belongs into the environment's own."""
     line = re.compile(rf"^{re.escape(key.partition('.')[0])}\s*:", re.MULTILINE)
-    own = Path(environment, "config.yaml")
-    # The nearest one to the environment decides.
-    files = [own, *(parent / "config.yaml" for parent in own.parent.parents)]
+    of_stack = Path(f"{stack_name}.yaml")
+    own = of_stack.with_name("config.yaml")
+    # The nearest one to the stack decides.
+    files = [of_stack, own, *(parent / "config.yaml" for parent in own.parent.parents)]
     holding = (file for file in files if (config_folder / file).is_file() and line.search(_text(config_folder / file)))
     return f"config/{next(holding, own).as_posix()}"
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+from hooks import docker_config
 from local import console, environment, packages
 from local.console import Failure, output, say
 
@@ -49,9 +50,11 @@ def prepare() -> None:
 
 
 def _install() -> None:
-    for chosen in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+    for chosen in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"):
         if os.environ.get(chosen):
             raise Failure(f"No Docker engine answers at {chosen}={os.environ[chosen]}: start it or unset that.")
+    if (context := docker_config.context()) != docker_config.DEFAULT_CONTEXT:
+        raise Failure(f"No Docker engine answers in the context {context}: start it or run: docker context use default")
     if not packages.may_install():
         raise Failure(f"No Docker engine answers: {_advice()}")
     if not shutil.which("dockerd"):

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -145,9 +146,20 @@ def test_no_engine_and_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_no_engine_at_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-    with pytest.raises(Failure, match=r"No Docker engine answers at DOCKER_HOST=tcp://127\.0\.0\.1:1"):
+@pytest.mark.parametrize(
+    ("chosen", "value"), [("DOCKER_HOST", "tcp://127.0.0.1:1"), ("DOCKER_CONTEXT", "x"), ("DOCKER_TLS_VERIFY", "1")]
+)
+def test_no_engine_where_a_variable_says(monkeypatch: pytest.MonkeyPatch, chosen: str, value: str) -> None:
+    monkeypatch.setenv(chosen, value)
+    with pytest.raises(Failure, match=re.escape(f"No Docker engine answers at {chosen}={value}: start it or unset")):
+        docker_engine.ensure()
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_no_engine_in_the_context_of_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"currentContext": "desktop-linux"}')
+    with pytest.raises(Failure, match=r"in the context desktop-linux: start it or run: docker context use default"):
         docker_engine.ensure()
 
 

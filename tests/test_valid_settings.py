@@ -263,6 +263,12 @@ def test_unknown_setting_is_named_with_the_nearest_known_one(unknown: str, neare
     assert find_problems(settings(**{unknown: True})) == {unknown: f"is not a setting; the nearest is {nearest}"}
 
 
+def test_a_setting_in_the_file_of_a_stack_is_looked_for_there(project: Path) -> None:
+    edit(project, r"\Z", "\nstack_name: mine\n", "dev/vpc.yaml")
+    with pytest.raises(SceptreException, match=r"config/dev/vpc\.yaml: stack_name is not a setting"):
+        run_hook(project)
+
+
 def test_unknown_setting_that_is_like_no_other_is_named() -> None:
     assert find_problems(settings(xyzzy=1)) == {"xyzzy": "is not a setting"}
 
