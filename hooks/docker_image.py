@@ -5,10 +5,10 @@ from dataclasses import replace
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, docker_cli, launched_image
+from hooks import account, docker_cli, kept_images, launched_image
 from hooks.base_image import named_without_digest
 from hooks.build_context import dockerfile, fingerprint
-from hooks.image import Image, image_from, pushed_digest
+from hooks.image import Image, image_of, pushed_digest
 from hooks.once import once_per_command
 
 # So often is an image built when files are written meanwhile, though with what they held before.
@@ -26,12 +26,12 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
     def run(self) -> None:
         """Build and push the image if its tag is new.
 
-        Raises SceptreException, which stops the launch, when there is no Docker engine, a build or push fails, or the
-        source changes while it is built.
+        Raises SceptreException, which stops the launch, when there is no Docker engine, a build or push fails, the
+        source changes while it is built, or the repository would soon delete the image that runs.
         """
         account.require_right(self.stack, self.logger)
         launched_image.taken_over(self.stack, self.argument)
-        image = image_from(self.argument, self.stack.stack_group_config["project_path"], pull=self._report)
+        image = image_of(self.stack, self.argument, pull=self._report)
         if image.base.remark:
             self._report(image.base.remark)
         for name in named_without_digest(dockerfile(image.context)):
@@ -47,6 +47,7 @@ class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
 
     def _built_and_pushed(self, image: Image) -> str:
         """Build and push the image, and return its digest."""
+        kept_images.require_room(self.stack, image)
         docker = docker_cli.find_docker()
         self._report(f"Building image {image.tag} for {image.platform} on {image.base.reference}")
         self._build(docker, image)

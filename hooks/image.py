@@ -29,6 +29,8 @@ class Image:
     platform: str
     context: Path
     contents: Fingerprint
+    # Begins the tag, so that the repository counts each service's images for themselves.
+    service: str = ""
 
     @property
     def uri(self) -> str:
@@ -37,17 +39,28 @@ class Image:
 
     @property
     def tag(self) -> str:
-        """A hash of the platform, of what the base image is, and of everything that the build is sent."""
+        """The service, and a hash of the platform, of what the base image is, and of all that the build is sent."""
         parts = f"{self.platform}\n{self.base.identity}\n{self.contents.content}\n"
-        return hashlib.sha256(parts.encode()).hexdigest()[:20]
+        return tag_prefix(self.service) + hashlib.sha256(parts.encode()).hexdigest()[:20]
 
     def with_digest(self, digest: str) -> str:
         """Return the name by which no other image can be meant."""
         return f"{self.repository_uri}@{digest}"
 
 
+def tag_prefix(service: str) -> str:
+    """Return what the tags of a service's images begin with, and no other's: no name has the character at its end."""
+    return f"{service}_" if service else ""
+
+
 def look_at(
-    repository_uri: str, base: str, platform: str, context: Path, project: Path, pull: Report | None = None
+    repository_uri: str,
+    base: str,
+    platform: str,
+    context: Path,
+    project: Path,
+    pull: Report | None = None,
+    service: str = "",
 ) -> Image:
     """Look at the build context and the base image as they are now.
 
@@ -59,10 +72,16 @@ def look_at(
         resolved = base_image.resolve(base, platform, project, pull)
     else:
         resolved = BaseImage(base, identity="")
-    return Image(repository_uri, resolved, platform, context, contents)
+    return Image(repository_uri, resolved, platform, context, contents, service)
 
 
-def image_from(argument: object, project_path: str, pull: Report | None = None) -> Image:
+def image_of(stack: Stack, argument: object, pull: Report | None = None) -> Image:
+    """Look at the image that the argument means for a stack; see `image_from`."""
+    service = stack.name.rpartition("/")[2]
+    return image_from(argument, stack.stack_group_config["project_path"], pull, service)
+
+
+def image_from(argument: object, project_path: str, pull: Report | None = None, service: str = "") -> Image:
     """Look at the image that the argument means, which the hook and the resolver share.
 
     Raises SceptreException when a key is missing or unknown, the architecture is none that a fleet can have, or as
@@ -77,7 +96,7 @@ def image_from(argument: object, project_path: str, pull: Report | None = None) 
     project = Path(project_path)
     context = project / argument["build_context"]
     platform = PLATFORMS[argument["cpu_architecture"]]
-    return look_at(argument["repository_uri"], argument["base_image"], platform, context, project, pull)
+    return look_at(argument["repository_uri"], argument["base_image"], platform, context, project, pull, service)
 
 
 def pushed_digest(stack: Stack, image: Image) -> str | None:

@@ -6,7 +6,7 @@ from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
 from hooks import launched_image
-from hooks.image import Image, image_from, pushed_digest
+from hooks.image import Image, image_of, pushed_digest
 
 # A repository that is not there yet, or whose name is still a placeholder of Sceptre.
 NO_REPOSITORY = {"RepositoryNotFoundException", "InvalidParameterException"}
@@ -29,7 +29,7 @@ class ImageUri(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
         launched = launched_image.taken_over(self.stack, self.argument)
         if launched is not None:
             return launched
-        image = image_from(self.argument, self.stack.stack_group_config["project_path"])
+        image = image_of(self.stack, self.argument)
         digest = self._pushed_digest(image)
         if digest is not None:
             return image.with_digest(digest)

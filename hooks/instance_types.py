@@ -1,8 +1,11 @@
 """What an EC2 instance type offers to tasks, worked out from its name."""
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from botocore.loaders import create_loader
 
@@ -10,9 +13,15 @@ TYPE_NAME = re.compile(r"(?P<family>t3|t3a|t4g|[cmr][5-9][a-z]*(-flex)?)\.(?P<si
 # https://aws.amazon.com/ec2/instance-types/: GiB of the size "large"; the other sizes are its halves and multiples.
 LARGE_GIB = {"t": 8.0, "c": 4.0, "m": 8.0, "r": 16.0}
 SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large": 1.0, "xlarge": 2.0}
-# The kernel keeps some: ECS registers a machine with what the system reports as total. A micro's 1024 MiB become 901.
+# The kernel keeps some: ECS registers a machine with what the system reports as total, 901 MiB of a micro's 1024. Of
+# the smallest machines it keeps more, as some 110 MiB do not depend on their size.
 SHARE_AFTER_KERNEL = 0.88
+KERNEL_MIB = 110
+# Of each vCPU, what a burstable type may use for ever, in percent; the same for t3, t3a and t4g:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
+BASELINE_PERCENT = {"nano": 5, "micro": 10, "small": 20, "medium": 20, "large": 30, "xlarge": 40, "2xlarge": 40}
 CPU_UNITS_PER_VCPU = 1024
+DATA = Path(__file__).with_name("instance_types_by_region.json")
 # Families of the current generation without CPU credits, by the processor's maker, and the sizes that they come in;
 # Intel's start at large: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
 CURRENT_FAMILIES = {
@@ -45,6 +54,35 @@ def exists(instance_type: str) -> bool:
     return instance_type in _names()
 
 
+def missing_in(region: str, names: Iterable[str]) -> list[str] | None:
+    """Return which of the types EC2 does not have in a Region, or None where that is not known.
+
+    The data is that of `DATA`, with its source and date, which `python -m tools.instance_types_by_region` writes.
+    """
+    families = _families_by_region().get(region)
+    if families is None:
+        return None
+    known = set(families.split())
+    return [name for name in names if name.partition(".")[0] not in known]
+
+
+def data_of_regions() -> str:
+    """Name source and date of what is known of the Regions."""
+    found = _data()
+    return f"{found['source']} of {found['date']}"
+
+
+def _families_by_region() -> dict[str, str]:
+    families: dict[str, str] = _data()["families"]
+    return families
+
+
+@cache
+def _data() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DATA.read_text())
+    return found
+
+
 def is_burstable(instance_type: str) -> bool:
     """Tell whether the type earns and spends CPU credits."""
     return instance_type.startswith("t")
@@ -68,7 +106,7 @@ def nominal_mib(instance_type: str) -> float:
 
 def after_kernel(nominal_mib: float) -> int:
     """Return what is left of a machine's memory for tasks and agent once the kernel has taken its part."""
-    return int(nominal_mib * SHARE_AFTER_KERNEL)
+    return max(0, int(min(nominal_mib * SHARE_AFTER_KERNEL, nominal_mib - KERNEL_MIB)))
 
 
 def cpu_units(instance_type: str) -> int:
@@ -76,6 +114,13 @@ def cpu_units(instance_type: str) -> int:
     size = _size(instance_type.partition(".")[2])
     smallest = 2 if is_burstable(instance_type) else 1
     return max(smallest, int(2 * size)) * CPU_UNITS_PER_VCPU
+
+
+def baseline_percent(instance_type: str) -> int:
+    """Return the share of its vCPUs that a machine of the type may use for ever, in percent; 100 unless burstable."""
+    if not is_burstable(instance_type):
+        return 100
+    return BASELINE_PERCENT[instance_type.partition(".")[2]]
 
 
 def smallest(makers: Iterable[str], vcpus: tuple[float, float], memory_mib: tuple[float, float]) -> str | None:

@@ -1,6 +1,7 @@
 """AWS's regions and partitions, as the botocore that is installed knows them."""
 
 import difflib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from botocore.loaders import create_loader
 # begin with com.amazonaws everywhere: https://docs.amazonaws.cn/en_us/vpc/latest/privatelink/aws-services-privatelink-support.html
 OWN_DOMAIN = {"ecr.api", "ecr.dkr"}
 OWN_DOMAIN_IN_CHINA = OWN_DOMAIN | {"cloudformation"}
+ZONES_OF_US_WEST_1 = 2
 COMMON_PREFIX = "com.amazonaws"
 
 
@@ -29,6 +31,26 @@ def partition(region: str) -> str | None:
     """Return the partition that the region is in, such as aws-cn, or None when there is no such region."""
     found = _regions().get(region)
     return str(found["id"]) if found else None
+
+
+def of_partition_of(region: str) -> list[str]:
+    """Return all regions of the partition that a region is in."""
+    own = partition(region)
+    return sorted(name for name, found in _regions().items() if found["id"] == own)
+
+
+def remarks_on_zones(region: str, zones: int) -> Iterator[str]:
+    """Yield what is known of a Region's zones that may be in the way: nobody lists them without an account.
+
+    https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-availability-zones.html
+    """
+    if region == "us-west-1" and zones > ZONES_OF_US_WEST_1:
+        yield f"{region} gives most accounts {ZONES_OF_US_WEST_1} zones, and {zones} are set: availability_zones"
+    if region == "us-east-1":
+        yield (
+            "One zone of us-east-1, use1-az3, has no current instance types; in which of an account's zones it is, "
+            "`aws ec2 describe-availability-zones` tells"
+        )
 
 
 def endpoint_prefix(region: str, service: str) -> str:

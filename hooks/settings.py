@@ -1,6 +1,7 @@
 """The settings of an environment: what config/<env>/config.yaml may say, and what is wrong with it if anything."""
 
 import difflib
+import math
 import zoneinfo
 from collections.abc import Iterator
 from functools import cache
@@ -19,21 +20,51 @@ from hooks import (
     schedule,
     shown,
     sizes,
+    spot_notice,
 )
 from hooks.origins import parse_origins
 
-# A Spot machine is gone two minutes after the notice
-# (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html); ten seconds of them go
-# by until the agent acts on it.
-SPOT_NOTICE_SECONDS = 110
-
 Percent = Annotated[int, Field(ge=1, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Share = Annotated[int, Field(ge=0, le=100)]
+ALL = 100  # percent
+# So far above its target must a metric be able to rise to be told from noise.
+CPU_MARGIN_PERCENT = 5
 ANY_BUCKET = "*"
 SHORTEST_SLOW_START = 30  # seconds
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 UP_TO_A_YEAR = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365]
 LOG_RETENTION_DAYS = Literal[UP_TO_A_YEAR, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+# The rules of AWSManagedRulesCommonRuleSet:
+# https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html
+CommonRule = Literal[
+    "NoUserAgent_HEADER",
+    "UserAgent_BadBots_HEADER",
+    "SizeRestrictions_QUERYSTRING",
+    "SizeRestrictions_Cookie_HEADER",
+    "SizeRestrictions_BODY",
+    "SizeRestrictions_URIPATH",
+    "EC2MetaDataSSRF_BODY",
+    "EC2MetaDataSSRF_COOKIE",
+    "EC2MetaDataSSRF_URIPATH",
+    "EC2MetaDataSSRF_QUERYARGUMENTS",
+    "GenericLFI_QUERYARGUMENTS",
+    "GenericLFI_URIPATH",
+    "GenericLFI_BODY",
+    "RestrictedExtensions_URIPATH",
+    "RestrictedExtensions_QUERYARGUMENTS",
+    "GenericRFI_QUERYARGUMENTS",
+    "GenericRFI_BODY",
+    "GenericRFI_URIPATH",
+    "CrossSiteScripting_COOKIE",
+    "CrossSiteScripting_QUERYARGUMENTS",
+    "CrossSiteScripting_BODY",
+    "CrossSiteScripting_URIPATH",
+]
+HTTPS_PORT = 443
+# A repository's policy has 50 rules at most; one is for the first service, two for images of no service:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+MOST_FURTHER_SERVICES = 47
 # User data may have 16 KiB; a machine's own is below 3.
 LARGEST_EXTRA_USER_DATA = 8192
 
@@ -115,9 +146,21 @@ class SceptreSettings(Section):
 class NetworkSettings(Section):
     """The layer vpc."""
 
-    vpc_cidr: str = Field(description="IPv4 network of the VPC, such as 10.0.0.0/16")
+    vpc_cidr: str = Field(
+        description="IPv4 network of the VPC, such as 10.0.0.0/16; private is best. AWS takes 100.64.0.0/10 and public "
+        "ranges too: from inside, the internet's own hosts of such a range are out of reach, and which ranges can be "
+        "added to the VPC by hand later depends on it "
+        "(https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html)"
+    )
     subnet_host_bits: int = Field(ge=5, le=13, description="each subnet has 2 to the power of this many addresses")
     availability_zones: int = Field(ge=2, le=3, description="number of zones")
+    used_zones: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        description="zones that load balancer and machines use, the first ones; 0: all. To give up a zone, launch "
+        "with fewer used_zones, and then with fewer availability_zones",
+    )
     egress: Literal["nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints"] = Field(
         description="way out of the private subnets: one small machine that recovers by itself, one NAT gateway, one "
         "per zone, or none but private endpoints of the AWS services that the machines need"
@@ -127,8 +170,14 @@ class NetworkSettings(Section):
     )
     ipv6: bool = Field(
         default=False,
-        description="IPv6 addresses for load balancer and machines, which leave through an egress-only gateway; "
-        "containers keep to IPv4",
+        description="IPv6 addresses for load balancer and machines, which leave through an egress-only gateway, except "
+        "with egress endpoints; containers keep to IPv4",
+    )
+    outgoing_ports: list[Port] = Field(
+        default=[HTTPS_PORT],
+        max_length=20,
+        description="TCP ports outside of the VPC that machines and tasks may connect to, such as [443, 587]; 443 is "
+        "needed for AWS itself. Within the VPC every TCP port is open",
     )
     flow_logs: Literal["disabled", "rejected", "all"] = Field(
         default="disabled", description="which connections in the VPC are logged, kept for log_retention_days"
@@ -148,6 +197,13 @@ class NetworkSettings(Section):
             _require(valid, f'must hold names of buckets such as partner-data, or be ["*"], not {shown.text(name)}')
         _require(ANY_BUCKET not in names or len(names) == 1, 'must not name buckets beside "*", which is any')
         return names
+
+    @field_validator("outgoing_ports")
+    @classmethod
+    def _check_outgoing_ports(cls, ports: list[int]) -> list[int]:
+        _require(HTTPS_PORT in ports, f"must hold {HTTPS_PORT}, by which machines reach AWS")
+        _require(len(set(ports)) == len(ports), "must not name a port twice")
+        return ports
 
     @field_validator("vpc_cidr")
     @classmethod
@@ -198,6 +254,11 @@ class LoadBalancerSettings(Section):
         pattern=r"^ELBSecurityPolicy-TLS13-1-[23](-Res|-Ext[0-2])?(-FIPS)?(-PQ)?-20[0-9]{2}-[01][0-9]$",
         description="TLS versions and ciphers, an ELBSecurityPolicy-TLS13-1-2-… or -1-3-…",
     )
+    leave_https: bool = Field(
+        default=False,
+        description="first of two steps by which HTTPS is given up: the services answer plain HTTP, and the HTTPS "
+        "listener stays, without them; the second is to take certificate_arn or hosted_zone_id away",
+    )
     hsts_max_age_days: int = Field(
         default=365,
         ge=0,
@@ -231,6 +292,11 @@ class LoadBalancerSettings(Section):
     requests_per_address: int = Field(
         default=2000, ge=10, le=2_000_000_000, description="requests in 5 minutes above which the firewall blocks it"
     )
+    counted_firewall_rules: list[CommonRule] = Field(
+        default=["SizeRestrictions_BODY", "NoUserAgent_HEADER"],
+        description="of AWS's common rules those that only count the requests which they would block: by default that "
+        "of bodies above 8 KiB, and that of requests without a User-Agent; []: all of them block",
+    )
     web_application_firewall_logging: Literal["disabled", "blocked", "all"] = Field(
         default="disabled",
         description="which requests the firewall logs, without query, cookies and Authorization, kept for "
@@ -262,7 +328,7 @@ class ClusterSettings(Section):
     kept_images: int = Field(
         ge=2,
         le=1000,
-        description="newest images that the repository keeps, of all services together; what runs must be among them",
+        description="newest images of each service that the repository keeps; what runs must be among them",
     )
     empty_repository_on_delete: bool = Field(description="whether deleting the environment deletes its images")
     alarms: bool = Field(default=False, description="alarms of load balancer, machines and services, to one topic")
@@ -323,19 +389,38 @@ class MachineSettings(Section):
         description="instead of a list: min_vcpus, max_vcpus, min_memory_gib, max_memory_gib; every current type of "
         "the architecture that has them, except burstable ones",
     )
+    machine_image: str = Field(
+        default="kept",
+        pattern=r"^(kept|newest|ami-[0-9a-f]{8,17})$",
+        description="kept: the newest image at the first launch, then the same one until a launch is asked for the "
+        "newest with NEWEST_MACHINE_IMAGE=<environment>; newest: at each launch; or an image's id. A new one replaces "
+        "all machines; the NAT instance takes kept or newest as well",
+    )
+    cpu_credits: Literal["unlimited", "standard"] = Field(
+        default="unlimited",
+        description="of burstable types, t3, t3a and t4g: standard slows a machine down to its baseline once it has "
+        "no credits, which a new one starts without; unlimited bills what it uses above it on average over a day",
+    )
     min_machines: int = Field(ge=0, le=1000, description="machines that always run")
     max_machines: int = Field(ge=1, le=1000, description="machines that may run at once")
     on_demand_base: int = Field(ge=0, le=1000, description="machines that Spot cannot take away")
     on_demand_percent_above_base: Share = Field(description="on-demand share of the machines above the base")
     machine_scaling: Literal["capacity_provider", "cpu"] = Field(description="what adds and removes machines")
-    capacity_target_percent: Percent = Field(description="share of the machines in use, with capacity_provider")
+    capacity_target_percent: Percent = Field(
+        description="share of the machines in use, with capacity_provider; below 100, which keeps spare ones, needs "
+        "task_placement fewest_machines"
+    )
     machine_cpu_target_percent: Percent = Field(description="average CPU use of the machines, with cpu")
     machine_warmup_seconds: int = Field(ge=1, le=3600, description="from launch until a machine counts in scaling")
     max_machine_lifetime_days: int = Field(
         default=0, ge=0, le=365, description="age at which a machine is replaced by a new one; 0: never"
     )
     root_volume_gib: int = Field(ge=30, le=16384, description="size of the root volume; the machine image needs 30")
-    reserved_memory_mib: int = Field(ge=0, le=4096, description="memory of each machine that tasks may not reserve")
+    reserved_memory_mib: int = Field(
+        ge=0,
+        le=4096,
+        description="memory of each machine that tasks may not reserve: system, Docker and agent use about 200",
+    )
     detailed_monitoring: bool = Field(description="machine metrics every minute, billed")
     extra_user_data: str = Field(
         default="", description="shell commands that a machine runs at its first start, as root; up to 8 KiB"
@@ -422,7 +507,9 @@ class ServiceSettings(Section):
         default=[], description="ARNs of the KMS keys that encrypt these secrets, unless it is AWS's own key"
     )
     execute_command: bool = Field(
-        default=False, description="ECS Exec, a shell in a running task; its root file system is then writable"
+        default=False,
+        description="ECS Exec, a command in a running task, whose root file system is then writable; this project's "
+        "image has no shell, only python3",
     )
     task_policy_arns: list[str] = Field(
         default=[], max_length=10, description="ARNs of IAM policies: what the service itself may do in AWS"
@@ -455,8 +542,23 @@ class ServiceSettings(Section):
         pattern=r"^(UTC|[A-Z][A-Za-z0-9_]+(/[A-Z][A-Za-z0-9_+-]*)+)$",
         description="time zone of these times, such as Europe/Dublin",
     )
-    min_healthy_percent: Share = Field(description="share of the tasks that keeps running during a deployment")
+    task_placement: Literal["zones_first", "fewest_machines"] = Field(
+        default="zones_first",
+        description="zones_first: as many tasks in each zone, moved when one zone has too many and each has a machine; "
+        "fewest_machines: machines are filled one after the other",
+    )
+    min_healthy_percent: Share = Field(
+        description="share of the tasks that keeps serving during a deployment and while a machine is drained; where "
+        "tasks can stand on Spot it must let one stop before its replacement serves"
+    )
     max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
+    deployment_failures: int = Field(
+        default=0,
+        ge=0,
+        le=200,
+        description="tasks that fail in a row before a deployment is given up; 0: as ECS has it, half of the tasks, at "
+        "least 3",
+    )
     deployment_alarms: bool = Field(
         default=False, description="whether alarms of errors or slowness end a deployment and bring the old tasks back"
     )
@@ -590,6 +692,17 @@ def _problems(config: dict[str, Any]) -> dict[str, str]:
     return {key: f"{shown.setting(key, _value(settings, key))}: {should}" for key, should in _contradictions(settings)}
 
 
+def remarks(config: dict[str, Any]) -> Iterator[str]:
+    """Yield what nobody here can know of valid settings, and AWS will tell."""
+    settings = Settings.model_validate(config)
+    if settings.instance_types and instance_types.missing_in(settings.region, settings.instance_types) is None:
+        yield (
+            f"Whether EC2 has {', '.join(settings.instance_types)} in {settings.region} is not known to "
+            f"{instance_types.data_of_regions()}"
+        )
+    yield from regions.remarks_on_zones(settings.region, settings.availability_zones)
+
+
 def service_settings(settings: Settings) -> dict[str, ServiceSettings]:
     """Return the settings of every service: by its name under `services`, the first one's under the empty name."""
     shared = {name: getattr(settings, name) for name in ServiceSettings.model_fields}
@@ -606,8 +719,18 @@ def tasks_per_machine(settings: Settings, service: ServiceSettings | None = None
     else:
         memory = min(map(instance_types.memory_mib, settings.instance_types))
         units = min(map(instance_types.cpu_units, settings.instance_types))
-    by_memory = (memory - settings.reserved_memory_mib) // service.task_memory_mib
+    return _held(settings, service, memory, units)
+
+
+def _held(settings: Settings, service: ServiceSettings, memory_mib: int, units: int) -> int:
+    """Return how many tasks of a service a machine with this memory and these CPU units holds."""
+    by_memory = (memory_mib - settings.reserved_memory_mib) // service.task_memory_mib
     return max(0, min(by_memory, units // service.task_cpu_units))
+
+
+def can_stand_on_spot(settings: Settings) -> bool:
+    """Tell whether AWS can take a machine back on which tasks run."""
+    return settings.max_machines > settings.on_demand_base and settings.on_demand_percent_above_base < ALL
 
 
 def tasks_during_deployment(service: ServiceSettings) -> int:
@@ -651,10 +774,19 @@ def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, st
         has_endpoints=settings.egress == "endpoints",
         has_load_balancer=settings.load_balancer_scheme == "internal",
     )
+    if settings.used_zones == 1 or settings.used_zones > settings.availability_zones:
+        yield (
+            "used_zones",
+            f"must be 0, for all, or from 2, as a load balancer needs two, to availability_zones "
+            f"({settings.availability_zones})",
+        )
+    if settings.egress == "endpoints" and settings.outgoing_ports != [HTTPS_PORT]:
+        yield "outgoing_ports", f"must be [{HTTPS_PORT}] with egress endpoints, which lead nowhere else"
     yield from networks.problems_of_subnets(settings.vpc_cidr, subnets, settings.max_machines)
 
 
 def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield from _settings_of_the_load_balancer_without_use(settings)
     if settings.hosted_zone_id and not settings.domain_name:
         yield "domain_name", "must be given with hosted_zone_id, which gets its records"
     if settings.domain_name and not (settings.hosted_zone_id or settings.certificate_arn):
@@ -669,12 +801,6 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
             "domain_name",
             f"must have at most {aws_names.LONGEST_CERTIFIED_DOMAIN} characters without certificate_arn",
         )
-    if settings.access_logs_bucket and not settings.access_logs:
-        yield "access_logs_bucket", "is not used while access_logs is false"
-    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
-        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
-    if settings.alarm_email and not settings.alarms:
-        yield "alarm_email", "is not used while alarms is false"
     partition = regions.partition(settings.region)
     own = ("permissions_boundary_arn", "log_kms_key_arn")
     foreign = [key for key in own if aws_names.foreign_arns([getattr(settings, key)], partition)]
@@ -687,6 +813,20 @@ def _contradictions_of_the_load_balancer(settings: Settings) -> Iterator[tuple[s
         yield "log_kms_key_arn", f"must be a key in {settings.region}, the region of the log groups"
 
 
+def _settings_of_the_load_balancer_without_use(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.leave_https and not (settings.hosted_zone_id or settings.certificate_arn):
+        yield "leave_https", "is not used without HTTPS, which certificate_arn or hosted_zone_id bring"
+    if settings.access_logs_bucket and not settings.access_logs:
+        yield "access_logs_bucket", "is not used while access_logs is false"
+    changed = settings.counted_firewall_rules != defaults()["counted_firewall_rules"]
+    if changed and not settings.web_application_firewall:
+        yield "counted_firewall_rules", "is not used while web_application_firewall is false"
+    if settings.web_application_firewall_logging != "disabled" and not settings.web_application_firewall:
+        yield "web_application_firewall_logging", "is not used while web_application_firewall is false"
+    if settings.alarm_email and not settings.alarms:
+        yield "alarm_email", "is not used while alarms is false"
+
+
 def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, str]]:
     wanted = settings.instance_requirements
     if bool(settings.instance_types) == bool(wanted):
@@ -697,6 +837,17 @@ def _contradictions_of_the_machines(settings: Settings) -> Iterator[tuple[str, s
     foreign = [n for n in settings.instance_types if instance_types.architecture(n) != settings.cpu_architecture]
     if foreign:
         yield "instance_types", f"must be of cpu_architecture {settings.cpu_architecture}, not {', '.join(foreign)}"
+
+    types = {"instance_types": settings.instance_types}
+    if settings.egress == "nat_instance":
+        types["nat_instance_type"] = [settings.nat_instance_type]
+    for key, names in types.items():
+        if missing := instance_types.missing_in(settings.region, names):
+            yield (
+                key,
+                f"must be of types that EC2 has in {settings.region}; of {', '.join(missing)} it has none there, as "
+                f"{instance_types.data_of_regions()} has it",
+            )
 
     if settings.max_machines <= settings.min_machines:
         yield "max_machines", f"must be more than min_machines ({settings.min_machines}), to replace one by a new one"
@@ -740,13 +891,37 @@ def _contradictions_of_a_service(settings: Settings, service: ServiceSettings) -
         smallest = ", ".join(settings.instance_types) or "machines with instance_requirements"
         yield "task_memory_mib", f"with task_cpu_units must fit the smallest of {smallest}"
 
-    most_seconds = SPOT_NOTICE_SECONDS - service.deregistration_delay_seconds
-    if service.stop_timeout_seconds > most_seconds:
-        yield (
-            "stop_timeout_seconds",
-            f"must be at most {SPOT_NOTICE_SECONDS} together with deregistration_delay_seconds "
-            f"({service.deregistration_delay_seconds}), which it follows after a Spot notice",
+    if can_stand_on_spot(settings):
+        yield from spot_notice.problems(
+            service.min_tasks,
+            service.min_healthy_percent,
+            math.ceil(service.min_tasks / settings.availability_zones),
+            service.health_check_interval_seconds,
+            service.deregistration_delay_seconds,
+            service.stop_timeout_seconds,
         )
+    yield from _targets_that_throttled_machines_never_reach(settings, service)
+
+
+def _targets_that_throttled_machines_never_reach(
+    settings: Settings, service: ServiceSettings
+) -> Iterator[tuple[str, str]]:
+    """Yield a CPU target above what tasks get of machines without credits, where nothing else would scale them."""
+    if settings.cpu_credits != "standard" or service.requests_per_task:
+        return
+    for name in filter(instance_types.is_burstable, settings.instance_types):
+        units = instance_types.cpu_units(name)
+        held = _held(settings, service, instance_types.memory_mib(name), units)
+        baseline = units * instance_types.baseline_percent(name) // 100
+        reserved = held * service.task_cpu_units
+        if reserved and baseline * 100 < service.task_cpu_target_percent * reserved:
+            yield (
+                "task_cpu_target_percent",
+                f"is never reached with cpu_credits standard: without credits a {name} gives its {held} tasks "
+                f"{baseline} CPU units, {baseline * 100 // reserved} % of their {held} x {service.task_cpu_units}; "
+                "set requests_per_task to scale by requests, or cpu_credits unlimited",
+            )
+            return
 
 
 def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, str]]:
@@ -764,12 +939,24 @@ def _foreign_arns(region: str, service: ServiceSettings) -> Iterator[tuple[str, 
 def _contradictions_between_services(
     settings: Settings, services: dict[str, ServiceSettings]
 ) -> Iterator[tuple[str, str]]:
+    if len(settings.services) > MOST_FURTHER_SERVICES:
+        yield "services", f"must be at most {MOST_FURTHER_SERVICES}: ECR takes 50 rules that say which images are kept"
     priorities = {service.listener_priority: name for name, service in services.items()}
     for name, service in services.items():
         if priorities[service.listener_priority] != name:
             other = priorities[service.listener_priority]
             yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"
 
+    spreading = [name or "the first service" for name, own in services.items() if own.task_placement == "zones_first"]
+    is_spare = settings.machine_scaling == "capacity_provider" and settings.capacity_target_percent < ALL
+    if spreading and is_spare:
+        yield (
+            "capacity_target_percent",
+            f"must be {ALL} with task_placement zones_first (of {', '.join(spreading)}): ECS compares machines with a "
+            f"task to all machines, and tasks spread over all of them, so it is {ALL} % and machines are added until "
+            f"each task has its own or max_machines ({settings.max_machines}) run; for spare machines set a higher "
+            "min_machines, or task_placement fewest_machines",
+        )
     holds = (
         {name: tasks_per_machine(settings, service) for name, service in services.items()}
         if _has_types(settings)
@@ -777,6 +964,7 @@ def _contradictions_between_services(
     )
     if not holds or 0 in holds.values():
         return
+    yield from _problems_of_scaling_by_cpu(settings, services, holds)
     tasks = {name: tasks_during_deployment(service) for name, service in services.items()}
     least = sum(-(-tasks[name] // holds[name]) for name in services)
     if settings.max_machines < least:
@@ -785,6 +973,40 @@ def _contradictions_between_services(
             f"must be at least {least}: {sum(tasks.values())} tasks run during a deployment (max_tasks times "
             f"max_percent) and the smallest machine holds {min(holds.values())}",
         )
+
+
+def _problems_of_scaling_by_cpu(
+    settings: Settings, services: dict[str, ServiceSettings], holds: dict[str, int]
+) -> Iterator[tuple[str, str]]:
+    """Yield why machines would never be added by their CPU use, and nothing else adds any.
+
+    Tasks cannot use more than they reserve, so neither can a machine that is full of them.
+    """
+    if settings.machine_scaling != "cpu":
+        return
+    least = sum(math.ceil((service.min_tasks + 1) / holds[name]) for name, service in services.items())
+    if settings.min_machines < least:
+        yield (
+            "min_machines",
+            f"must be at least {least} with machine_scaling cpu, which adds no machine for a task that has no room: "
+            f"min_tasks and one more of each service, and the smallest machine holds {min(holds.values())}",
+        )
+    for name in settings.instance_types:
+        memory, units = instance_types.memory_mib(name), instance_types.cpu_units(name)
+        used = max(_held(settings, service, memory, units) * service.task_cpu_units for service in services.values())
+        reached = used * 100 // units
+        words = f"tasks that fill a {name} use {used} of its {units} CPU units, {reached} %"
+        if settings.cpu_credits == "standard" and instance_types.baseline_percent(name) < reached:
+            reached = instance_types.baseline_percent(name)
+            words = f"without credits (cpu_credits standard) a {name} is at {reached} %"
+        if reached < settings.machine_cpu_target_percent + CPU_MARGIN_PERCENT:
+            yield (
+                "machine_cpu_target_percent",
+                f"must be at most {max(1, reached - CPU_MARGIN_PERCENT)} with machine_scaling cpu: {words}, and "
+                "scaling needs some above its target; or take machine_scaling capacity_provider, or tasks with less "
+                "memory or more CPU units",
+            )
+            return
 
 
 def _has_types(settings: Settings) -> bool:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from logging import Logger
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sceptre.plan.plan import SceptrePlan
 
 from hooks import aws_names
 from hooks.once import once_per_command
-from hooks.settings import LAYERS, find_problems
+from hooks.settings import LAYERS, find_problems, remarks
 
 # What the stack's own file says, and the paths that Sceptre adds.
 NOT_SETTINGS = {
@@ -47,6 +49,13 @@ class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
                     for key, problem in problems.items()
                 )
             )
+        for remark in remarks(settings):
+            _say_once(self.logger, remark)
+
+
+@cache
+def _say_once(logger: Logger, remark: str) -> None:
+    logger.warning("%s", remark)
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:

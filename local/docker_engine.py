@@ -54,7 +54,7 @@ def _install() -> None:
         if os.environ.get(chosen):
             raise Failure(f"No Docker engine answers at {chosen}={os.environ[chosen]}: start it or unset that.")
     if (context := docker_config.context()) != docker_config.DEFAULT_CONTEXT:
-        raise Failure(f"No Docker engine answers in the context {context}: start it or run: docker context use default")
+        raise Failure(f"No Docker engine answers in the context {context}: start it, or `docker context use default`")
     if not packages.may_install():
         raise Failure(f"No Docker engine answers: {_advice()}")
     if not shutil.which("dockerd"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -136,6 +137,13 @@ def leftovers(folder: Path, variables: Mapping[str, str]) -> list[str]:
     return found
 
 
+class Redirects(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for the answer that it is."""
+
+    def redirect_request(self, *_arguments: object, **_more: object) -> None:
+        """Ask nobody else."""
+
+
 class Requests:
     """Sends requests, one after the other, and counts the answers."""
 
@@ -153,11 +161,13 @@ class Requests:
         self._thread.join()
 
     def _send(self, url: str) -> None:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Redirects())
         while not self._end.is_set():
             try:
                 with opener.open(url, timeout=10) as response:
                     self.answers[str(response.status)] += 1
+            except urllib.error.HTTPError as error:
+                self.answers[str(error.code)] += 1
             except OSError as error:
                 self.answers[f"{error}"] += 1
             time.sleep(0.01)

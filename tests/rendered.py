@@ -9,6 +9,8 @@ from cfnlint.decode.decode import decode_str
 from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
 
+from hooks.machine_image import MachineImage
+
 Json = dict[str, Any]
 # By layer its template, and under "Sceptre" what the stack's configuration says beside it.
 Layers = dict[str, Json]
@@ -36,6 +38,7 @@ def _filled(stack: Stack) -> Json:
     filled["Parameters"] = template["Parameters"]
     filled["Sceptre"] = {
         "settings": stack.stack_group_config,
+        "region": stack.region,
         "stack_timeout": stack.stack_timeout,
         "hooks": {event: [type(hook).__name__ for hook in hooks] for event, hooks in stack.hooks.items()},
     }
@@ -46,6 +49,8 @@ def _value(value: Any) -> Any:  # noqa: ANN401  # text or a resolver
     if isinstance(value, StackOutput):
         path, _, output = value._argument.partition("::")
         return {"Output": f"{Path(path).stem}.{output}"}
+    if isinstance(value, MachineImage):
+        return {"Newest": value._argument["newest"]}
     return value if isinstance(value, str) else {"Resolver": type(value).__name__}
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.lint_templates import PROJECT
-from tests.rules.variants import EVERYWHERE, rendered
+from tests.rules.variants import EVERYWHERE, rendered, stacks
 
 SCANNERS = PROJECT / "build" / "scanners" / "bin"
 FOLDER = PROJECT / "build" / "scan"
+BODIES = PROJECT / "build" / "validate"
 
 
 def write() -> int:
@@ -29,6 +30,19 @@ def write() -> int:
             count += len(resources)
             (FOLDER / name / f"{layer}.json").write_text(json.dumps({"Resources": resources}, indent=2))
     return count
+
+
+def write_bodies() -> dict[str, Path]:
+    """Write the templates as CloudFormation gets them to build/validate; return the folder of each region."""
+    shutil.rmtree(BODIES, ignore_errors=True)
+    folders = {}
+    for name in EVERYWHERE:
+        for stack in stacks(name):
+            folders[stack.region] = BODIES / stack.region
+            file = folders[stack.region] / name / f"{stack.name.rpartition('/')[2]}.yaml"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(stack.template.body)
+    return folders
 
 
 def checkov() -> dict[str, Any]:
@@ -72,15 +86,19 @@ def problems(report: dict[str, Any], resources: int) -> list[str]:
 
 
 def main() -> int:
-    """Write the templates and run both scanners on them; return the exit code."""
+    """Write the templates and let both judges look at them; return the exit code."""
     resources = write()
     report = checkov()
     found = problems(report, resources)
     for problem in found:
         print(problem)
     print(f"checkov: {resources} resources, {report['summary']['passed']} checks passed, {len(found)} findings")
-    guard = subprocess.run([SCANNERS / "python", "tests/guard_templates.py", FOLDER], cwd=PROJECT, check=False)
-    return 1 if found or guard.returncode else 0
+    validator: list[str | Path] = [SCANNERS / "python", "tests/validate_templates.py"]
+    validated = [
+        subprocess.run([*validator, region, folder], cwd=PROJECT, check=False).returncode
+        for region, folder in write_bodies().items()
+    ]
+    return 1 if found or any(validated) else 0
 
 
 if __name__ == "__main__":

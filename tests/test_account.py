@@ -30,7 +30,7 @@ def in_account(number: str) -> Aws:
 
 
 # They look at the configuration only.
-ASKING_NOBODY = {"valid_settings", "plain_http"}
+ASKING_NOBODY = {"ignored_dependencies", "plain_http", "valid_settings"}
 
 
 @pytest.mark.parametrize(

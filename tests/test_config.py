@@ -8,15 +8,16 @@ from sceptre.plan.plan import SceptrePlan
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
-LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer"}, {"machines"}, {"service"}]
-HOOKS_BEFORE_LAUNCH = ["ValidSettings", "HealthyDependencies"]
+LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer", "machines"}, {"service"}]
+HOOKS_BEFORE_LAUNCH = ["ValidSettings", "SafeChanges", "HealthyDependencies"]
 HOOKS_OF_LAYERS = {
-    "vpc": ["AdministratorPolicies"],
+    "vpc": ["AdministratorPolicies", "ReplacedMachines"],
     "load-balancer": ["PlainHttp"],
-    "machines": ["AdministratorPolicies"],
+    "machines": ["AdministratorPolicies", "WayIn", "ReplacedMachines"],
     "service": ["AdministratorPolicies", "DockerImage"],
 }
 HOOKS_BEFORE_DELETE = ["NoDependants", "DeletionProtection"]
+HOOKS_BEFORE_DELETE_OF_LAYERS = {"machines": ["EmptyFleet"]}
 
 
 def order(environment: str, command: str, *, reverse: bool = False) -> list[set[str]]:
@@ -70,7 +71,7 @@ def test_launches_each_layer_after_what_it_builds_on(environment: str) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_deletes_the_service_first_and_the_network_last(environment: str) -> None:
     batches = order(environment, "delete", reverse=True)
-    assert batches[:2] == [{"service"}, {"machines"}]
+    assert batches[:2] == [{"service"}, {"load-balancer", "machines"}]
     assert batches.index(next(batch for batch in batches if "vpc" in batch)) == len(batches) - 1
 
 
@@ -97,7 +98,10 @@ def test_every_stack_is_checked_before_a_launch_and_protected_from_deletion(envi
             *HOOKS_BEFORE_LAUNCH,
             *HOOKS_OF_LAYERS.get(layer, []),
         ]
-        assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == HOOKS_BEFORE_DELETE
+        assert [type(hook).__name__ for hook in stack.hooks["before_delete"]] == [
+            *HOOKS_BEFORE_DELETE,
+            *HOOKS_BEFORE_DELETE_OF_LAYERS.get(layer, []),
+        ]
         own = ["ClosedDefaultSecurityGroup"] if layer == "vpc" else []
         assert [type(hook).__name__ for hook in stack.hooks["after_launch"]] == [
             "FailureReason",

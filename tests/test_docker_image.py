@@ -101,7 +101,7 @@ def test_builds_for_the_fleet_and_pushes_with_the_stacks_own_token(path: Path, t
     (tmp_path / "user/config.json").write_text(json.dumps(user_config))
     write_docker(path, f'[ "$1" = push ] && cp "$DOCKER_CONFIG/config.json" {tmp_path}/config-of-push; exit 0')
     assert run_hook(Repository(pushes=path / "calls")) == f"registry.test/web@{DIGEST}"
-    uri = image_from(ARGUMENT, str(PROJECT)).uri
+    uri = image_from(ARGUMENT, str(PROJECT), service="service").uri
     build, push = (path / "calls").read_text().splitlines()
     assert build.startswith(f"build --progress plain --platform linux/arm64 --build-arg BASE_IMAGE={BASE} --tag {uri}")
     assert "--load" in build
@@ -115,7 +115,9 @@ def test_builds_for_the_fleet_and_pushes_with_the_stacks_own_token(path: Path, t
 
 def test_a_tag_that_the_repository_has_is_neither_built_nor_pushed(path: Path) -> None:
     write_docker(path, "exit 1")
-    assert run_hook(Repository(image_from(ARGUMENT, str(PROJECT)).tag)) == f"registry.test/web@{DIGEST}"
+    assert (
+        run_hook(Repository(image_from(ARGUMENT, str(PROJECT), service="service").tag)) == f"registry.test/web@{DIGEST}"
+    )
     assert not (path / "calls").exists()
 
 

@@ -33,7 +33,7 @@ LAYERS = ("vpc", "cluster", "load-balancer", "machines", "service")
 
 # Each one is an environment of its own. What stands in {} is made by the test first.
 FULL: dict[str, Any] = {
-    **{"vpc_cidr": "10.8.0.0/16", "subnet_host_bits": 11, "availability_zones": 3},
+    **{"vpc_cidr": "10.8.0.0/16", "subnet_host_bits": 11, "availability_zones": 3, "used_zones": 2},
     **{"egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"idle_timeout_seconds": 30, "desync_mode": "strictest", "allowed_addresses": ["10.0.0.0/8", "2001:db8::/32"]},
     **{
@@ -43,9 +43,15 @@ FULL: dict[str, Any] = {
         "hsts_max_age_days": 30,
     },
     **{"access_logs": True, "access_logs_days": 30, "web_application_firewall": True, "requests_per_address": 500},
+    "counted_firewall_rules": ["SizeRestrictions_BODY"],
     **{"container_insights": "enhanced", "kept_images": 5},
     **{"alarms": True, "alarm_email": "ops@example.test", "alarm_p99_seconds": 0.5, "dashboard": True},
-    **{"instance_types": ["m5.large", "m6i.large"], "min_machines": 2, "max_machines": 8},
+    **{
+        "machine_image": "ami-0ec5a12023aaa8664",
+        "instance_types": ["m5.large", "m6i.large"],
+        "min_machines": 2,
+        "max_machines": 8,
+    },
     **{"on_demand_base": 2, "on_demand_percent_above_base": 50, "machine_scaling": "cpu"},
     **{"machine_cpu_target_percent": 60, "machine_warmup_seconds": 60, "max_machine_lifetime_days": 7},
     **{"root_volume_gib": 40, "reserved_memory_mib": 128, "detailed_monitoring": True, "extra_user_data": "date"},
@@ -61,8 +67,8 @@ FULL: dict[str, Any] = {
     **{"task_cpu_target_percent": 50, "task_memory_target_percent": 75, "requests_per_task": 600},
     **{"scale_out_cooldown_seconds": 15, "scale_in_cooldown_seconds": 60},
     "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
-    **{"schedule_time_zone": "Europe/Dublin", "min_healthy_percent": 50, "max_percent": 250},
-    **{"deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
+    **{"schedule_time_zone": "Europe/Dublin", "min_healthy_percent": 40, "max_percent": 250},
+    **{"deployment_failures": 4, "deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
     **{"health_check_interval_seconds": 15, "health_check_grace_seconds": 60},
     **{"deregistration_delay_seconds": 20, "stop_timeout_seconds": 10, "log_retention_days": 14},
     **{"service_timeout_minutes": 10, "task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},
@@ -77,7 +83,8 @@ OTHER: dict[str, Any] = {
     **{"vpc_cidr": "10.9.0.0/16", "egress": "nat_gateway_per_zone", "flow_logs": "rejected"},
     **{"load_balancer_scheme": "internal", "certificate_arn": "{certificate}", "deletion_protection": True},
     **{"access_logs": True, "access_logs_bucket": "{bucket}", "empty_repository_on_delete": False},
-    **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90},
+    **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90, "task_placement": "fewest_machines"},
+    "outgoing_ports": [443, 587],
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 8},
     **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
     **{"min_tasks": 1, "max_tasks": 2, "account_id": "123456789012"},
@@ -87,6 +94,7 @@ OTHER: dict[str, Any] = {
 ARM: dict[str, Any] = {
     **{"vpc_cidr": "10.10.0.0/16", "egress": "nat_instance", "nat_instance_type": "t4g.micro", "on_demand_base": 0},
     **{"cpu_architecture": "arm64", "instance_types": ["t4g.micro", "t4g.small"], "ipv6": True},
+    **{"cpu_credits": "standard", "requests_per_task": 600},
 }
 GATEWAY: dict[str, Any] = {"vpc_cidr": "10.11.0.0/16", "egress": "nat_gateway", "allow_plain_http": True}
 # What is switched on in the running environment dev, and off again.
@@ -95,8 +103,8 @@ SWITCHED: dict[str, Any] = {
     **{"alarms": True, "dashboard": True, "deployment_alarms": True, "task_memory_target_percent": 75},
 }
 
-# The one that no launch changes: every launch without a registry has another one than the configured already.
-SAME_EVERYWHERE = {"base_image"}
+# Every launch without a registry has another one than the configured already; who leaves HTTPS has had it before.
+SAME_EVERYWHERE = {"base_image", "leave_https"}
 
 
 class Cloud:

@@ -11,7 +11,7 @@ from local import environment
 
 @pytest.mark.parametrize(
     ("layer", "dependencies"),
-    [("vpc", []), ("load-balancer", ["dev/vpc"]), ("machines", ["dev/cluster", "dev/load-balancer", "dev/vpc"])],
+    [("vpc", []), ("load-balancer", ["dev/vpc"]), ("machines", ["dev/cluster", "dev/vpc"])],
 )
 def test_a_stack_knows_its_dependencies_again(layer: str, dependencies: list[str]) -> None:
     plan = SceptrePlan(SceptreContext(str(environment.ROOT), f"dev/{layer}.yaml", ignore_dependencies=True))

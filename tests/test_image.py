@@ -47,6 +47,12 @@ def test_the_source_the_base_image_and_the_platform_are_part_of_the_tag(project:
     assert len(tags | {look(project).tag}) == 4
 
 
+def test_a_services_tags_are_no_other_ones(project: Path) -> None:
+    tags = {name: image_from(ARGUMENT, str(project), service=name).tag for name in ("api", "api-v2", "service")}
+    assert tags == {name: f"{name}_{look(project).tag}" for name in tags}
+    assert not tags["api-v2"].startswith("api_")
+
+
 def test_a_base_image_that_the_dockerfile_does_not_use_does_not_count(project: Path) -> None:
     (project / "Dockerfile").write_text("FROM node:22-slim\n")
     assert look(project).tag == look(project, base_image="not-there:1").tag
@@ -102,6 +108,11 @@ class Repository:
         return {"imageDetails": [{"imageTags": [tag], "imageDigest": self.digests[tag]}]}
 
 
+def of_the_service(project: Path) -> Image:
+    """Look at the image as it is now for the stack dev/service."""
+    return image_from(ARGUMENT, str(project), service="service")
+
+
 def resolved(stack: Stack) -> Any:  # noqa: ANN401  # Sceptre publishes no types
     return ImageUri(dict(ARGUMENT), stack).resolve()
 
@@ -114,7 +125,7 @@ def in_a_diff() -> Iterator[None]:
 
 
 def test_an_image_is_named_by_the_digest_that_the_repository_has(project: Path) -> None:
-    repository = Repository(**{look(project).tag: DIGEST})
+    repository = Repository(**{of_the_service(project).tag: DIGEST})
     assert resolved(make_stack("dev/service", repository.aws, project)) == f"registry/web@{DIGEST}"
     assert repository.aws.called("ecr.describe_images")[0]["repositoryName"] == "web"
 
@@ -128,7 +139,7 @@ def test_a_diff_names_an_image_that_is_not_there_yet_by_its_tag(project: Path, e
         raise client_error(error)
 
     stack = make_stack("dev/service", Aws({"ecr.describe_images": describe}), project)
-    assert resolved(stack) == look(project).uri
+    assert resolved(stack) == of_the_service(project).uri
 
 
 def test_no_other_command_deploys_an_image_that_is_not_there(project: Path) -> None:
@@ -154,7 +165,7 @@ def test_what_a_launch_has_found_is_for_that_launch_only(project: Path) -> None:
     stack = make_stack("dev/service", repository.aws, project)
     launched_image.hand_over(stack, dict(ARGUMENT), "registry/web@old")
     other = ImageUri(ARGUMENT | {"build_context": "./"}, stack).resolve()
-    assert other == look(project).uri
-    assert resolved(make_stack("dev/service", repository.aws, project)) == look(project).uri
+    assert other == of_the_service(project).uri
+    assert resolved(make_stack("dev/service", repository.aws, project)) == of_the_service(project).uri
     assert resolved(stack) == "registry/web@old"
-    assert resolved(stack) == look(project).uri
+    assert resolved(stack) == of_the_service(project).uri

@@ -159,7 +159,7 @@ def test_no_engine_where_a_variable_says(monkeypatch: pytest.MonkeyPatch, chosen
 def test_no_engine_in_the_context_of_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     (tmp_path / "config.json").write_text('{"currentContext": "desktop-linux"}')
-    with pytest.raises(Failure, match=r"in the context desktop-linux: start it or run: docker context use default"):
+    with pytest.raises(Failure, match=r"in the context desktop-linux: start it, or `docker context use default`"):
         docker_engine.ensure()
 
 

@@ -29,15 +29,21 @@ def switch(name: str, on: object) -> Values:
 
 # Each value is the settings that make it; {} is what dev has.
 OPTIONS: dict[str, Values] = {
-    "zones": switch("availability_zones", 3),
+    "zones": [{}, {"availability_zones": 3}, {"availability_zones": 3, "used_zones": 2}],
     "egress": [
         *({"egress": way} for way in ("nat_instance", "nat_gateway", "nat_gateway_per_zone", "endpoints")),
-        {"egress": "nat_instance", "nat_instance_type": "t4g.micro"},
+        {"egress": "nat_instance", "nat_instance_type": "t4g.micro", "outgoing_ports": [443, 587]},
     ],
     "ipv6": switch("ipv6", True),
     "flow logs": [{}, {"flow_logs": "rejected"}, {"flow_logs": "all"}],
     "https": [
-        *({}, DOMAIN, {"certificate_arn": CERTIFICATE}, {**DOMAIN, "certificate_arn": CERTIFICATE}),
+        *(
+            {},
+            DOMAIN,
+            {**DOMAIN, "leave_https": True},
+            {"certificate_arn": CERTIFICATE},
+            {**DOMAIN, "certificate_arn": CERTIFICATE},
+        ),
         {
             "certificate_arn": CERTIFICATE,
             "domain_name": "app.example.com",
@@ -58,6 +64,7 @@ OPTIONS: dict[str, Values] = {
             for logged in ("disabled", "blocked", "all")
         ),
     ],
+    "counted rules": [{}, {"web_application_firewall": True, "counted_firewall_rules": []}],
     "plain HTTP": switch("allow_plain_http", True),
     "buckets": [{}, {"foreign_buckets": ["partner-data", "other.data"]}, {"foreign_buckets": ["*"]}],
     "boundary": switch("permissions_boundary_arn", "arn:aws:iam::123456789012:policy/bounds"),
@@ -71,6 +78,7 @@ OPTIONS: dict[str, Values] = {
         *({}, {"alarms": True}, {"alarms": True, "alarm_email": "me@example.com", "alarm_p99_seconds": 0.25}),
         {"alarms": True, "deployment_alarms": True},
     ],
+    "failures": switch("deployment_failures", 1),
     "dashboard": switch("dashboard", True),
     "machines": [
         {},
@@ -79,8 +87,12 @@ OPTIONS: dict[str, Values] = {
         {"instance_types": [], "instance_requirements": REQUIREMENTS},
         {"cpu_architecture": "arm64", "instance_types": [], "instance_requirements": REQUIREMENTS},
     ],
-    "fewest machines": switch("min_machines", 0),
-    "machine scaling": switch("machine_scaling", "cpu"),
+    "machine scaling": [
+        *({}, {"min_machines": 0}),
+        {"machine_scaling": "cpu", "machine_cpu_target_percent": 5, "min_machines": 2},
+    ],
+    "placement": [{}, {"task_placement": "fewest_machines", "capacity_target_percent": 80}],
+    "credits": [{}, {"cpu_credits": "standard", "requests_per_task": 600}],
     "lifetime": switch("max_machine_lifetime_days", 7),
     "monitoring": switch("detailed_monitoring", True),
     "commands": switch("extra_user_data", "echo ${HOME}\nif true; then\n  echo yes\nfi\n"),
@@ -103,8 +115,8 @@ OPTIONS: dict[str, Values] = {
 # Plain numbers and names: they become parameters, whatever the other settings are.
 PLAIN = {
     *("vpc_cidr", "subnet_host_bits", "idle_timeout_seconds", "kept_images", "max_machines", "on_demand_base"),
-    *("on_demand_percent_above_base", "capacity_target_percent", "machine_cpu_target_percent", "root_volume_gib"),
-    *("account_id", "build_context"),
+    *("on_demand_percent_above_base", "root_volume_gib"),
+    *("account_id", "build_context", "machine_image"),
     *("machine_warmup_seconds", "reserved_memory_mib", "base_image", "cors_origins", "task_cpu_units"),
     *("task_memory_mib", "min_tasks", "max_tasks", "task_cpu_target_percent", "scale_out_cooldown_seconds"),
     *("scale_in_cooldown_seconds", "min_healthy_percent", "max_percent", "path_pattern", "listener_priority"),

@@ -48,7 +48,7 @@ MOST: dict[str, Any] = {
     **{"max_machine_lifetime_days": 7, "extra_user_data": COMMANDS},
     **{"environment_variables": VARIABLES, "secrets": SECRETS, "secret_key_arns": [KEY], "task_policy_arns": [POLICY]},
     **{"task_memory_target_percent": 80, "requests_per_task": 600, "deployment_alarms": True},
-    **{"host_names": ["api.example.com"], "slow_start_seconds": 60, "stop_timeout_seconds": 80},
+    **{"host_names": ["api.example.com"], "slow_start_seconds": 60, "stop_timeout_seconds": 70},
 }
 OTHER: dict[str, Any] = {
     **{"egress": "endpoints", "availability_zones": 3, "flow_logs": "rejected"},
@@ -93,7 +93,7 @@ def test_nat_instance_forwards_recovers_and_is_ready_before_the_machines_start()
     routes = network.of_type("vpc", "AWS::EC2::Route")
     assert instance["Properties"]["SourceDestCheck"] is False
     assert instance["Properties"]["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is True
-    assert instance["CreationPolicy"]["ResourceSignal"] == {"Timeout": "PT10M"}
+    assert instance["CreationPolicy"]["ResourceSignal"] == {"Timeout": "PT15M"}
     assert set(instance["DependsOn"]) == {"PublicDefaultRoute", "PublicSubnetRoutes1"}
     assert [route["InstanceId"] for route in routes.values() if "InstanceId" in route] == [{"Ref": "NatInstance"}] * 2
     alarms = network.of_type("vpc", "AWS::CloudWatch::Alarm").values()
@@ -107,9 +107,12 @@ def test_nat_instance_is_a_small_arm64_machine_that_demands_imdsv2_and_costs_wha
     network = changed(**MOST)
     instance = network.properties("vpc", "NatInstance")
     parameters = network.parameters("vpc")
-    assert (parameters["NatInstanceType"], parameters["NatImageId"].rpartition("-")[2]) == ("t4g.nano", "arm64")
+    assert (parameters["NatInstanceType"], parameters["NatImageId"]._argument["newest"].rpartition("-")[2]) == (
+        "t4g.nano",
+        "arm64",
+    )
     assert instance["MetadataOptions"]["HttpTokens"] == "required"
-    assert instance["CreditSpecification"] == {"CPUCredits": "standard"}
+    assert instance["CreditSpecification"] == {"CPUCredits": "unlimited"}
 
 
 def test_nat_instance_lets_https_of_the_vpc_through_and_nothing_else() -> None:
@@ -163,7 +166,7 @@ def test_endpoints_replace_the_way_out() -> None:
     }
     # What agent, image pulls, logs, Session Manager, the machines' signals and secrets need.
     assert services == {
-        *("ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "ssm", "ssmmessages", "ec2messages"),
+        *("ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "ssm", "ssmmessages"),
         *("cloudformation", "secretsmanager"),
     }
     for endpoint in interfaces:
@@ -190,7 +193,7 @@ def test_ipv6_goes_out_through_an_egress_only_gateway_and_comes_in_through_the_l
     numbers = [item["Properties"]["Ipv6CidrBlock"]["Fn::Select"][0] for item in subnets.values()]
     assert len(set(numbers)) == 4
     assert network.properties("load-balancer", "LoadBalancer")["IpAddressType"] == "dualstack"
-    out = network.properties("machines", "SecurityGroup")["SecurityGroupEgress"]
+    out = network.properties("vpc", "MachinesSecurityGroup")["SecurityGroupEgress"]
     assert [rule["FromPort"] for rule in out if "CidrIpv6" in rule] == [443]
 
 
@@ -328,7 +331,7 @@ def test_without_an_age_the_header_is_the_services_own() -> None:
 def test_own_log_bucket_lets_the_regions_load_balancers_write_and_nobody_else(
     region: str, writer: dict[str, Any]
 ) -> None:
-    environment = changed(**{**MOST, "region": region, "log_kms_key_arn": ""})
+    environment = changed(**{**MOST, "region": region, "log_kms_key_arn": "", "instance_types": ["t3.micro"]})
     policy = environment.properties("load-balancer", "AccessLogsBucketPolicy")["PolicyDocument"]["Statement"]
     allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
     assert [(statement["Principal"], statement["Action"]) for statement in allowed] == [(writer, "s3:PutObject")]
@@ -378,7 +381,7 @@ def test_only_allowed_addresses_come_in() -> None:
 
 def test_arm64_goes_through_image_machines_and_machine_image() -> None:
     environment = changed(cpu_architecture="arm64", instance_types=["t4g.micro", "t4g.small"])
-    assert "/arm64/" in environment.parameters("machines")["ImageId"]
+    assert "/arm64/" in environment.parameters("machines")["ImageId"]._argument["newest"]
     assert environment.parameters("service")["CpuArchitecture"] == "ARM64"
     assert environment.parameters("service")["Image"]._argument["cpu_architecture"] == "arm64"
 
@@ -483,7 +486,7 @@ def test_the_services_times_fit_the_load_balancers_and_the_stop_timeout() -> Non
 
 
 def test_ones_own_times_come_first_and_are_counted_in() -> None:
-    assert times(changed(**MOST)) == (Settings().keepalive_seconds, 20, 80 - 20 - 3)
+    assert times(changed(**MOST)) == (Settings().keepalive_seconds, 20, 70 - 20 - 3)
     assert "KEEPALIVE_SECONDS" not in variables(changed(**MOST))
 
 
@@ -579,16 +582,19 @@ def test_every_alarm_reaches_the_topic_and_so_the_address() -> None:
     assert metrics == {
         *("HTTPCode_ELB_5XX_Count", "RejectedConnectionCount", "HTTPCode_Target_5XX_Count", "TargetResponseTime"),
         *("UnHealthyHostCount", "HealthyHostCount", "CPUUtilization", "MemoryUtilization"),
-        *("CapacityProviderReservation", "DaysToExpiry"),
+        *("CapacityProviderReservation", "DaysToExpiry", "CPUSurplusCreditsCharged"),
     }
     (rule,) = environment.of_type("service", "AWS::Events::Rule").values()
     assert rule["Targets"][0]["Arn"] == {"Ref": "AlarmTopicArn"}
 
 
-def test_topic_takes_alarms_and_events_of_this_account_only() -> None:
-    (statement,) = changed(**MOST).properties("cluster", "AlarmTopicPolicy")["PolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+def test_topic_takes_alarms_of_this_account_only_and_events() -> None:
+    alarms, events = changed(**MOST).properties("cluster", "AlarmTopicPolicy")["PolicyDocument"]["Statement"]
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    # With any condition EventBridge could not publish.
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in events
 
 
 def test_log_groups_have_the_key_and_the_firewalls_the_name_that_waf_writes_to() -> None:

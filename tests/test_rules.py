@@ -23,7 +23,7 @@ def rendered() -> Callable[[str], Layers]:
 
 def test_the_table_has_every_rule_once() -> None:
     # Those of Sceptre itself, 55 to 72, are of no template.
-    assert [rule.number for rule in TABLE] == [*range(1, 55), *range(73, 84)]
+    assert sorted(rule.number for rule in TABLE) == [*range(1, 55), *range(73, 105)]
     assert {rule.number for rule in TABLE if rule.check is None} == {53}
 
 
@@ -60,7 +60,17 @@ HOOKS = "service.Sceptre.hooks.before_launch"
 MACHINE_ROLE = "machines.Resources.Role.Properties"
 ENDPOINT_POLICY = "vpc.Resources.S3Endpoint.Properties.PolicyDocument"
 FIREWALL = "load-balancer.Resources"
+CPU_SCALING = "machines.Resources.CpuScalingPolicy"
+OVERRIDES = "machines.Resources.AutoScalingGroup.Properties.MixedInstancesPolicy.LaunchTemplate.Overrides"
+SMALL = {"Fn::Select": ["0", {"Fn::Cidr": ["10.0.0.0/16", 6, "4"]}]}
+CHINA = {"Service": "ec2.amazonaws.com.cn"}
+WAY_IN = "load-balancer.Resources.RequestsToMachines"
+MACHINES_GROUP = "vpc.Resources.MachinesSecurityGroup"
 NAT_RULE = "vpc.Resources.NatSecurityGroup.Properties.SecurityGroupIngress.0"
+SSM_TYPE = "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
+EC2MESSAGES = {"Fn::Sub": "com.amazonaws.${AWS::Region}.ec2messages"}
+IPV6_ROUTE = {"Type": "AWS::EC2::Route", "Properties": {"EgressOnlyInternetGatewayId": "eigw-1"}}
+COMMON_RULES = {"ManagedRuleGroupStatement": {"VendorName": "AWS", "Name": "AWSManagedRulesCommonRuleSet"}}
 IAM_FULL = "arn:aws-cn:iam::aws:policy/IAMFullAccess"
 CORE = {"Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"}
 
@@ -87,10 +97,12 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (14, "dev", f"{TASK}.NetworkMode", "awsvpc", "NetworkMode awsvpc"),
     (14, "dev", f"{TASK}.ContainerDefinitions.0.PortMappings.0.HostPort", 5000, "HostPort 5000"),
     (14, "dev", f"{TARGETS}.TargetType", "ip", "TargetType ip"),
-    (15, "dev", "machines.Resources.SecurityGroup.Properties.SecurityGroupIngress.0.FromPort", 32678, "ports 32678"),
-    (16, "dev", f"{TASK}.Memory", "512", "takes 512 MiB of 837, so the smallest machine holds 1 of its tasks"),
+    (15, "dev", f"{WAY_IN}.Properties.FromPort", 32678, "ports 32678"),
+    (15, "dev", f"{WAY_IN}.Properties.SourceSecurityGroupId", "sg-1", "others than the load balancer in"),
+    (15, "dev", WAY_IN, DELETED, "lets nobody in"),
+    (16, "dev", f"{TASK}.Memory", "512", "takes 512 MiB of 701, so the smallest machine holds 1 of its tasks"),
     (16, FULL, f"{TASK}.Memory", "1024", "holds 1 of its tasks"),
-    (17, "dev", f"{GROUP}.Properties.MaxSize", "2", "a deployment at full size needs 3"),
+    (17, "dev", f"{GROUP}.Properties.MaxSize", "3", "a deployment at full size needs 4"),
     (18, "dev", f"{SERVICE}.Properties.DesiredCount", 2, "DesiredCount 2"),
     (18, "prod", f"{SERVICE}.Properties.DesiredCount", {"Ref": "Tasks"}, "DesiredCount"),
     (19, "dev", "service.Resources.ScalableTarget.Properties.RoleARN", "arn:aws:iam::1:role/mine", "RoleARN"),
@@ -98,7 +110,8 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (21, "dev", f"{SERVICE}.Properties.DeploymentConfiguration.DeploymentCircuitBreaker.Rollback", False, "Rollback"),
     (22, "dev", "service.Sceptre.stack_timeout", 0, "without stack_timeout"),
     (23, "dev", f"{SERVICE}.Properties.HealthCheckGracePeriodSeconds", DELETED, "HealthCheckGracePeriodSeconds"),
-    (24, "dev", f"{SERVICE}.Properties.PlacementStrategies.0.Field", "instanceId", "over zones first"),
+    (24, "prod", f"{SERVICE}.Properties.PlacementStrategies.0.Field", "instanceId", "rebalances zones and does not"),
+    (24, "dev", f"{SERVICE}.Properties.PlacementStrategies.0.Field", "instanceId", "neither spreads its tasks"),
     (24, "dev", f"{SERVICE}.Properties.AvailabilityZoneRebalancing", DELETED, "leaves AvailabilityZoneRebalancing"),
     (25, "dev", f"{SERVICE}.Properties.PropagateTags", DELETED, "without PropagateTags"),
     (26, "dev", f"{SERVICE}.DependsOn", DELETED, "no DependsOn on the rule"),
@@ -112,7 +125,7 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (30, "dev", f"{POLICY}.LaunchTemplate.Overrides.0.InstanceType", "t4g.micro", "for x86_64 and types t4g.micro"),
     (30, SIMPLE, f"{TASK}.RuntimePlatform.CpuArchitecture", "X86_64", "for X86_64, the machines are arm64"),
     (31, "dev", f"{MACHINE}.ImageId", "ami-0ec5a12023aaa8664", "no configuration can change"),
-    (31, "dev", "machines.Parameters.ImageId.Type", "AWS::EC2::Image::Id", "type AWS::EC2::Image::Id"),
+    (31, "dev", "machines.Parameters.ImageId.Type", SSM_TYPE, "so that any update can bring"),
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "cfn-init -v"}, "calls cfn-init"),
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "/opt/aws/bin/cfn-signal -e 0"}, "without installing"),
     (33, "dev", f"{MACHINE}.KernelId", "${AWS::StackId}", "${AWS::StackId} outside Fn::Sub"),
@@ -126,12 +139,14 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (38, "dev", f"{POLICY}.InstancesDistribution.SpotAllocationStrategy", "lowest-price", "lowest-price"),
     (38, "dev", f"{POLICY}.InstancesDistribution.OnDemandPercentageAboveBaseCapacity", DELETED, "no Spot machines"),
     (38, "dev", f"{POLICY}.InstancesDistribution.SpotMaxPrice", "0.01", "SpotMaxPrice"),
-    (39, "dev", f"{MACHINE}.CreditSpecification.CpuCredits", "unlimited", "CpuCredits unlimited, not standard"),
-    (39, "prod", f"{MACHINE}.CreditSpecification", DELETED, "CpuCredits left out, not standard"),
+    (39, "dev", f"{MACHINE}.CreditSpecification.CpuCredits", "standard", "CpuCredits standard, not unlimited"),
+    (39, SIMPLE, f"{MACHINE}.CreditSpecification.CpuCredits", "unlimited", "CpuCredits unlimited, not standard"),
+    (39, "prod", f"{MACHINE}.CreditSpecification", DELETED, "CpuCredits left out, not unlimited"),
+    (39, "prod", "machines.Resources.CpuCreditsBilled", DELETED, "no alarm on CPUSurplusCreditsCharged"),
     (40, "dev", f"{MACHINE}.MetadataOptions.HttpTokens", "optional", "HttpTokens optional, not required"),
     (40, "prod", f"{MACHINE}.MetadataOptions.HttpPutResponseHopLimit", 2, "HttpPutResponseHopLimit 2, not 1"),
     (40, "dev", f"{MACHINE}.MetadataOptions", DELETED, "HttpTokens left out"),
-    (39, "dev", f"{NAT}.CreditSpecification", {"CPUCredits": "unlimited"}, "NatInstance has CpuCredits unlimited"),
+    (39, "dev", f"{NAT}.CreditSpecification", {"CPUCredits": "standard"}, "NatInstance has CpuCredits standard"),
     (40, "dev", f"{NAT}.MetadataOptions.HttpTokens", "optional", "NatInstance has HttpTokens optional"),
     (30, "dev", f"{NAT}.ImageId", "ami-0ec5a12023aaa8664", "NatInstance has the image ami-"),
     (41, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "systemctl start ecs"}, "which ecs waits for"),
@@ -157,7 +172,13 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (52, FULL, "vpc.Resources.EcsTelemetryEndpoint", DELETED, "no endpoint for ecs-telemetry"),
     (52, FULL, "vpc.Resources.S3Endpoint", DELETED, "no endpoint for s3"),
     (52, FULL, "vpc.Resources.EndpointSecurityGroup.Properties.SecurityGroupIngress.0.ToPort", 442, "no HTTPS in"),
-    (54, FULL, "vpc.Resources.PrivateDefaultRouteIpv61.Properties.EgressOnlyInternetGatewayId", DELETED, "internet in"),
+    (
+        54,
+        SIMPLE,
+        "vpc.Resources.PrivateDefaultRouteIpv61.Properties.EgressOnlyInternetGatewayId",
+        DELETED,
+        "internet in",
+    ),
     (54, "prod", "vpc.Resources.FlowLog.Properties.DeliverLogsPermissionArn", DELETED, "no role"),
     (73, "dev", f"{MACHINE_ROLE}.ManagedPolicyArns", [CORE], "which no setting asks for"),
     (73, "dev", f"{MACHINE_ROLE}.Policies.0.PolicyDocument.Statement.0.Action", "ssm:Get*", "Role may ssm:Get*"),
@@ -184,6 +205,45 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (82, FULL, f"{FIREWALL}.FirewallLogGroup.Properties.KmsKeyId", DELETED, "FirewallLogGroup has the key ''"),
     (83, "dev", f"{NAT_RULE}.IpProtocol", "-1", "more in than one port"),
     (83, "dev", f"{NAT_RULE}.CidrIp", "0.0.0.0/0", "others in than the VPC"),
+    (84, "dev", f"{SERVICE}.Properties.DeploymentConfiguration.MinimumHealthyPercent", "100", "HealthyPercent 100 on"),
+    (
+        84,
+        "prod",
+        f"{SERVICE}.Properties.DeploymentConfiguration.MinimumHealthyPercent",
+        DELETED,
+        "on the Spot machines",
+    ),
+    (85, "prod", f"{PROVIDER}.ManagedScaling.TargetCapacity", "80", "before it packs them, with TargetCapacity 80"),
+    (86, "dev", f"{TASK}.ContainerDefinitions.0.LogConfiguration.Options.mode", DELETED, "leaves mode of awslogs"),
+    (87, FULL, "vpc.Resources.SsmEndpoint.Properties.ServiceName", EC2MESSAGES, "SsmEndpoint is of ec2messages"),
+    (88, FULL, "vpc.Resources.Way", IPV6_ROUTE, "vpc.Way leads to the internet beside 10 endpoints"),
+    (
+        89,
+        "prod",
+        "cluster.Resources.AlarmTopicPolicy.Properties.PolicyDocument.Statement.1.Condition",
+        {"a": 1},
+        "under",
+    ),
+    (90, FULL, f"{FIREWALL}.Firewall.Properties.Rules.2.Statement", COMMON_RULES, "blocks what NoUserAgent_HEADER"),
+    (91, "prod", "service.Resources.SlowResponses.Properties.EvaluateLowSampleCountPercentile", DELETED, "of a few"),
+    (92, FULL, "load-balancer.Sceptre.stack_timeout", 0, "Certificate is in a stack without stack_timeout"),
+    (93, "dev", f"{TASK}.ContainerDefinitions.0.User", "0:0", "may run as root"),
+    (93, "dev", f"{TASK}.ContainerDefinitions.0.User", DELETED, "may run as root"),
+    (93, "prod", f"{TASK}.ContainerDefinitions.0.ReadonlyRootFilesystem", False, "that it can write to"),
+    (94, "dev", f"{WAY_IN}.Properties.FromPort", 32678, "port 32678 in"),
+    (94, "dev", f"{MACHINES_GROUP}.Properties.SecurityGroupEgress.0.FromPort", 32678, "port 32678 out"),
+    (95, "dev", f"{REPOSITORY}.LifecyclePolicy", DELETED, "counts the images of service together with others"),
+    (96, "prod", "machines.Sceptre.hooks.before_delete", ["NoDependants"], "without the hook that empties it"),
+    (97, "dev", "load-balancer.Sceptre.hooks.before_launch", ["ValidSettings"], "load-balancer is launched without"),
+    (98, "dev", "machines.Sceptre.hooks.before_launch", ["SafeChanges"], "that lets no request in"),
+    (99, FULL, f"{CPU_SCALING}.Properties.TargetTrackingConfiguration.TargetValue", "100", "waits for 100 %, and"),
+    (100, "dev", f"{SERVICE}.Properties.AvailabilityZoneRebalancing", "ENABLED", "2 zones, and 1 machines"),
+    (101, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "ECS_RESERVED_MEMORY=64"}, "leaves 64 MiB to"),
+    (102, "dev", f"{OVERRIDES}.0.InstanceType", "c9g.large", "launches c9g.large, which eu-west-1 does not have"),
+    (102, "dev", "machines.Sceptre.region", "eu-north-1", "launches t3a.micro, which eu-north-1 does not have"),
+    (103, "dev", "machines.Sceptre.region", "cn-north-1", "Role trusts ec2.amazonaws.com"),
+    (103, "dev", f"{MACHINE_ROLE}.AssumeRolePolicyDocument.Statement.0.Principal", CHINA, "Role trusts ec2.amazonaws"),
+    (104, "dev", "vpc.Resources.PublicSubnet1.Properties.CidrBlock", SMALL, "is a /28"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

@@ -39,7 +39,8 @@ def test_development_costs_at_most_50_dollars_and_is_private() -> None:
 
 def test_every_price_has_a_source() -> None:
     constants = {name: value for name, value in vars(prices).items() if name.isupper()}
-    amounts = {value for value in constants.values() if isinstance(value, float)} | {*prices.MACHINE.values()}
+    amounts = {value for value in constants.values() if isinstance(value, float)}
+    amounts |= {*prices.MACHINE.values(), *prices.SURPLUS_VCPU_HOUR.values()}
     assert amounts - {prices.SPOT_DISCOUNT} == {one.dollars for one in prices.SOURCES}
     assert all(one.source for one in prices.SOURCES)
 

@@ -320,10 +320,12 @@ def test_repository_keeps_tags_fixed_scans_images_and_is_emptied_as_configured(e
 def test_repository_never_expires_the_images_of_the_last_releases(environment: str) -> None:
     policy = resource(environment, "cluster", "Repository")["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
     kept = parameters(environment, "cluster")["KeptImages"]
-    untagged, tagged = json.loads(policy.replace("${KeptImages}", kept))["rules"]
+    untagged, *tagged = json.loads(policy.replace("${KeptImages}", kept))["rules"]
     assert untagged["selection"]["tagStatus"] == "untagged"
-    assert tagged["selection"]["countType"] == "imageCountMoreThan"
-    assert tagged["selection"]["countNumber"] == int(kept) >= 2
+    assert [rule["selection"]["tagPatternList"] for rule in tagged] == [["service_*"], ["*"]]
+    for rule in tagged:
+        assert rule["selection"]["countType"] == "imageCountMoreThan"
+        assert rule["selection"]["countNumber"] == int(kept) >= 2
 
 
 # --- machines
@@ -388,7 +390,7 @@ def test_machines_above_the_base_are_spot_from_the_pools_least_likely_to_be_take
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_burstable_machines_never_buy_credits(environment: str) -> None:
     data = resource(environment, "machines", "LaunchTemplate")["LaunchTemplateData"]
-    assert data["CreditSpecification"] == {"CpuCredits": "standard"}
+    assert data["CreditSpecification"] == {"CpuCredits": "unlimited"}
 
 
 def test_credits_are_left_out_for_types_without_them() -> None:
@@ -434,17 +436,19 @@ def test_a_task_that_used_up_its_cpu_waits_milliseconds(environment: str) -> Non
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_machine_image_is_the_newest_one_of_their_architecture(environment: str) -> None:
-    path = parameters(environment, "machines")["ImageId"]
-    assert template(environment, "machines")["Parameters"]["ImageId"]["Type"].startswith("AWS::SSM::Parameter::Value<")
+    path = parameters(environment, "machines")["ImageId"]._argument["newest"]
+    assert template(environment, "machines")["Parameters"]["ImageId"]["Type"] == "AWS::EC2::Image::Id"
     assert path.startswith("/aws/service/ecs/optimized-ami/amazon-linux-2023/")
     assert ("arm64" in path) == (parameters(environment, "service")["CpuArchitecture"] == "ARM64")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_machines_take_requests_from_the_load_balancer_only_on_every_port_docker_may_choose(environment: str) -> None:
-    (rule,) = resource(environment, "machines", "SecurityGroup")["SecurityGroupIngress"]
+    assert "SecurityGroupIngress" not in resource(environment, "vpc", "MachinesSecurityGroup")
+    rule = resource(environment, "load-balancer", "RequestsToMachines")
     assert (rule["FromPort"], rule["ToPort"]) == (FIRST_HOST_PORT, LAST_HOST_PORT)
-    assert rule["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroupId"}
+    assert rule["GroupId"] == {"Ref": "MachinesSecurityGroupId"}
+    assert rule["SourceSecurityGroupId"] == {"Ref": "SecurityGroup"}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -508,10 +512,14 @@ def test_service_waits_for_its_rule(environment: str) -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_failed_deployment_goes_back_and_keeps_the_old_tasks(environment: str) -> None:
+def test_failed_deployment_goes_back_and_lets_tasks_of_spot_machines_stop(environment: str) -> None:
     deployment = resource(environment, "service", "Service")["DeploymentConfiguration"]
-    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
-    assert int(deployment["MinimumHealthyPercent"]) == 100
+    breaker = deployment["DeploymentCircuitBreaker"]
+    assert (breaker["Enable"], breaker["Rollback"]) == (True, True)
+    # ECS would let three tasks of two fail.
+    two = {"Type": "COUNT", "Value": "2"}
+    assert breaker.get("ThresholdConfiguration") == {"dev": two, "prod": None}[environment]
+    assert 0 < int(deployment["MinimumHealthyPercent"]) < 100
     assert int(deployment["MaximumPercent"]) > 100
 
 
@@ -520,7 +528,8 @@ def test_tasks_are_spread_over_zones_before_they_are_packed(environment: str) ->
     service = resource(environment, "service", "Service")
     assert [strategy["Type"] for strategy in service["PlacementStrategies"]] == ["spread", "binpack"]
     assert service["PlacementStrategies"][0]["Field"] == "attribute:ecs.availability-zone"
-    assert service["AvailabilityZoneRebalancing"] == "ENABLED"
+    # With fewer machines than zones there is nowhere to move a task to.
+    assert service["AvailabilityZoneRebalancing"] == {"dev": "DISABLED", "prod": "ENABLED"}[environment]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -1,5 +1,6 @@
 """The check of an environment's settings: what is right passes, what is wrong is named with what would be right."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -14,14 +15,17 @@ from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 
 from hooks import instance_types, shown
-from hooks.settings import Settings, find_problems, tasks_during_deployment, tasks_per_machine
+from hooks.settings import Settings, find_problems, remarks, tasks_during_deployment, tasks_per_machine
 from hooks.valid_settings import ValidSettings, settings_of
 from tests.changed import copy_service
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tools import instance_types_by_region
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+STANDARD: dict[str, object] = {"cpu_credits": "standard"}
+BY_REQUESTS: dict[str, object] = {"requests_per_task": 600}
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 
 
@@ -214,7 +218,7 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
         (
             {"services": {"api": {"listener_priority": 90, "max_tasks": 30}}},
             "max_machines",
-            "must be at least 23: 68 tasks run during a deployment",
+            "must be at least 34: 68 tasks run during a deployment",
         ),
         (
             {"services": {"api": {"listener_priority": 90, "max_tasks": 1}}, "max_machines": 9},
@@ -225,16 +229,73 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
         ({"instance_types": ["t4g.micro"]}, "instance_types", "must be of cpu_architecture x86_64, not t4g.micro"),
         ({"min_machines": 4}, "max_machines", "must be more than min_machines (4)"),
         ({"min_tasks": 5}, "max_tasks", "must be at least min_tasks (5)"),
-        ({"max_percent": 149}, "max_percent", "one more task than min_tasks (2)"),
+        ({"max_percent": 149, "min_tasks": 1}, "max_percent", "one more task than min_tasks (1)"),
         ({"task_memory_mib": 900}, "task_memory_mib", "must fit the smallest of t3.micro"),
-        ({"max_tasks": 7}, "max_machines", "must be at least 5: 14 tasks run during a deployment"),
-        ({"deregistration_delay_seconds": 100}, "stop_timeout_seconds", "must be at most 110 together with"),
+        ({"max_tasks": 7}, "max_machines", "must be at least 7: 14 tasks run during a deployment"),
+        ({"deregistration_delay_seconds": 100}, "stop_timeout_seconds", "must be at most 104 together with"),
+        ({"min_healthy_percent": 100}, "min_healthy_percent", "must be at most 50 where tasks can stand on Spot"),
+        ({"min_healthy_percent": 51}, "min_healthy_percent", "of min_tasks (2) it lets none stop before"),
+        ({"min_healthy_percent": 100, "min_tasks": 1}, "min_healthy_percent", "must be below 100 where tasks can"),
+        ({"capacity_target_percent": 99}, "capacity_target_percent", "or task_placement fewest_machines"),
+        (
+            {"machine_scaling": "cpu", "min_machines": 2},
+            "machine_cpu_target_percent",
+            "must be at most 20 with machine_scaling cpu: tasks that fill a t3.micro use 512 of its 2048 CPU units, 25",
+        ),
+        (
+            {"machine_scaling": "cpu", "machine_cpu_target_percent": 20},
+            "min_machines",
+            "must be at least 2 with machine_scaling cpu, which adds no machine for a task that has no room",
+        ),
+        (
+            {"machine_scaling": "cpu", "machine_cpu_target_percent": 15, "min_machines": 2, **STANDARD, **BY_REQUESTS},
+            "machine_cpu_target_percent",
+            "must be at most 5 with machine_scaling cpu: without credits (cpu_credits standard) a t3.micro is at 10 %",
+        ),
+        (
+            STANDARD,
+            "task_cpu_target_percent",
+            "without credits a t3.micro gives its 2 tasks 204 CPU units, 39 % of their 2 x 256",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(changes: dict[str, object], key: str, should: str) -> None:
     problems = find_problems(settings(**changes))
     assert list(problems) == [key]
     assert should in problems[key]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"min_healthy_percent": 100, "on_demand_percent_above_base": 100},
+        {"min_healthy_percent": 100, "on_demand_base": 4},
+        {"min_healthy_percent": 99, "min_tasks": 1},
+        {"min_healthy_percent": 75, "min_tasks": 4},
+        {"capacity_target_percent": 80, "task_placement": "fewest_machines"},
+        {"capacity_target_percent": 80, "machine_scaling": "cpu", "machine_cpu_target_percent": 9, "min_machines": 2},
+        {"machine_scaling": "cpu", "machine_cpu_target_percent": 20, "min_machines": 2},
+        {**STANDARD, **BY_REQUESTS},
+        {**STANDARD, "task_cpu_target_percent": 26},
+        {**STANDARD, "instance_types": ["m7i.large"]},
+    ],
+)
+def test_settings_that_go_together_pass(changes: dict[str, object]) -> None:
+    assert find_problems(settings(**changes)) == {}
+
+
+def test_what_a_machine_has_to_replace_first_takes_time_of_its_spot_notice() -> None:
+    # Two of four tasks are on a machine, and three have to serve.
+    problems = find_problems(settings(min_tasks=4, min_healthy_percent=75, health_check_interval_seconds=30))
+    assert list(problems) == ["stop_timeout_seconds"]
+    assert "must be at most 29 together with deregistration_delay_seconds (30)" in problems["stop_timeout_seconds"]
+    assert "75 s until replacements serve (2 checks, 30 s apart)" in problems["stop_timeout_seconds"]
+
+
+def test_a_further_service_lets_its_tasks_stop_as_well() -> None:
+    api = {"listener_priority": 90, "min_healthy_percent": 100, "max_tasks": 2, "task_placement": "zones_first"}
+    problems = find_problems(settings(max_machines=6, services={"api": api}))
+    assert list(problems) == ["services.api.min_healthy_percent"]
 
 
 def test_administrators_that_are_meant_pass() -> None:
@@ -387,7 +448,8 @@ def test_other_instance_types_are_not(name: str) -> None:
 def test_what_a_type_offers_follows_from_its_name(name: str, architecture: str, nominal_gib: float, vcpus: int) -> None:
     assert instance_types.architecture(name) == architecture
     assert instance_types.cpu_units(name) == vcpus * 1024
-    assert 0.85 * nominal_gib * 1024 < instance_types.memory_mib(name) < 0.9 * nominal_gib * 1024
+    assert 0.78 * nominal_gib * 1024 < instance_types.memory_mib(name) < 0.9 * nominal_gib * 1024
+    assert instance_types.memory_mib(name) <= nominal_gib * 1024 - 110
 
 
 @pytest.mark.parametrize(
@@ -415,8 +477,51 @@ def test_the_smallest_type_with_some_attributes(
     assert found is None or instance_types.is_known(found)
 
 
+@pytest.mark.parametrize(
+    ("region", "names", "missing"),
+    [
+        ("eu-west-1", ["t3a.micro", "t4g.nano"], []),
+        ("eu-north-1", ["t3.micro", "t3a.micro"], ["t3a.micro"]),
+        ("mx-central-1", ["t3a.small", "c8g.medium"], ["t3a.small", "c8g.medium"]),
+        ("eusc-de-east-1", ["t3.micro"], None),
+    ],
+)
+def test_types_that_a_region_lacks(region: str, names: list[str], missing: list[str] | None) -> None:
+    assert instance_types.missing_in(region, names) == missing
+
+
+def test_types_that_a_region_lacks_are_refused_with_source_and_date() -> None:
+    problems = find_problems(settings(region="eu-north-1"))
+    assert list(problems) == ["instance_types"]
+    assert re.search(
+        r"of t3a\.micro it has none there, as cfn-lint [\d.]+ of 20\d\d-\d\d-\d\d", problems["instance_types"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"region": "eusc-de-east-1"}, "Whether EC2 has t3.micro, t3a.micro, t3.small in eusc-de-east-1 is not known"),
+        ({"region": "us-west-1", "availability_zones": 3}, "us-west-1 gives most accounts 2 zones, and 3 are set"),
+        ({"region": "us-west-1"}, ""),
+        ({"region": "us-east-1"}, "One zone of us-east-1, use1-az3"),
+    ],
+)
+def test_what_only_aws_knows_is_said(changes: dict[str, object], words: str) -> None:
+    found = list(remarks(settings(**changes)))
+    assert len(found) == bool(words)
+    assert all(words in remark for remark in found)
+
+
+def test_data_of_regions_is_that_of_the_linter() -> None:
+    data = json.loads(instance_types.DATA.read_text())
+    said = {region: names.split() for region, names in data["families"].items()}
+    assert (data["source"], said) == (instance_types_by_region.source(), instance_types_by_region.families_by_region())
+
+
 def test_fleet_is_counted_by_its_smallest_machine() -> None:
-    configured = Settings.model_validate(settings(instance_types=["t3.medium", "t3.micro"], task_memory_mib=400))
+    configured = Settings.model_validate(settings(instance_types=["t3.medium", "t3.micro"], task_memory_mib=300))
     assert tasks_per_machine(configured) == 2
     assert tasks_per_machine(configured.model_copy(update={"task_cpu_units": 2048})) == 1
     assert tasks_during_deployment(configured.model_copy(update={"max_tasks": 3, "max_percent": 150})) == 4

@@ -5,6 +5,7 @@ Without tax, free tier, traffic and everything else that is paid by use.
 
 from dataclasses import dataclass
 
+from hooks import instance_types
 from hooks.settings import Settings
 
 DATE = "2026-11-23"
@@ -19,6 +20,8 @@ MACHINE = {
     "t4g.nano": 0.0046,
     "t4g.micro": 0.0092,
 }
+# Of a vCPU that runs above its baseline with unlimited credits, by the family of its type.
+SURPLUS_VCPU_HOUR = {"t3": 0.05, "t3a": 0.05, "t4g": 0.04}
 SPOT_DISCOUNT = 0.55  # of these types, as the Spot Instance Advisor had it in July 2025
 LOAD_BALANCER = 0.0252
 NAT_GATEWAY = 0.048
@@ -37,6 +40,7 @@ KEY = 1.00
 NAT_GATEWAY_GB = 0.048
 ENDPOINT_GB = 0.01
 LOG_GB = 0.57
+INFREQUENT_LOG_GB = 0.285
 BUCKET_GB = 0.023
 CAPACITY_UNIT_HOUR = 0.008
 FIREWALL_MILLION = 0.60
@@ -65,6 +69,10 @@ SOURCES = [
             "t4g.micro": "a quarter of t4g.medium's, not dated",
         }.items()
     ),
+    *(
+        Source(f"CPU above the baseline of {family}, unlimited", dollars, "vCPU and hour", "AWS's price page of EC2")
+        for family, dollars in SURPLUS_VCPU_HOUR.items()
+    ),
     Source("load balancer", LOAD_BALANCER, "hour", "bill, May 2026"),
     Source("capacity unit of it", CAPACITY_UNIT_HOUR, "hour", "test data, not dated; uncertain"),
     Source("NAT gateway", NAT_GATEWAY, "hour", "extract of the AWS Price List, 2026-09-25"),
@@ -82,13 +90,14 @@ SOURCES = [
     Source("secret of Secrets Manager", SECRET, "month", UNCHECKED),
     Source("KMS key", KEY, "month", UNCHECKED),
     Source("log entries written", LOG_GB, "GB", UNCHECKED),
+    Source("log entries written, infrequent access", INFREQUENT_LOG_GB, "GB", "half of the above"),
     Source("objects in a bucket", BUCKET_GB, "GB and month", UNCHECKED),
 ]
 
 # How many of each the templates have; a test counts them.
-ENDPOINTS = 11
+ENDPOINTS = 10
 FIREWALL_RULES = 3
-ALARMS = 11
+ALARMS = 12
 NAT_INSTANCE_ALARMS = 2
 NAT_INSTANCE_GIB = 8
 DETAILED_METRICS = 7  # of a machine
@@ -154,6 +163,15 @@ def spot(instance_type: str) -> float:
 def volume(settings: Settings) -> float:
     """Return what a machine's root volume costs per month."""
     return settings.root_volume_gib * VOLUME_GIB
+
+
+def most_surplus(instance_type: str) -> float:
+    """Return what a machine with unlimited credits costs per month on top when all its vCPUs are busy all the time."""
+    if not instance_types.is_burstable(instance_type):
+        return 0
+    vcpus = instance_types.cpu_units(instance_type) / instance_types.CPU_UNITS_PER_VCPU
+    above = 1 - instance_types.baseline_percent(instance_type) / 100
+    return vcpus * above * SURPLUS_VCPU_HOUR[instance_type.partition(".")[0]] * HOURS
 
 
 def total(lines: list[Line]) -> float:

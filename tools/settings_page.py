@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from hooks import instance_types
 from hooks.settings import SECTIONS, SceptreSettings, Section, Settings
 from tools import prices
 from tools.prices import Line, egress, floor, spot, total, volume
@@ -25,7 +26,7 @@ def costs() -> dict[str, str]:
         )
         + f" in 2 / 3 zones; a GB through a NAT gateway {dollars(prices.NAT_GATEWAY_GB, 3)}, through endpoints "
         f"{dollars(prices.ENDPOINT_GB)}",
-        "flow_logs": f"{dollars(prices.LOG_GB)} per GB",
+        "flow_logs": f"{dollars(prices.INFREQUENT_LOG_GB, 3)} per GB",
         "certificate_arn": "nothing",
         "access_logs": f"{dollars(prices.BUCKET_GB, 3)} per GB kept",
         "web_application_firewall": f"{dollars(prices.FIREWALL + prices.FIREWALL_RULES * prices.FIREWALL_RULE)}, and "
@@ -38,6 +39,9 @@ def costs() -> dict[str, str]:
         "instance_types": "on-demand: "
         + ", ".join(f"{name} {dollars(hourly * prices.HOURS)}" for name, hourly in prices.MACHINE.items())
         + f"; Spot about {prices.SPOT_DISCOUNT:.0%} less",
+        "cpu_credits": "unlimited: nothing below the baseline on average over a day; each vCPU above it "
+        + ", ".join(f"{family} {dollars(price)}" for family, price in prices.SURPLUS_VCPU_HOUR.items())
+        + " per hour",
         "root_volume_gib": f"{dollars(prices.VOLUME_GIB, 3)} per GiB and machine",
         "detailed_monitoring": f"{dollars(prices.DETAILED_METRICS * prices.METRIC)} per machine",
         "secrets": f"{dollars(prices.SECRET)} per secret of Secrets Manager; standard SSM parameters nothing",
@@ -120,7 +124,7 @@ services:
     path_pattern: /api/*
     listener_priority: 90
     max_tasks: 3
-max_machines: 6
+max_machines: 7
 ```
 
 `config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `settings_of_service("api")`."""
@@ -149,10 +153,30 @@ def _bill(environment: str) -> str:
             "|---|---:|",
             *rows,
             "",
+            *_surplus(settings),
             f"Each further Spot machine, {first} with its volume: {more}. Traffic, logs, custom metrics and the load "
             f"balancer's capacity units ({dollars(prices.CAPACITY_UNIT_HOUR, 3)} per hour) come on top.",
         ]
     )
+
+
+def _surplus(settings: Settings) -> list[str]:
+    """Say what CPU credits add to an environment's bill, idle and at worst."""
+    first = settings.instance_types[0]
+    if settings.cpu_credits != "unlimited" or not instance_types.is_burstable(first):
+        return []
+    most = prices.most_surplus(first)
+    words = (
+        f"Surplus CPU credits (`cpu_credits: unlimited`) add nothing to it: idle machines stay below their baseline, "
+        f"{instance_types.baseline_percent(first)} % of each vCPU of a {first}, and earn back what their start used. "
+        "A machine that ends before it has is billed for that: two vCPUs for a minute are "
+        f"{dollars(2 / 60 * prices.SURPLUS_VCPU_HOUR[first.partition('.')[0]], 4)}. "
+        f"At worst, with every vCPU busy all month, they add {dollars(most)} for each {first}"
+    )
+    if settings.egress == "nat_instance":
+        nat = settings.nat_instance_type
+        words += f", and {dollars(prices.most_surplus(nat))} for the NAT instance"
+    return [f"{words}. `cpu_credits: standard` bills none and slows down instead.", ""]
 
 
 def _sources() -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from hooks.settings import defaults
 from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
 
@@ -15,11 +16,9 @@ ENDPOINT = "AWS::EC2::VPCEndpoint"
 ATTACHMENT = "AWS::EC2::VPCGatewayAttachment"
 LEAST_KEPT_IMAGES = 2
 HTTPS_PORT = 443
-# What machines without a way to the internet talk to; the last three are for Session Manager.
-NEEDED_ENDPOINTS = {
-    *("ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "s3"),
-    *("ssm", "ssmmessages", "ec2messages"),
-}
+LOAD_BALANCER_HOST_BITS = 5
+# What machines without a way to the internet talk to; the last two are for Session Manager.
+NEEDED_ENDPOINTS = {"ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "s3", "ssm", "ssmmessages"}
 
 
 def _repository_can_be_deleted(layers: Layers) -> Iterator[str]:
@@ -203,6 +202,75 @@ def _ipv6_flow_logs_and_default_group(layers: Layers) -> Iterator[str]:
             yield f"{layer} uses the VPC's default security group"
 
 
+def _each_service_keeps_its_own_images(layers: Layers) -> Iterator[str]:
+    services = [name.partition(".")[0] for name, _ in resources(layers, "AWS::ECS::Service")]
+    for name, repository in properties(layers, REPOSITORY):
+        text = "".join(texts(value(repository, "LifecyclePolicy.LifecyclePolicyText", "")))
+        rules = json.loads(text)["rules"] if text else []
+        patterns = [rule["selection"].get("tagPatternList") for rule in sorted(rules, key=_priority)]
+        before = patterns[: patterns.index(["*"])] if ["*"] in patterns else patterns
+        for service in services:
+            if [f"{service}_*"] not in before:
+                yield f"{name} counts the images of {service} together with others"
+
+
+def _priority(rule: Json) -> int:
+    return int(rule["rulePriority"])
+
+
+def _endpoints_exist_and_are_needed(layers: Layers) -> Iterator[str]:
+    for name, endpoint in properties(layers, ENDPOINT):
+        if "ec2messages" in "".join(texts(endpoint["ServiceName"])):
+            yield f"{name} is of ec2messages"
+
+
+def _no_way_out_beside_endpoints(layers: Layers) -> Iterator[str]:
+    interfaces = [name for name, found in properties(layers, ENDPOINT) if found.get("VpcEndpointType") == "Interface"]
+    for name, route in properties(layers, "AWS::EC2::Route"):
+        leaves = route.keys() & {"EgressOnlyInternetGatewayId", "NatGatewayId", "InstanceId"}
+        if interfaces and leaves:
+            yield f"{name} leads to the internet beside {len(interfaces)} endpoints"
+
+
+def _events_reach_the_topic(layers: Layers) -> Iterator[str]:
+    for name, policy in properties(layers, "AWS::SNS::TopicPolicy"):
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if "events.amazonaws.com" in set(texts(statement.get("Principal", {}))) and statement.get("Condition"):
+                yield f"{name} lets EventBridge publish under a condition"
+
+
+def _bodies_pass_the_firewall(layers: Layers) -> Iterator[str]:
+    for name, firewall in properties(layers, "AWS::WAFv2::WebACL"):
+        said = layers[name.partition(".")[0]]["Sceptre"]["settings"]
+        counted = (defaults() | said)["counted_firewall_rules"]
+        for rule in firewall["Rules"]:
+            group = value(rule, "Statement.ManagedRuleGroupStatement", {})
+            if group.get("Name") != "AWSManagedRulesCommonRuleSet":
+                continue
+            found = [item["Name"] for item in group.get("RuleActionOverrides", []) if "Count" in item["ActionToUse"]]
+            for missing in sorted(set(counted) - set(found)):
+                yield f"{name} blocks what {missing} finds"
+
+
+def _percentiles_of_few_requests_say_nothing(layers: Layers) -> Iterator[str]:
+    for name, alarm in properties(layers, "AWS::CloudWatch::Alarm"):
+        if "ExtendedStatistic" in alarm and alarm.get("EvaluateLowSampleCountPercentile") != "ignore":
+            yield f"{name} rings for the slowest of a few requests"
+
+
+def _certificates_are_not_waited_for_for_days(layers: Layers) -> Iterator[str]:
+    for name, _ in resources(layers, "AWS::CertificateManager::Certificate"):
+        if not layers[name.partition(".")[0]]["Sceptre"]["stack_timeout"]:
+            yield f"{name} is in a stack without stack_timeout"
+
+
+def _subnets_are_large_enough_for_load_balancers(layers: Layers) -> Iterator[str]:
+    for name, subnet in properties(layers, "AWS::EC2::Subnet"):
+        bits = int(value(subnet, "CidrBlock.Fn::Select.1.Fn::Cidr.2", 0))
+        if bits < LOAD_BALANCER_HOST_BITS:
+            yield f"{name} is a /{32 - bits}"
+
+
 RULES = [
     Rule(42, "a repository that holds images cannot be deleted", _repository_can_be_deleted),
     Rule(43, "an unchanged tag means no update, so each image needs a tag of its own that stays", _tags_are_immutable),
@@ -240,9 +308,57 @@ RULES = [
         _without_nat_every_service_has_an_endpoint,
     ),
     Rule(
+        104,
+        "a load balancer needs subnets of a /27 or larger; "
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html",
+        _subnets_are_large_enough_for_load_balancers,
+    ),
+    Rule(
         53,
         "prices per hour",
         unchecked="a price is no property of a template; the settings' documentation gives each choice's and its date",
+    ),
+    Rule(
+        95,
+        "the newest images of a repository are those of whichever service is released most often, and an image that a "
+        "rule keeps is not deleted by a later one; "
+        "https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html",
+        _each_service_keeps_its_own_images,
+    ),
+    Rule(
+        87,
+        "ec2messages is not there in Regions that opened since 2024, and the agent does without it; "
+        "https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-setting-up-messageAPIs.html",
+        _endpoints_exist_and_are_needed,
+    ),
+    Rule(
+        88,
+        "endpoints are for networks that lead nowhere else, by IPv6 neither",
+        _no_way_out_beside_endpoints,
+    ),
+    Rule(
+        89,
+        "a topic policy for EventBridge may have no condition, or no event arrives; "
+        "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html",
+        _events_reach_the_topic,
+    ),
+    Rule(
+        90,
+        "AWS's common rules block every body above 8 KiB and every request without a User-Agent; "
+        "https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-groups-baseline.html",
+        _bodies_pass_the_firewall,
+    ),
+    Rule(
+        91,
+        "the 99th percentile of a few requests is the slowest one; "
+        "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html",
+        _percentiles_of_few_requests_say_nothing,
+    ),
+    Rule(
+        92,
+        "a certificate whose domain nobody delegated to the zone is waited for up to 72 hours; "
+        "https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html",
+        _certificates_are_not_waited_for_for_days,
     ),
     Rule(
         54,

@@ -16,6 +16,7 @@ IMAGE_PATH = re.compile(
     r"/aws/service/(ecs/optimized-ami/amazon-linux-2023/(?P<arm>arm64/)?recommended/image_id"
     r"|ami-amazon-linux-latest/al2023-ami-kernel-default-(?P<plain>\w+))"
 )
+LEAST_RESERVED_MIB = 200
 SUBSTITUTION = re.compile(r"\$\{(?!!)[\w:.]+\}")
 
 
@@ -39,7 +40,7 @@ def _image_and_types_are_of_one_architecture(layers: Layers) -> Iterator[str]:
     fleet = "arm64" if layers["machines"]["Sceptre"]["settings"]["cpu_architecture"] == "arm64" else "x86_64"
     for name, data in _machines(layers):
         image = data.get("ImageId")
-        found = IMAGE_PATH.fullmatch(image) if isinstance(image, str) else None
+        found = IMAGE_PATH.fullmatch(value(image, "Newest", ""))
         if found is None:
             yield f"{name} has the image {image}, not the newest Amazon Linux 2023"
             continue
@@ -56,8 +57,8 @@ def _image_and_types_are_of_one_architecture(layers: Layers) -> Iterator[str]:
 def _image_can_be_pinned(layers: Layers) -> Iterator[str]:
     for layer, template in layers.items():
         for name, parameter in template["Parameters"].items():
-            if name.endswith("ImageId") and not parameter["Type"].startswith("AWS::SSM::Parameter::Value<"):
-                yield f"{layer}.{name} has the type {parameter['Type']}"
+            if name.endswith("ImageId") and parameter["Type"] != "AWS::EC2::Image::Id":
+                yield f"{layer}.{name} has the type {parameter['Type']}, so that any update can bring a newer image"
     for name, data in _machines(layers):
         if str(data.get("ImageId")).startswith("ami-"):
             yield f"{name} has an image that no configuration can change"
@@ -155,12 +156,24 @@ def _may_be_burstable(layers: Layers, name: str, data: Json) -> bool:
     return any(map(instance_types.is_burstable, kinds))
 
 
-def _burstable_machines_buy_no_credits(layers: Layers) -> Iterator[str]:
+def _burstable_machines_are_not_slow_unnoticed(layers: Layers) -> Iterator[str]:
     for name, data in _machines(layers):
         # A launch template spells it CpuCredits, a machine CPUCredits.
         credits_ = next(iter(data.get("CreditSpecification", {}).values()), "left out")
-        if _may_be_burstable(layers, name, data) and credits_ != "standard":
-            yield f"{name} has CpuCredits {credits_}, not standard"
+        wanted = _setting(layers, "cpu_credits", "unlimited") if name.startswith("machines.") else "unlimited"
+        if _may_be_burstable(layers, name, data) and credits_ != wanted:
+            yield f"{name} has CpuCredits {credits_}, not {wanted}"
+    metrics = {alarm.get("MetricName") for _, alarm in properties(layers, "AWS::CloudWatch::Alarm")}
+    is_standard = _setting(layers, "cpu_credits", "unlimited") == "standard"
+    watched = "CPUCreditBalance" if is_standard else "CPUSurplusCreditsCharged"
+    for name, data in properties(layers, TEMPLATE):
+        burstable = _may_be_burstable(layers, name, data["LaunchTemplateData"])
+        if burstable and _setting(layers, "alarms", False) and watched not in metrics:
+            yield f"{name} has burstable machines and no alarm on {watched}"
+
+
+def _setting(layers: Layers, key: str, default: object) -> object:
+    return layers["machines"]["Sceptre"]["settings"].get(key, default)
 
 
 def _metadata_stays_on_the_machine(layers: Layers) -> Iterator[str]:
@@ -180,6 +193,28 @@ def _scripts_do_not_wait_for_themselves(layers: Layers) -> Iterator[str]:
         yield f"{name} keeps Spot machines warm, which AWS does not"
 
 
+def _the_system_has_memory(layers: Layers) -> Iterator[str]:
+    for name, script in _scripts(layers):
+        for reserved in re.findall(r"ECS_RESERVED_MEMORY=(\d+)", script):
+            if int(reserved) < LEAST_RESERVED_MIB:
+                yield f"{name} leaves {reserved} MiB to system, Docker and agent"
+
+
+def _region_has_the_types(layers: Layers) -> Iterator[str]:
+    region = layers["machines"]["Sceptre"]["region"]
+    missing = instance_types.missing_in(region, sorted(_launched_types(layers)))
+    if missing:
+        yield f"machines.AutoScalingGroup launches {', '.join(missing)}, which {region} does not have"
+
+
+def _ec2_can_take_the_roles(layers: Layers) -> Iterator[str]:
+    suffix = ".cn" if layers["machines"]["Sceptre"]["region"].startswith("cn-") else ""
+    for name, role in properties(layers, "AWS::IAM::Role"):
+        for principal in texts(value(role, "AssumeRolePolicyDocument.Statement.0.Principal", {})):
+            if principal.startswith("ec2.") and principal != f"ec2.amazonaws.com{suffix}":
+                yield f"{name} trusts {principal}"
+
+
 RULES = [
     Rule(
         30,
@@ -188,7 +223,8 @@ RULES = [
     ),
     Rule(
         31,
-        "a public parameter is looked up at each update; who does not want that gives another one",
+        "a public parameter is looked up at each update of its stack, so a release of the service would replace all "
+        "machines whenever AWS has a newer image",
         _image_can_be_pinned,
     ),
     Rule(32, "the ECS image comes without the CloudFormation helper scripts", _scripts_use_what_the_image_has),
@@ -204,7 +240,13 @@ RULES = [
     Rule(
         38, "the defaults are the cheapest Spot pools and, beside them, no Spot at all", _spot_is_used_and_chosen_well
     ),
-    Rule(39, "unlimited credits bill a Spot machine for what it has not earned", _burstable_machines_buy_no_credits),
+    Rule(
+        39,
+        "burstable machines start without credits, and without any they run at a tenth of their CPU while every "
+        "figure says that they are idle; https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/"
+        "burstable-performance-instances-standard-mode-concepts.html",
+        _burstable_machines_are_not_slow_unnoticed,
+    ),
     Rule(
         40,
         "with more than one hop or without tokens containers reach the credentials of their machine",
@@ -214,5 +256,22 @@ RULES = [
         41,
         "ecs starts after the user data, so user data that waits for it never ends",
         _scripts_do_not_wait_for_themselves,
+    ),
+    Rule(
+        101,
+        "what the agent reserves is not taken from anyone, and system, Docker and agent use 200 MiB; "
+        "https://github.com/aws/containers-roadmap/issues/536",
+        _the_system_has_memory,
+    ),
+    Rule(
+        102,
+        "not every Region has every instance type; "
+        "https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-regions.html",
+        _region_has_the_types,
+    ),
+    Rule(
+        103,
+        "EC2 is another principal in China; https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html",
+        _ec2_can_take_the_roles,
     ),
 ]

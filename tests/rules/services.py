@@ -12,12 +12,15 @@ TASK = "AWS::ECS::TaskDefinition"
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 TARGET_GROUP = "AWS::ElasticLoadBalancingV2::TargetGroup"
+INGRESS = "AWS::EC2::SecurityGroupIngress"
 HOST_PORTS = (32768, 65535)
+WEB_PORTS = (80, 443)
 # A Spot machine is gone this long after its notice; what is under way must end before.
 SPOT_NOTICE_SECONDS = 120
 DELAYS = range(20, 61)
 SLOW_STARTS = range(30, 901)
 LEAST_TASKS_PER_MACHINE = 2
+ALL = 100  # percent
 
 
 def _network_mode_fits_small_machines(layers: Layers) -> Iterator[str]:
@@ -35,16 +38,44 @@ def _network_mode_fits_small_machines(layers: Layers) -> Iterator[str]:
 
 
 def _load_balancer_reaches_every_host_port(layers: Layers) -> Iterator[str]:
-    for name, group in properties(layers, GROUP):
-        layer = name.partition(".")[0]
-        for logical_id, rules in properties({layer: layers[layer]}, "AWS::EC2::SecurityGroup"):
-            for rule in rules.get("SecurityGroupIngress", []):
-                ports = (rule.get("FromPort"), rule.get("ToPort"))
-                if ports != HOST_PORTS:
-                    yield f"{logical_id} lets ports {ports[0]} to {ports[1]} in, not {HOST_PORTS[0]} to {HOST_PORTS[1]}"
-                if not str(value(rule, "SourceSecurityGroupId.Output", "")).startswith("load-balancer."):
-                    yield f"{logical_id} lets others than the load balancer in"
-        del group
+    for name, machine in properties(layers, "AWS::EC2::LaunchTemplate"):
+        groups = value(machine, "LaunchTemplateData.SecurityGroupIds", [])
+        ways_in = [item for item in properties(layers, INGRESS) if item[1]["GroupId"] in groups]
+        if not ways_in:
+            yield f"{name} is in a group that lets nobody in"
+        for logical_id, rule in ways_in:
+            ports = (rule.get("FromPort"), rule.get("ToPort"))
+            if ports != HOST_PORTS:
+                yield f"{logical_id} lets ports {ports[0]} to {ports[1]} in, not {HOST_PORTS[0]} to {HOST_PORTS[1]}"
+            source = value(layers["load-balancer"], f"Resources.{value(rule, 'SourceSecurityGroupId.Ref')}.Type")
+            if not logical_id.startswith("load-balancer.") or source != "AWS::EC2::SecurityGroup":
+                yield f"{logical_id} lets others than the load balancer in"
+    for name, group in properties(layers, "AWS::EC2::SecurityGroup"):
+        if name.endswith(".MachinesSecurityGroup") and "SecurityGroupIngress" in group:
+            yield f"{name} lets others than the load balancer in"
+
+
+def _machines_can_be_as_busy_as_scaling_waits_for(layers: Layers) -> Iterator[str]:
+    ((_, group),) = properties(layers, GROUP)
+    overrides = value(group, "MixedInstancesPolicy.LaunchTemplate.Overrides", [])
+    units = [instance_types.cpu_units(item["InstanceType"]) for item in overrides if "InstanceType" in item]
+    wanted = [value(item, "InstanceRequirements.VCpuCount.Min") for item in overrides]
+    units += [int(vcpus) * instance_types.CPU_UNITS_PER_VCPU for vcpus in wanted if vcpus]
+    for name, policy in properties(layers, "AWS::AutoScaling::ScalingPolicy"):
+        target = float(value(policy, "TargetTrackingConfiguration.TargetValue", 0))
+        for task_name, task in properties(layers, TASK):
+            held = min(_tasks_per_machine(layers, task), min(units) // int(task["Cpu"]))
+            most = 100 * held * int(task["Cpu"]) / min(units)
+            if most <= target:
+                yield f"{name} waits for {target:g} %, and {task_name} brings a machine to {most:g} %"
+
+
+def _zones_are_rebalanced_where_machines_are(layers: Layers) -> Iterator[str]:
+    ((_, group),) = properties(layers, GROUP)
+    zones = int(layers["machines"]["Sceptre"]["settings"]["availability_zones"])
+    for name, service in properties(layers, SERVICE):
+        if service.get("AvailabilityZoneRebalancing") == "ENABLED" and int(group["MinSize"]) < zones:
+            yield f"{name} rebalances {zones} zones, and {group['MinSize']} machines always run"
 
 
 def _memory_of_the_smallest_machine(layers: Layers) -> int:
@@ -133,8 +164,72 @@ def _zones_come_before_packing(layers: Layers) -> Iterator[str]:
         if service.get("AvailabilityZoneRebalancing") not in {"ENABLED", "DISABLED"}:
             yield f"{name} leaves AvailabilityZoneRebalancing to the default"
         strategies = service.get("PlacementStrategies", [])
-        if strategies and value(strategies, "0.Field") != "attribute:ecs.availability-zone":
-            yield f"{name} does not spread its tasks over zones first"
+        zones_first = value(strategies, "0.Field") == "attribute:ecs.availability-zone"
+        if not zones_first and service.get("AvailabilityZoneRebalancing") == "ENABLED":
+            yield f"{name} rebalances zones and does not spread its tasks over them first"
+        if not zones_first and value(strategies, "0.Type") != "binpack":
+            yield f"{name} neither spreads its tasks over zones first nor packs them"
+
+
+def _a_spot_machine_can_be_left_in_time(layers: Layers) -> Iterator[str]:
+    for group_name, group in properties(layers, GROUP):
+        spread = value(group, "MixedInstancesPolicy.InstancesDistribution", {})
+        base = int(spread.get("OnDemandBaseCapacity", 0))
+        on_demand = int(spread.get("OnDemandPercentageAboveBaseCapacity", 100))
+        if int(group["MaxSize"]) <= base or on_demand == ALL:
+            continue
+        for name, service in properties(layers, SERVICE):
+            healthy = int(value(service, "DeploymentConfiguration.MinimumHealthyPercent", ALL))
+            if healthy >= ALL:
+                yield f"{name} has MinimumHealthyPercent {healthy} on the Spot machines of {group_name}"
+
+
+def _spare_machines_and_zones_exclude_each_other(layers: Layers) -> Iterator[str]:
+    targets = [
+        int(value(provider, "AutoScalingGroupProvider.ManagedScaling.TargetCapacity", ALL))
+        for _, provider in properties(layers, "AWS::ECS::CapacityProvider")
+        if value(provider, "AutoScalingGroupProvider.ManagedScaling.Status") == "ENABLED"
+    ]
+    for name, service in properties(layers, SERVICE):
+        first = value(service, "PlacementStrategies.0.Type")
+        if first == "spread" and min(targets, default=ALL) < ALL:
+            yield f"{name} spreads its tasks before it packs them, with TargetCapacity {min(targets)}"
+
+
+def _containers_are_not_root_and_keep_their_files(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        layer = {name.partition(".")[0]: layers[name.partition(".")[0]]}
+        has_shell = any(is_true(service.get("EnableExecuteCommand")) for _, service in properties(layer, SERVICE))
+        for container in task["ContainerDefinitions"]:
+            if str(container.get("User", "root")).partition(":")[0] in {"0", "root"}:
+                yield f"{name} may run as root"
+            # ECS Exec writes below /var.
+            if not has_shell and not is_true(container.get("ReadonlyRootFilesystem")):
+                yield f"{name} has a root file system that it can write to"
+
+
+def _ports_are_meant(layers: Layers) -> Iterator[str]:
+    """Yield ports of rules that are none of the web's, the hosts' own range or the settings'."""
+    outgoing = set(layers["vpc"]["Sceptre"]["settings"].get("outgoing_ports", [WEB_PORTS[1]]))
+    for name, rule in properties(layers, INGRESS):
+        if rule.get("FromPort") != HOST_PORTS[0]:
+            yield f"{name} lets port {rule.get('FromPort')} in"
+    for name, group in properties(layers, "AWS::EC2::SecurityGroup"):
+        for rule in group.get("SecurityGroupIngress", []):
+            if rule.get("FromPort") not in {*WEB_PORTS, HOST_PORTS[0], *outgoing}:
+                yield f"{name} lets port {rule.get('FromPort')} in"
+        for rule in group.get("SecurityGroupEgress", []):
+            if rule.get("FromPort") not in {0, HOST_PORTS[0], *outgoing}:
+                yield f"{name} lets port {rule.get('FromPort')} out"
+
+
+def _log_driver_is_not_left_to_the_account(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        for container in task["ContainerDefinitions"]:
+            options = value(container, "LogConfiguration.Options", {})
+            missing = {"mode", "max-buffer-size"} - options.keys()
+            if value(container, "LogConfiguration.LogDriver") == "awslogs" and missing:
+                yield f"{name} leaves {', '.join(sorted(missing))} of awslogs to the account"
 
 
 def _tags_are_propagated(layers: Layers) -> Iterator[str]:
@@ -209,6 +304,47 @@ RULES = [
     Rule(22, "tasks that wait for a machine never trip the circuit breaker", _launch_without_room_ends),
     Rule(23, "without a grace period a task that is still starting is stopped as unhealthy", _grace_covers_the_start),
     Rule(24, "strategies are applied in their order", _zones_come_before_packing),
+    Rule(
+        84,
+        "with 100 % healthy no task of a draining machine stops before its replacement serves, and a Spot machine is "
+        "gone by then; https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html",
+        _a_spot_machine_can_be_left_in_time,
+    ),
+    Rule(
+        85,
+        "below a target of 100 packing must come before spreading, or machines are added until each task has one; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html",
+        _spare_machines_and_zones_exclude_each_other,
+    ),
+    Rule(
+        93,
+        "root in a container is root on the machine when something goes wrong, and a writable file system keeps what "
+        "an intruder leaves; https://docs.aws.amazon.com/AmazonECS/latest/developerguide/security-tasks-containers.html",
+        _containers_are_not_root_and_keep_their_files,
+    ),
+    Rule(
+        94,
+        "32678 for 32768 has been seen, below the range from which Docker takes host ports",
+        _ports_are_meant,
+    ),
+    Rule(
+        86,
+        "what awslogs does when its buffer is full is up to an account setting unless the task definition says; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+        _log_driver_is_not_left_to_the_account,
+    ),
+    Rule(
+        99,
+        "a task cannot use more than its CPU units, so tasks that fill a machine bring it to a share of its CPU only; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
+        _machines_can_be_as_busy_as_scaling_waits_for,
+    ),
+    Rule(
+        100,
+        "rebalancing launches no machine in a zone that has none, and fails there again and again; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html",
+        _zones_are_rebalanced_where_machines_are,
+    ),
     Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
     Rule(
         26,

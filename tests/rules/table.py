@@ -1,7 +1,7 @@
 """The whole table of rules."""
 
 from tests.rendered import Layers
-from tests.rules import capacity, images_and_network, machines, security, services
+from tests.rules import capacity, changes, images_and_network, machines, security, services
 from tests.rules.rule import Rule
 
 TABLE: list[Rule] = [
@@ -10,6 +10,7 @@ TABLE: list[Rule] = [
     *machines.RULES,
     *images_and_network.RULES,
     *security.RULES,
+    *changes.RULES,
 ]
 
 

@@ -1,13 +1,16 @@
 """Settings that neither shipped environment has, so that every rule and scanner has something to look at."""
 
+from collections.abc import Iterable
 from typing import Any
+
+from sceptre.stack import Stack
 
 from tests.changed import changed
 from tests.lint_templates import ENVIRONMENTS, plan
 from tests.rendered import Layers, layers
 
 FULL: dict[str, Any] = {
-    **{"availability_zones": 3, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
+    **{"availability_zones": 3, "used_zones": 2, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
     **{"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABCDEFGHIJ"},
     **{"access_logs": True, "web_application_firewall": True, "web_application_firewall_logging": "all"},
     "foreign_buckets": ["partner-data"],
@@ -22,7 +25,8 @@ FULL: dict[str, Any] = {
     "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
 }
 SIMPLE: dict[str, Any] = {
-    **{"egress": "nat_instance", "load_balancer_scheme": "internal", "foreign_buckets": ["*"]},
+    **{"egress": "nat_instance", "load_balancer_scheme": "internal", "foreign_buckets": ["*"], "ipv6": True},
+    **{"deployment_failures": 1, "outgoing_ports": [443, 587], "cpu_credits": "standard", "requests_per_task": 600},
     **{"permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess", "role_path": "/teams/"},
     **{"task_policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"], "allow_administrator_tasks": True},
     "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",
@@ -32,8 +36,11 @@ VARIANTS = {"full": FULL, "simple": SIMPLE}
 EVERYWHERE = [*ENVIRONMENTS, *VARIANTS]
 
 
+def stacks(name: str) -> Iterable[Stack]:
+    """Return the stacks of an environment or a variant."""
+    return changed(**VARIANTS[name]).stacks.values() if name in VARIANTS else plan(name).graph
+
+
 def rendered(name: str) -> Layers:
     """Return the templates of an environment or a variant, with the configured values filled in."""
-    if name in VARIANTS:
-        return layers(changed(**VARIANTS[name]).stacks.values())
-    return layers(plan(name).graph)
+    return layers(stacks(name))
