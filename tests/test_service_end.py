@@ -82,6 +82,7 @@ def test_requests_in_the_accept_queue_are_answered_at_the_end() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_sigterm_under_load_breaks_no_request() -> None:
     drain_seconds = 1
     with running_service(DRAIN_SECONDS=drain_seconds, LOG_REQUESTS="false") as service:
@@ -100,6 +101,7 @@ def test_sigterm_under_load_breaks_no_request() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["/forever", "/thread"])
 def test_a_handler_that_hangs_is_broken_off(path: str) -> None:
     with running_service("tests.service_with_bad_handlers", SHUTDOWN_SECONDS=1) as service, service.connect() as client:
@@ -115,6 +117,7 @@ def test_a_handler_that_hangs_is_broken_off(path: str) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_an_open_websocket_does_not_hold_up_the_end() -> None:
     with running_service("tests.service_with_bad_handlers", SHUTDOWN_SECONDS=1) as service, service.connect() as client:
         client.sendall(HANDSHAKE)

@@ -59,6 +59,7 @@ def test_a_client_that_sends_nothing_is_cut_off_and_hears_why(service: ServicePr
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_a_client_that_trickles_its_body_is_cut_off(service: ServiceProcess) -> None:
     before = len(service.log("slow clients"))
     with service.connect() as client:
@@ -69,6 +70,7 @@ def test_a_client_that_trickles_its_body_is_cut_off(service: ServiceProcess) -> 
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_an_idle_connection_outlives_the_limit_for_a_header(service: ServiceProcess) -> None:
     with service.connect() as client:
         client.sendall(KEEP_ALIVE_REQUEST)
@@ -79,11 +81,13 @@ def test_an_idle_connection_outlives_the_limit_for_a_header(service: ServiceProc
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_a_slow_handler_is_not_mistaken_for_a_slow_client(service: ServiceProcess) -> None:
     assert service.exchange(get("/slow")).endswith(b"slow")
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_a_header_that_begins_while_a_handler_runs_has_its_time_from_the_answer_on(service: ServiceProcess) -> None:
     with service.connect() as client:
         client.sendall(KEEP_ALIVE_REQUEST.replace(b"GET / ", b"GET /slow "))
@@ -106,6 +110,7 @@ def slow_reader(service: ServiceProcess, path: str) -> socket.socket:
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["/large", "/stream"])
 def test_a_client_that_does_not_read_is_cut_off_and_logged_once(service: ServiceProcess, path: str) -> None:
     before = len(service.log("slow clients"))
@@ -119,6 +124,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_logged_once(service: Service
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["/large", "/stream"])
 def test_a_client_that_reads_on_has_all_the_time_it_needs(service: ServiceProcess, path: str) -> None:
     start = time.monotonic()
@@ -132,6 +138,7 @@ def test_a_client_that_reads_on_has_all_the_time_it_needs(service: ServiceProces
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_a_websocket_may_idle_and_its_frames_may_be_large_and_slow(service: ServiceProcess) -> None:
     message = b"a" * 50_000
     # RFC 6455, section 5.2: the last fragment, binary, masked (with zeros), with a length of 16 bits.

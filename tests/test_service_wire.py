@@ -387,6 +387,7 @@ def test_a_burst_of_connections_is_accepted_at_once(service: ServiceProcess) -> 
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_a_burst_is_accepted_at_once_beside_busy_connections() -> None:
     program = (
         "import asyncio, sys; from bench.clients import load_until_unhealthy;"
@@ -407,6 +408,7 @@ def test_a_burst_is_accepted_at_once_beside_busy_connections() -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.alone
 def test_running_out_of_file_descriptors_costs_neither_log_nor_cpu() -> None:
     with running_service(max_files=64, LOG_REQUESTS="false") as service:
         with connections(service, 200):
