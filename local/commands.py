@@ -172,8 +172,8 @@ def down(arguments: argparse.Namespace) -> int:
             server.stop()
             say("The embedded AWS is stopped.")
         server.remove_leftovers()
-        if docker_engine.stop_if_ours():
-            say("The Docker engine, which `up` had started, is stopped.")
+        if words := docker_engine.give_up():
+            say(words)
     return 0
 
 

@@ -99,6 +99,16 @@ def _start() -> None:
         raise Failure(f"The Docker engine did not start: {words}")
 
 
+def give_up() -> str | None:
+    """Stop the engine when ensure() started it, unless containers run on it; return what to say of that, if anything.
+
+    They are another checkout's, or anyone's, and would end with it.
+    """
+    if PID_FILE.exists() and output(["docker", "ps", "-q"]):
+        return "The Docker engine, which `up` had started, keeps running: other containers need it."
+    return "The Docker engine, which `up` had started, is stopped." if stop_if_ours() else None
+
+
 def stop_if_ours() -> bool:
     """Stop the engine when ensure() started it itself; return whether it did.
 

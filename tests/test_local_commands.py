@@ -195,6 +195,28 @@ def test_engine_of_somebody_else_is_never_stopped(monkeypatch: pytest.MonkeyPatc
     assert not docker_engine.PID_FILE.exists()
 
 
+@pytest.mark.parametrize(
+    ("started", "containers", "words"),
+    [
+        (True, "", "is stopped"),
+        # Of another checkout, whose `up` found the engine running.
+        (True, "4f1c\n", "keeps running: other containers need it"),
+        (False, "", None),
+        (False, "4f1c\n", None),
+    ],
+)
+def test_engine_stays_while_others_need_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, started: bool, containers: str, words: str | None
+) -> None:
+    monkeypatch.setattr(docker_engine, "PID_FILE", tmp_path / "dockerd.pid")
+    monkeypatch.setattr(docker_engine, "output", lambda _command: containers)
+    monkeypatch.setattr(docker_engine, "stop_if_ours", docker_engine.PID_FILE.exists)
+    if started:
+        docker_engine.PID_FILE.write_text("1")
+    said = docker_engine.give_up()
+    assert said is None if words is None else words in str(said)
+
+
 # --- Base image
 
 
