@@ -383,7 +383,13 @@ def little_memory(size: int = LITTLE_BYTES) -> AbstractContextManager[ServicePro
 
 @pytest.mark.parametrize(
     "path",
-    ["/upload", *(pytest.param(f"/{name}", marks=pytest.mark.e2e) for name in ("upload-in-pieces", "forever-upload"))],
+    [
+        "/upload",
+        *(
+            pytest.param(f"/{name}", marks=(pytest.mark.e2e, pytest.mark.alone))
+            for name in ("upload-in-pieces", "forever-upload")
+        ),
+    ],
 )
 def test_stalled_bodies_keep_nobody_out_and_take_no_more_than_their_memory(path: str) -> None:
     with little_memory() as service, connections(service, 60) as clients:

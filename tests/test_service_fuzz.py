@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.clients import HOST
 from tests.service_process import ServiceProcess, running_service
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 REQUESTS = 1000
 MOST_GROWTH = 4 * 1024 * 1024
