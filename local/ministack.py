@@ -71,7 +71,6 @@ from local import (
     ministack_elbv2,
     operations,
     placement,
-    restarts,
     targets,
 )
 from local.cloudformation_types import REPLACING_A_SERVICE, TAGGED, TYPES, Owner, Resource, ResourceType
@@ -1579,9 +1578,7 @@ def _not_given(problems: list[str]) -> str:
 
 def _with_definition(original: Callable[..., Record]) -> Callable[..., Record]:
     def run_arguments(container: Record, task: Record, env: Record, ports: Record, *rest: object) -> Record:
-        # Docker's own choice of a port, None, would be another one after a restart.
-        chosen = restarts.free_port if restarts.policy_of(container).enabled else lambda: None
-        on_loopback = {port: ("127.0.0.1", host_port or chosen()) for port, host_port in ports.items()}
+        on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
         settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
         settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
         settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
@@ -1673,7 +1670,6 @@ def _seeing_removals(original: Callable[..., None]) -> Callable[..., None]:
         running = _engine_watch().running(engine)
         if running is None or running.issuperset(containers):
             return
-        _restart_in_place(task, engine)
         original(task, engine)
         essential = task.get("_container_essentials") or [True] * len(containers)
         watched = [name for name, needed in zip(containers, essential, strict=False) if needed]
@@ -1682,45 +1678,6 @@ def _seeing_removals(original: Callable[..., None]) -> Callable[..., None]:
             ecs._cleanup_task_resources(task, engine)
 
     return look
-
-
-def _restart_in_place(task: Record, engine: DockerClient) -> None:
-    """Start those of a task's containers again that have ended and whose definitions want it."""
-    definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
-    for container_definition, name in zip(
-        definition.get("containerDefinitions", []), task["_docker_ids"], strict=False
-    ):
-        policy = restarts.policy_of(container_definition)
-        if not policy.enabled:
-            continue
-        with suppress(*engine_watch.ERRORS):
-            container = engine.containers.get(name)
-            state = container.attrs["State"]
-            ran = clock.aws_seconds(time.time() - restarts.moment(state["StartedAt"]))
-            if state["Status"] != "exited" or not restarts.may_restart(policy, state["ExitCode"], ran):
-                continue
-            container.start()
-            ecs.logger.warning("ECS: restarted the container %s of %s", container_definition["name"], task["taskArn"])
-            _follow_log_again(task, container, container_definition, restarts.moment(state["FinishedAt"]))
-            if task["desiredStatus"] != "RUNNING":
-                _stop_and_remove(engine, container)
-
-
-def _follow_log_again(task: Record, container: Container, definition: Record, since: float) -> None:
-    """Put what a restarted container prints into the log stream that it has had: the reader ended with its process."""
-    task_id = task["taskArn"].rpartition("/")[2]
-    config = ecs._awslogs_config(definition, task_id, container.id)
-    if not config:
-        return
-    scope = get_account_id(), config["region"] or get_region()
-
-    def follow() -> None:
-        with request_scope(*scope), suppress(*engine_watch.ERRORS):
-            for chunk in container.logs(stream=True, follow=True, since=since):
-                for line in chunk.decode("utf-8", errors="replace").splitlines():
-                    ecs._emit_awslogs_event(config, line)
-
-    spawn_background(follow, thread_name=f"log-{task_id[:8]}")
 
 
 def _with_network_bindings(original: Callable[..., bool]) -> Callable[..., bool]:

@@ -14,7 +14,6 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from local import restarts
 from local.console import output
 from tests.projects import ROOT, Project, free_port, get, launched, leftovers, local_variables
 
@@ -296,32 +295,7 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     assert get(fresh.status()["url"])[2] == "<h1>HELLO AGAIN</h1>"
 
 
-def test_a_container_that_has_run_for_a_while_is_restarted_in_its_task(project: Project) -> None:
-    wait_until_two_tasks_serve(project)
-    before = ports_by_task(project)
-    # Five minutes of AWS's, in which both containers have begun.
-    time.sleep(restarts.DEFAULT_ATTEMPT_PERIOD / float(project.variables["LOCAL_SPEED"]))
-    lost = project.containers()
-    assert project.run("docker", "kill", *lost).returncode == 0
-    wait_until_two_tasks_serve(project)
-    assert set(project.containers()) == set(lost)
-    assert ports_by_task(project) == before
-    assert get(project.status()["url"])[0] == 200
-
-
-def ports_by_task(project: Project) -> dict[str, list[int]]:
-    ecs = project.client("ecs")
-    (cluster,) = ecs.list_clusters()["clusterArns"]
-    tasks = ecs.describe_tasks(cluster=cluster, tasks=ecs.list_tasks(cluster=cluster)["taskArns"])["tasks"]
-    return {
-        task["taskArn"]: [item["hostPort"] for one in task["containers"] for item in one["networkBindings"]]
-        for task in tasks
-    }
-
-
 def test_lost_containers_are_replaced_and_a_killed_embedded_aws_leaves_nothing(fresh: Project) -> None:
-    with (fresh.folder / "config/dev/config.yaml").open("a") as settings:
-        settings.write("restart_in_place: false\n")
     assert fresh.local("up").returncode == 0
     for command in ("kill", "rm --force"):
         lost = fresh.containers()

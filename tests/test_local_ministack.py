@@ -10,9 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import docker.errors
@@ -259,84 +258,10 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
 ) -> None:
     engine = FakeEngine(known, running)
     monkeypatch.setattr(ministack, "_engine_watch", lambda: engine)
-    task = {
-        **{"taskArn": "gone", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"},
-        **{"_docker_ids": ["a", "b"], "_container_essentials": essential},
-    }
+    task = {"taskArn": "gone", "lastStatus": "RUNNING", "_docker_ids": ["a", "b"], "_container_essentials": essential}
     monkeypatch.setitem(ministack.ecs._tasks, "gone", task)
     ministack._seeing_removals(lambda _task, _engine: None)(task, engine)
     assert task["lastStatus"] == status
-
-
-class EndedContainer(FakeContainer):
-    """A container whose process has ended, ten minutes after its start."""
-
-    def __init__(self, exit_code: int = 1) -> None:
-        super().__init__({})
-        self.id = "a"
-        started = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
-        ended = datetime.now(UTC).isoformat()
-        state = {"Status": "exited", "StartedAt": started, "FinishedAt": ended, "ExitCode": exit_code}
-        self.attrs = {"State": state}
-
-    def start(self) -> None:
-        """Remember the start."""
-        self.done.append("started")
-
-    def logs(self, **options: object) -> Iterator[bytes]:
-        """Return what it has printed since a moment."""
-        assert options["since"] == pytest.approx(time.time(), abs=60)
-        yield b"again\nand again\n"
-
-
-@pytest.mark.parametrize(
-    ("policy", "desired", "done"),
-    [
-        ({"enabled": True}, "RUNNING", ["started"]),
-        ({"enabled": True, "ignoredExitCodes": [1]}, "RUNNING", []),
-        ({"enabled": True, "restartAttemptPeriod": 1800}, "RUNNING", []),
-        (None, "RUNNING", []),
-        # Somebody has stopped the task meanwhile.
-        ({"enabled": True}, "STOPPED", ["started", 30, "removed"]),
-    ],
-)
-def test_a_container_that_ends_is_restarted_as_its_definition_says(
-    ministack: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    policy: dict[str, Any] | None,
-    desired: str,
-    done: list[object],
-) -> None:
-    monkeypatch.setitem(
-        ministack.ecs._task_defs, "web:1", {"containerDefinitions": [{"name": "web", "restartPolicy": policy}]}
-    )
-    container = EndedContainer()
-    engine = SimpleNamespace(containers=SimpleNamespace(get=lambda _name: container))
-    task = {"taskArn": "t", "taskDefinitionArn": "web:1", "desiredStatus": desired, "_docker_ids": ["a"]}
-    ministack._restart_in_place(task, engine)
-    assert container.done == done
-
-
-def test_what_a_restarted_container_prints_goes_into_the_same_log_stream(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    printed: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        ministack.ecs, "_emit_awslogs_event", lambda config, line: printed.append((config["stream"], line))
-    )
-    options = {"awslogs-group": "web", "awslogs-stream-prefix": "ecs"}
-    definition = {"name": "web", "logConfiguration": {"logDriver": "awslogs", "options": options}}
-    ministack._follow_log_again({"taskArn": "task/web/1"}, EndedContainer(), definition, time.time())
-    deadline = time.monotonic() + 10
-    while len(printed) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert printed == [("ecs/web/1", "again"), ("ecs/web/1", "and again")]
-
-
-def test_a_container_that_may_be_restarted_keeps_its_port(ministack: ModuleType) -> None:
-    kept = run_arguments(ministack, {"restartPolicy": {"enabled": True}})["ports"]["5000/tcp"]
-    assert kept[0] == "127.0.0.1"
-    assert kept[1] > 0
 
 
 def test_a_task_starts_when_the_engine_answers(ministack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

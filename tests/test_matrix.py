@@ -79,7 +79,6 @@ OPTIONS: dict[str, Values] = {
         {"alarms": True, "deployment_alarms": True},
     ],
     "failures": switch("deployment_failures", 1),
-    "restarts": switch("restart_in_place", False),
     "dashboard": switch("dashboard", True),
     "machines": [
         {},
