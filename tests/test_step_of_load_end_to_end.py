@@ -31,7 +31,7 @@ FILLING_CONNECTIONS = 16
 # Four times the minimum, its sender and the embedded AWS fit two cores: one task of an eighth, two of them on a micro.
 SETTINGS = {
     "task_cpu_units: 256": "task_cpu_units: 128",
-    "task_memory_mib: 256": "task_memory_mib: 384",
+    "task_memory_mib: 256": "task_memory_mib: 320",
     "min_tasks: 2": "min_tasks: 1",
     "max_tasks: 4": "max_tasks: 10",
     "max_machines: 4": "max_machines: 12",
