@@ -1,6 +1,7 @@
 """Reads from CloudFormation and ECR what an environment is now."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,12 +17,13 @@ LAYERS = ("vpc", "load-balancer", "cluster", "machines")
 def read(stack: Stack, services: list[str]) -> Deployed:
     """Return what is deployed of the environment that a stack is of; `services` are its further ones.
 
-    What may not be read, or is not there, is left open.
+    What is not there is left open, and so is what only a template or the repository tells and a role may not read.
+    Raises ClientError where not even the stacks may be described: an environment must not be taken for a new one.
     """
     descriptions = {name: _describe(stack, name) for name in (*LAYERS, FIRST_SERVICE, *services)}
     parameters = {name: _values(found, "Parameter") for name, found in descriptions.items()}
     outputs = {name: _values(found, "Output") for name, found in descriptions.items()}
-    running = {name: _values(descriptions[name], "Parameter") for name in (FIRST_SERVICE, *services)}
+    running = {name: parameters[name] for name in (FIRST_SERVICE, *services)}
     balancer, network = parameters["load-balancer"], parameters["vpc"]
     subnets = outputs["vpc"].get("PublicSubnetIds")
     zones = len(subnets.split(",")) if subnets else None
@@ -56,12 +58,8 @@ def name_of(stack: Stack, layer: str) -> str:
 
 def _describe(stack: Stack, layer: str) -> dict[str, Any]:
     """Return CloudFormation's description of a stack, or nothing where there is none or a creation that failed."""
-    try:
-        answer = _call(stack, "cloudformation", "describe_stacks", StackName=name_of(stack, layer))
-    except ClientError:
-        return {}
-    found: dict[str, Any] = answer["Stacks"][0]
-    return {} if found["StackStatus"] in stack_state.NEVER_CREATED else found
+    found = stack_state.describe(stack, name_of(stack, layer))
+    return {} if found["StackStatus"] in {stack_state.ABSENT, *stack_state.NEVER_CREATED} else found
 
 
 def _values(description: dict[str, Any], kind: str) -> Values:
@@ -76,7 +74,9 @@ def _has_ipv6(stack: Stack, is_deployed: bool) -> bool | None:
     if not is_deployed:
         return None
     try:
-        answer = _call(stack, "cloudformation", "get_template", StackName=name_of(stack, "vpc"))
+        answer = stack.connection_manager.call(
+            service="cloudformation", command="get_template", kwargs={"StackName": name_of(stack, "vpc")}
+        )
     except ClientError:
         return None
     body = answer["TemplateBody"]
@@ -89,10 +89,10 @@ def _scheme(balancer: Values) -> str | None:
     return "internal" if "PrivateSubnetIds" in balancer else None
 
 
-def _architecture(services: Any, machines: Values) -> str | None:  # noqa: ANN401  # the values of a dictionary
+def _architecture(services: Iterable[Values], machines: Values) -> str | None:
     for found in services:
         if "CpuArchitecture" in found:
-            return str(found["CpuArchitecture"]).lower()
+            return found["CpuArchitecture"].lower()
     if "ImageId" not in machines:
         return None
     # Machines alone, without a service: their image is named by a parameter's path.
@@ -112,8 +112,3 @@ def _needed_images(
         return {}
     newest = {name: kept_images.newest_first(pushed, name) for name in services}
     return {name: newest[name].index(digest) + 1 for name, digest in running.items() if digest in newest[name]}
-
-
-def _call(stack: Stack, service: str, command: str, **kwargs: object) -> dict[str, Any]:
-    answer: dict[str, Any] = stack.connection_manager.call(service=service, command=command, kwargs=kwargs)
-    return answer

@@ -39,8 +39,7 @@ def require_room(stack: Stack, image: Image) -> None:
 
 def running_digest(description: stack_state.Description) -> str | None:
     """Return the digest of the image that a service's stack runs, or None where it runs none, or by a tag."""
-    parameters = {one["ParameterKey"]: one.get("ParameterValue", "") for one in description.get("Parameters", [])}
-    return parameters.get("Image", "").partition("@")[2] or None
+    return stack_state.parameters(description).get("Image", "").partition("@")[2] or None
 
 
 def pushed(stack: Stack, repository_uri: str) -> list[dict[str, Any]]:

@@ -89,11 +89,8 @@ class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no type
         description = stack_state.describe(self.stack)
         if description["StackStatus"] in NEVER_CREATED:
             return None
-        for one in description.get("Parameters", []):
-            if one["ParameterKey"] == self.argument["parameter"]:
-                value = str(one.get("ResolvedValue") or one["ParameterValue"])
-                return value if value.startswith(IMAGE_ID) else None
-        return None
+        value = stack_state.parameters(description).get(self.argument["parameter"], "")
+        return value if value.startswith(IMAGE_ID) else None
 
     def _newest(self) -> str:
         name = self.argument["newest"]

@@ -39,8 +39,7 @@ class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no type
             )
         except ClientError:
             return
-        deployed = {one["ParameterKey"]: one for one in description.get("Parameters", [])}
-        was = {name: str(one.get("ResolvedValue") or one.get("ParameterValue", "")) for name, one in deployed.items()}
+        was = stack_state.parameters(description)
         wanted = {name: str(value) for name, value in self.stack.parameters.items() if isinstance(value, str)}
         changes = [
             change

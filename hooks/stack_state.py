@@ -25,16 +25,25 @@ Description = dict[str, Any]
 _updated_before: dict[str, Any] = {}
 
 
-def describe(stack: Stack) -> Description:
-    """Return CloudFormation's description of a stack; its StackStatus is ABSENT when there is none."""
+def describe(stack: Stack, name: str | None = None) -> Description:
+    """Return CloudFormation's description of a stack; its StackStatus is ABSENT when there is none.
+
+    `name` is that of another stack in the same account and region.
+    """
     try:
-        answer = _call(stack, "describe_stacks")
+        answer = _call(stack, "describe_stacks", StackName=name or stack.external_name)
     except ClientError as error:
         if "does not exist" in error.response["Error"]["Message"]:
             return {"StackStatus": ABSENT}
         raise
     description: Description = answer["Stacks"][0]
     return description
+
+
+def parameters(description: Description) -> dict[str, str]:
+    """Return the values that a stack has for its parameters; one that names a public parameter has what that held."""
+    given = description.get("Parameters", [])
+    return {one["ParameterKey"]: str(one.get("ResolvedValue") or one.get("ParameterValue", "")) for one in given}
 
 
 def settled(stack: Stack, logger: Logger) -> Description:

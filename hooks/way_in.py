@@ -31,8 +31,7 @@ class WayIn(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         account.require_right(self.stack, self.logger)
         group = self.argument["security_group_id"]
         own = stack_state.describe(self.stack)
-        deployed = {item["ParameterKey"]: item.get("ParameterValue") for item in own.get("Parameters", [])}
-        if own["StackStatus"] in {ABSENT, *NEVER_CREATED} or deployed.get(PARAMETER) == group:
+        if own["StackStatus"] in {ABSENT, *NEVER_CREATED} or stack_state.parameters(own).get(PARAMETER) == group:
             return
         self.logger.info("Machines move to the security group %s: waiting for the load balancer's rule in it", group)
         deadline = time.monotonic() + PATIENCE_SECONDS

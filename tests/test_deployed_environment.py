@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from hooks import account, deployed_environment, former_names
 from hooks.living_changes import Deployed
@@ -79,6 +80,15 @@ def test_what_was_never_created_is_in_nobodys_way(status: str) -> None:
     assert read(LAUNCHED, status=status) == Deployed()
 
 
+def test_an_environment_that_may_not_be_described_is_not_taken_for_a_new_one() -> None:
+    def denied(_: dict[str, Any]) -> dict[str, Any]:
+        raise client_error(DENIED)
+
+    stack = make_stack("dev/vpc", Aws({"cloudformation.describe_stacks": denied}))
+    with pytest.raises(ClientError, match=DENIED):
+        deployed_environment.read(stack, [])
+
+
 def test_a_template_that_nobody_may_read_leaves_ipv6_open() -> None:
     assert read(LAUNCHED, DENIED).ipv6 is None
 
@@ -101,7 +111,7 @@ class Regions:
     def __init__(self, **stacks: list[dict[str, Any]]) -> None:
         self.stacks = {name.replace("_", "-"): found for name, found in stacks.items()}
 
-    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> Any:  # noqa: ANN401
+    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> "Region":
         """Return a client of a Region."""
         return Region(self.stacks.get(region_name))
 
