@@ -27,7 +27,7 @@ FROM ${BASE_IMAGE} AS service
 COPY image/prepare_service.py /build/
 COPY service /app/service
 # What an origin is, which the service and the check of the settings have to agree on.
-COPY hooks/origins.py /app/hooks/origins.py
+COPY spotfleet/facts/origins.py /app/hooks/origins.py
 RUN python3 /build/prepare_service.py /app
 
 # Nothing of the base image but Python: no shell, no pip, no package manager.
@@ -41,6 +41,5 @@ ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8 SSL_CERT_DIR=/etc/ssl/certs \
 # A number, so that ECS can see that it is not root; 65532 is the customary "nonroot".
 USER 65532:65532
 EXPOSE 5000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python3", "-S", "/app/service/probe.py"]
 # No shell in between: Python is the process that gets SIGTERM.
 CMD ["python3", "-m", "service"]

@@ -15,16 +15,16 @@ help: ## List the targets
 	@echo "  ENV=$(ENV) names the environment, a folder in config/"
 
 up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
-	@$(RUN) -m local up $(ENV)
+	@$(RUN) -m spotfleet up $(ENV)
 
 down: .venv/installed ## Delete the environment, stop the embedded AWS, leave nothing
-	@$(RUN) -m local down $(ENV)
+	@$(RUN) -m spotfleet down $(ENV)
 
 status: .venv/installed ## Show stacks, image, machines, tasks and URL
-	@$(RUN) -m local status $(ENV)
+	@$(RUN) -m spotfleet status $(ENV)
 
 load: .venv/installed ## Send requests to the service: RPS per second for SECONDS seconds
-	@$(RUN) -m local load $(ENV) --rps $(RPS) --seconds $(SECONDS)
+	@$(RUN) -m spotfleet load $(ENV) --rps $(RPS) --seconds $(SECONDS)
 
 pin-base-image: .venv/installed ## Pin the base images to what their registries have now, so that fixes arrive
 	@$(RUN) -m tools.pin_base_image
@@ -43,6 +43,7 @@ lint: .venv/installed ## Check templates of every environment, Python, types, Do
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile
 
 scan: .venv/installed build/scanners/installed ## Scan the templates of every environment, and the image with what is in it

@@ -30,8 +30,8 @@ from bench.servers import (
     running,
 )
 from bench.wrk import Burst
-from local import docker_engine
-from local.console import Failure, complain, say
+from spotfleet.local.host import docker_engine
+from spotfleet.local.host.console import Failure, complain, say
 
 FOLDER = PROJECT / "build" / "bench"
 ORIGIN = "Origin: https://shop.example"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.clients import HOST, free_port, wait_until_healthy
 from bench.servers import ARTICLE, PROJECT, SPOTFLEET
-from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, Image, look_at
-from local import base_image, environment
+from spotfleet.image.docker_cli import build, find_docker
+from spotfleet.image.image import PLATFORMS, Image, look_at
+from spotfleet.local.host import base_image, paths
 
 CPU_SHARE = "0.25"
 # What each image is built from, and the file that gets one more line for the rebuild.
@@ -22,7 +22,7 @@ CONTEXTS = {
     ARTICLE: (PROJECT / "bench" / "article", ["."], "app.py"),
     SPOTFLEET: (
         PROJECT,
-        ["Dockerfile", ".dockerignore", "service", "image", "hooks/origins.py"],
+        ["Dockerfile", ".dockerignore", "service", "image", "spotfleet/facts/origins.py"],
         "service/handlers.py",
     ),
 }
@@ -33,8 +33,8 @@ class Images:
 
     def __init__(self) -> None:
         self.docker = find_docker()
-        self.base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
-        self.platform = PLATFORMS[str(environment.setting("dev", "cpu_architecture"))]
+        self.base = base_image.choose("dev") or str(paths.setting("dev", "base_image"))
+        self.platform = PLATFORMS[str(paths.setting("dev", "cpu_architecture"))]
         self.uris: dict[str, str] = {}
         self.rebuild_seconds: dict[str, float] = {}
         for name, (folder, parts, source) in CONTEXTS.items():

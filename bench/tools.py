@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from bench.servers import PROJECT
-from local import packages
-from local.console import Failure, say
+from spotfleet.local.host import packages
+from spotfleet.local.host.console import Failure, say
 
 
 def need_load_generator() -> None:

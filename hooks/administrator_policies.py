@@ -7,8 +7,9 @@ from botocore.exceptions import ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, administration
-from hooks.once import once_per_command
+from spotfleet.facts import administration
+from spotfleet.stacks import account
+from spotfleet.stacks.once import once_per_command
 
 TASKS_WAY_OUT = ", or set allow_administrator_tasks: true"
 

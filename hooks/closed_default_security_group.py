@@ -10,8 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
-from hooks import account
-from hooks.once import once_per_command
+from spotfleet.stacks import account
+from spotfleet.stacks.once import once_per_command
 
 # Of EC2, and of IAM where a service role or a boundary says it.
 DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}

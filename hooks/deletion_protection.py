@@ -10,8 +10,8 @@ from typing import Any
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, stack_state
-from hooks.stack_state import ABSENT, NEVER_CREATED, Description
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED, Description
 
 CONFIRMATION = "CONFIRM_DELETE"
 

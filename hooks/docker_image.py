@@ -5,11 +5,12 @@ from dataclasses import replace
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, docker_cli, kept_images, launched_image
-from hooks.base_image import named_without_digest
-from hooks.build_context import dockerfile, fingerprint
-from hooks.image import Image, image_of, pushed_digest
-from hooks.once import once_per_command
+from spotfleet.image import docker_cli, launched_image
+from spotfleet.image.base_image import named_without_digest
+from spotfleet.image.build_context import dockerfile, fingerprint
+from spotfleet.image.image import Image, image_of, pushed_digest
+from spotfleet.stacks import account, kept_images
+from spotfleet.stacks.once import once_per_command
 
 # So often is an image built when files are written meanwhile, though with what they held before.
 MOST_BUILDS = 3

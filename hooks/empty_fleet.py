@@ -13,8 +13,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
-from hooks import account, stack_state
-from hooks.stack_state import ABSENT
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.stack_state import ABSENT
 
 DRAINING_HOOK = "ecs-managed-draining-termination-hook"
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}

@@ -8,8 +8,8 @@ same holds for its commands create, update and execute.
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, refusals, stack_state
-from hooks.stack_state import ABSENT, REVIEW
+from spotfleet.stacks import account, name_stack_in_errors, stack_state
+from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
 
 class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
@@ -20,7 +20,7 @@ class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         account.require_right(self.stack, self.logger)
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
-        if refusal := refusals.unreported(self.stack):
+        if refusal := name_stack_in_errors.unreported(self.stack):
             raise SceptreException(refusal)
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):

@@ -7,9 +7,10 @@ a network that was just rolled back (https://github.com/Sceptre/sceptre/issues/7
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, ignored_dependencies, recovery, refusals, stack_state
-from hooks.once import once_per_command
-from hooks.stack_state import NEVER_CREATED, Description
+from hooks import ignored_dependencies
+from spotfleet.stacks import account, name_stack_in_errors, recovery, stack_state
+from spotfleet.stacks.once import once_per_command
+from spotfleet.stacks.stack_state import NEVER_CREATED, Description
 
 # Sceptre cannot update a stack in one of these: where finishing what was begun fails again, a person has to choose.
 STUCK = {*recovery.HALF_DELETED, *recovery.HALF_UPDATED}
@@ -29,7 +30,7 @@ class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no t
         is a refusal as well, and so is a wrong account.
         """
         # Here, because no hook before this one calls AWS.
-        refusals.name_stack(self.stack)
+        name_stack_in_errors.name_stack(self.stack)
         account.require_right(self.stack, self.logger)
         ignored_dependencies.recall(self.stack)
         own = stack_state.settled(self.stack, self.logger)

@@ -5,8 +5,8 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
-from hooks import launched_image
-from hooks.image import Image, image_of, pushed_digest
+from spotfleet.image import launched_image
+from spotfleet.image.image import Image, image_of, pushed_digest
 
 # A repository that is not there yet, or whose name is still a placeholder of Sceptre.
 NO_REPOSITORY = {"RepositoryNotFoundException", "InvalidParameterException"}

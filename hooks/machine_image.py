@@ -14,8 +14,8 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
-from hooks import stack_state
-from hooks.stack_state import NEVER_CREATED
+from spotfleet.stacks import stack_state
+from spotfleet.stacks.stack_state import NEVER_CREATED
 
 # Names the environment whose machines take the newest image at this launch.
 NEWEST = "NEWEST_MACHINE_IMAGE"

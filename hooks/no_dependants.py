@@ -10,8 +10,8 @@ from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks import account, stack_state
-from hooks.stack_state import ABSENT, NEVER_CREATED
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED
 
 
 class NoDependants(Hook):  # type: ignore[misc]  # Sceptre publishes no types

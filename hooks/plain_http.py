@@ -2,7 +2,7 @@
 
 from sceptre.hooks import Hook
 
-from hooks.once import once_per_command
+from spotfleet.stacks.once import once_per_command
 
 
 class PlainHttp(Hook):  # type: ignore[misc]  # Sceptre publishes no types

@@ -12,9 +12,9 @@ import yaml
 from botocore.exceptions import ClientError
 from sceptre.hooks import Hook
 
-from hooks import account, stack_state
-from hooks.once import once_per_command
-from hooks.stack_state import ABSENT, NEVER_CREATED
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.once import once_per_command
+from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 # The text of a template without its comments: the tag of each value, as !Ref, and what is in it.

@@ -5,10 +5,10 @@ from threading import Lock
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks import account, deployed_environment, former_names, living_changes, refusals
-from hooks.once import once_per_command
-from hooks.settings import Settings
 from hooks.valid_settings import settings_of
+from spotfleet.settings.environment import Settings
+from spotfleet.stacks import account, deployed_environment, former_names, living_changes, name_stack_in_errors
+from spotfleet.stacks.once import once_per_command
 
 # Every stack of a launch has the hook; whichever is first asks for all of them.
 _passed: set[tuple[str, str, str]] = set()
@@ -24,7 +24,7 @@ class SafeChanges(Hook):  # type: ignore[misc]  # Sceptre publishes no types
 
         Says as well what people may notice of the others.
         """
-        refusals.name_stack(self.stack)
+        name_stack_in_errors.name_stack(self.stack)
         account.require_right(self.stack, self.logger)
         environment = self.stack.name.rpartition("/")[0]
         this = (deployed_environment.name_of(self.stack, ""), self.stack.region, environment)

@@ -5,8 +5,8 @@ The hook !deletion_protection is asked by Sceptre only; this one holds in the co
 
 from sceptre.hooks import Hook
 
-from hooks import account, stack_state
-from hooks.once import once_per_command
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.once import once_per_command
 
 
 class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types

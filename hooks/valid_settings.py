@@ -12,9 +12,9 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 
-from hooks import aws_names
-from hooks.once import once_per_command
-from hooks.settings import LAYERS, find_problems, remarks
+from spotfleet.facts import aws_names
+from spotfleet.settings.problems import LAYERS, find_problems, remarks
+from spotfleet.stacks.once import once_per_command
 
 # What the stack's own file says, and the paths that Sceptre adds.
 NOT_SETTINGS = {

@@ -13,9 +13,9 @@ from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks import account, stack_state
-from hooks.once import once_per_command
-from hooks.stack_state import ABSENT, NEVER_CREATED
+from spotfleet.stacks import account, stack_state
+from spotfleet.stacks.once import once_per_command
+from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED
 
 PARAMETER = "MachinesSecurityGroupId"
 # The load balancer's layer begins at the same time, and makes the rule first.

@@ -18,10 +18,12 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    from service.server import run  # noqa: PLC0415  # Only now: a wrong setting is told at once.
+    # Only now: a wrong setting is told at once.
+    from service.app import create_app  # noqa: PLC0415
+    from service.server.server import run  # noqa: PLC0415
 
     try:
-        run(settings)
+        run(create_app, settings)
     except OSError as error:
         print(f"error: cannot listen on HOST {settings.host}, PORT {settings.port}: {error.strerror}", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ import json
 
 from aiohttp import web
 
-from service.response import Response
+from service.server.response import Response
 
 NO_CACHE = {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache", "Expires": "0"}
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hooks.origins import parse_origins
+from spotfleet.facts.origins import parse_origins
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FLAGS = {"true": True, "1": True, "false": False, "0": False}

@@ -13,9 +13,9 @@ from sceptre.context import SceptreContext
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks.quoting import dumps
-from hooks.settings import find_problems
 from hooks.valid_settings import settings_of
+from spotfleet.configuration.quoting import dumps
+from spotfleet.settings.problems import find_problems
 from tests.lint_templates import PROJECT
 
 Json = dict[str, Any]

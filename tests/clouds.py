@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import WaiterError
 
-from local import environment
+from spotfleet.local.host import paths
 from tests import signed
 
 REGION = "eu-west-1"
@@ -35,7 +35,7 @@ class Cloud:
     def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
         """Return a client of it."""
         if (service, region) not in self._clients:
-            session = boto3.Session("local", signed.key(environment.ROOT, self.port), region_name=region)
+            session = boto3.Session("local", signed.key(paths.ROOT, self.port), region_name=region)
             config = Config(retries={"max_attempts": 1}, proxies={})
             made = session.client(service, endpoint_url=self.url, config=config)  # type: ignore[call-overload]
             self._clients[service, region] = made
@@ -122,7 +122,7 @@ def running(log: Path) -> Iterator[Cloud]:
     variables = os.environ | {"LOCAL_AWS_PORT": str(port), "DOCKER_HOST": "unix:///nonexistent.sock"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "local", "serve"], cwd=environment.ROOT, env=variables, stdout=output, stderr=output
+            [sys.executable, "-m", "spotfleet", "serve"], cwd=paths.ROOT, env=variables, stdout=output, stderr=output
         )
     try:
         started = Cloud(port, process.pid)
@@ -131,9 +131,9 @@ def running(log: Path) -> Iterator[Cloud]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=SERVER_SECONDS)
-        for file in sorted((environment.STATE / str(port)).rglob("*"), reverse=True):
+        for file in sorted((paths.STATE / str(port)).rglob("*"), reverse=True):
             file.rmdir() if file.is_dir() else file.unlink()
-        (environment.STATE / str(port)).rmdir()
+        (paths.STATE / str(port)).rmdir()
 
 
 def wait_until_it_answers(cloud: Cloud, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -152,4 +152,4 @@ def wait_until_it_answers(cloud: Cloud, process: "subprocess.Popen[bytes]", log:
 
 def identity(cloud: Cloud) -> dict[str, Any]:
     """Return what the server says about itself."""
-    return signed.ask(environment.ROOT, cloud.port, "/_spotfleet")
+    return signed.ask(paths.ROOT, cloud.port, "/_spotfleet")

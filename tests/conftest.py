@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local import docker_engine, environment
+from spotfleet.local.host import docker_engine, paths
 
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
@@ -65,8 +65,8 @@ def no_network() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def docker_engine_running(pytestconfig: pytest.Config) -> None:
     """One engine for the tests of all workers that need it; `up` and `down` then find it running and leave it."""
-    environment.make_private(environment.STATE)
-    with (environment.STATE / "tests.lock").open("w") as lock:
+    paths.make_private(paths.STATE)
+    with (paths.STATE / "tests.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         started = not docker_engine.answers()
         docker_engine.ensure()

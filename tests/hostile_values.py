@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from local.balancer_model import Group, Listener, LoadBalancer, Rule, Wanted
+from spotfleet.local.balancer.wanted import Group, Listener, LoadBalancer, Rule, Wanted
 from tests.balancers import BALANCER, GROUP, LISTENER, forward
 
 Condition = dict[str, Any]

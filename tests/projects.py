@@ -52,13 +52,13 @@ class Project:
         return int(signed.ask(self.folder, self.port, "/_spotfleet")["pid"])
 
     def local(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m local`."""
-        return self.run(sys.executable, "-m", "local", *arguments, **variables)
+        """Run `python -m spotfleet`."""
+        return self.run(sys.executable, "-m", "spotfleet", *arguments, **variables)
 
     def sceptre(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run plain `sceptre` with the variables that `python -m local env` prints, and nothing else of ours."""
+        """Run plain `sceptre` with the variables that `python -m spotfleet env` prints, and nothing else of ours."""
         sceptre = Path(sys.executable).with_name("sceptre")
-        script = f'eval "$({sys.executable} -m local env)" && exec {sceptre} "$@"'
+        script = f'eval "$({sys.executable} -m spotfleet env)" && exec {sceptre} "$@"'
         return self.run("sh", "-c", script, "sh", *arguments, **variables)
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +81,7 @@ class Project:
         return session.client(service, endpoint_url=url, config=Config(proxies={}))  # type: ignore[call-overload]
 
     def status(self, environment: str = "dev") -> dict[str, Any]:
-        """Return what `python -m local status --json` prints, without the figures, which are other ones each time."""
+        """Return what `spotfleet status --json` prints, without the figures, which are other ones each time."""
         status: dict[str, Any] = json.loads(self.local("status", environment, "--json").stdout)
         del status["figures"]
         return status

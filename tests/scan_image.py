@@ -16,10 +16,10 @@ from typing import Any
 
 from sceptre.exceptions import SceptreException
 
-from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, Image, look_at
-from local import base_image, docker_engine, environment
-from local.console import Failure, say
+from spotfleet.image.docker_cli import build, find_docker
+from spotfleet.image.image import PLATFORMS, Image, look_at
+from spotfleet.local.host import base_image, docker_engine, paths
+from spotfleet.local.host.console import Failure, say
 from tests.advisories import NotLookedUpError, audited, matched, start_audit
 from tests.bill_of_materials import problems
 from tests.projects import ROOT
@@ -31,8 +31,8 @@ BILLS = ROOT / "build" / "sbom"
 
 def built_image(docker: str) -> Image:
     """Return the image of an environment, built."""
-    base = base_image.choose(ENVIRONMENT) or str(environment.setting(ENVIRONMENT, "base_image"))
-    platform = PLATFORMS[str(environment.setting(ENVIRONMENT, "cpu_architecture"))]
+    base = base_image.choose(ENVIRONMENT) or str(paths.setting(ENVIRONMENT, "base_image"))
+    platform = PLATFORMS[str(paths.setting(ENVIRONMENT, "cpu_architecture"))]
     image = look_at("spotfleet-scan", base, platform, ROOT, ROOT, pull=say)
     build(docker, image, lambda _: None)
     return image

@@ -9,7 +9,7 @@ from aiohttp import BodyPartReader, web
 
 from service import handlers
 from service.__main__ import main
-from service.response import Response
+from service.server.response import Response
 
 
 async def fail(_: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from local import server, signature
+from spotfleet.local.api import embedded_aws, signature
 
 
 def key(folder: Path, port: int) -> str:
@@ -19,7 +19,7 @@ def ask(folder: Path, port: int, path: str) -> dict[str, Any]:
     Raises OSError when it does not run, or refuses.
     """
     headers = {"host": f"127.0.0.1:{port}"}
-    headers |= signature.sign(signature.Request("GET", path, headers, b""), server.OWN_SCOPE, key(folder, port))
+    headers |= signature.sign(signature.Request("GET", path, headers, b""), embedded_aws.OWN_SCOPE, key(folder, port))
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)  # ours
     with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  # ours
         answer: dict[str, Any] = json.load(response)

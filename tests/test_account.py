@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError, ProfileNotFound
 from sceptre.exceptions import SceptreException
 
-from hooks import account
+from spotfleet.stacks import account
 from tests.stacks import ACCOUNT, Aws, client_error, make_stack
 
 LOCAL = "http://127.0.0.1:4566"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks.administration import grants_administration, is_administrative
 from hooks.administrator_policies import AdministratorPolicies
+from spotfleet.facts.administration import grants_administration, is_administrative
 from tests.stacks import ACCOUNT, Answer, Aws, client_error, make_stack
 
 OWN = "arn:aws:iam::123456789012:policy/shop"

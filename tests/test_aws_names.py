@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import settings as options
 from hypothesis.strategies import from_regex
 
-from hooks import aws_names, instance_types, networks, regions
-from hooks.settings import LOG_RETENTION_DAYS, Settings, find_problems
+from spotfleet.facts import aws_names, instance_types, regions
+from spotfleet.settings import networks
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.problems import find_problems
+from spotfleet.settings.section import LOG_RETENTION_DAYS
 from tests.changed import changed
 from tests.test_valid_settings import settings
 

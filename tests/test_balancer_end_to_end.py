@@ -22,21 +22,14 @@ from typing import Any
 import pytest
 
 from bench import wrk
-from local import (
-    balancer,
-    balancer_config,
-    balancer_ports,
-    balancer_process,
-    elbv2_validation,
-    environment,
-    haproxy_syntax,
-    load,
-    packages,
-    targets,
-)
-from local.balancer import Balancer
-from local.balancer_process import Process
-from local.targets import Target
+from spotfleet.cli import load
+from spotfleet.local.backchannel import target_health
+from spotfleet.local.backchannel.target_health import Target
+from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, ports
+from spotfleet.local.balancer.controller import Balancer
+from spotfleet.local.balancer.haproxy import Process
+from spotfleet.local.emulator import elbv2_validation
+from spotfleet.local.host import packages, paths
 from tests.balancers import BALANCER, GROUP, FakeElbv2, answer, authenticate, forward
 from tests.projects import Project, free_port, get, launched
 
@@ -103,7 +96,7 @@ class Bench:
             time.sleep(0.05)
 
     def state(self, backend: Backend) -> str:
-        return targets.health(GROUP, Target(*backend.target)).state
+        return target_health.health(GROUP, Target(*backend.target)).state
 
     def add(self, *backends: Backend) -> None:
         for backend in backends:
@@ -119,7 +112,7 @@ class Bench:
         **headers: str,
     ) -> tuple[int, str, http.client.HTTPResponse]:
         """Send a request; `header` is one whose name no parameter can have."""
-        local = balancer_ports.load()[BALANCER, port]
+        local = ports.load()[BALANCER, port]
         connection: http.client.HTTPConnection = http.client.HTTPConnection("127.0.0.1", local, timeout=10)
         if port == 443:
             trusting = ssl.create_default_context(cafile=str(self.process.certificate()))
@@ -134,9 +127,9 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """HAProxy on free ports, at ten times AWS's speed, in a folder whose path is too long for a socket's."""
-    balancer_process.ensure_installed()
-    monkeypatch.setattr(environment, "STATE", tmp_path)
-    monkeypatch.setattr(balancer, "RULES_SECONDS", 0.0)
+    haproxy.ensure_installed()
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(controller, "RULES_SECONDS", 0.0)
     monkeypatch.setenv("LOCAL_SPEED", "10")
     monkeypatch.setenv("LOCAL_HTTP_PORT", str(free_port()))
     monkeypatch.setenv("LOCAL_HTTPS_PORT", str(free_port()))
@@ -182,7 +175,7 @@ def test_rules_are_followed_in_their_order(bench: Bench) -> None:
     assert bench.ask("/?a=1&v=23")[1] == "query"
     assert bench.ask("/?v=234")[0] == 404
     assert bench.ask("/", method="POST", Content_Length="0")[1] == "post"
-    secure = balancer_ports.load()[BALANCER, 443]
+    secure = ports.load()[BALANCER, 443]
     for path_, rest in (("/secure/a", "/secure/a"), ("/secure/a?b=c&d", "/secure/a?b=c&d")):
         status, _, response = bench.ask(path_)
         assert (status, response.headers["location"]) == (301, f"https://127.0.0.1:{secure}{rest}")
@@ -241,7 +234,7 @@ def test_the_client_is_named_as_by_a_load_balancer_of_aws(bench: Bench) -> None:
 
     def forwarded(*given: str, **more: str) -> list[str] | None:
         """Return the headers X-Forwarded-For that a target gets when a client sends these."""
-        local = balancer_ports.load()[BALANCER, 80]
+        local = ports.load()[BALANCER, 80]
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", local, timeout=10)) as connection:
             connection.putrequest("GET", "/x")
             for name, value in [*(("X-Forwarded-For", text) for text in given), *more.items()]:
@@ -310,7 +303,7 @@ def test_a_configuration_that_haproxy_refuses_stops_no_care_for_targets(
 ) -> None:
     first, second = Backend("one"), Backend("two")
     bench.add(first)
-    monkeypatch.setattr(balancer_config, "_trace", lambda: iter([haproxy_syntax.line("no-such-directive")]))
+    monkeypatch.setattr(haproxy_config, "_trace", lambda: iter([haproxy_syntax.line("no-such-directive")]))
     bench.add(second)
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
 
@@ -330,12 +323,12 @@ def test_targets_come_and_go_without_a_lost_request_or_a_new_worker(bench: Bench
     bench.elbv2.targets[first.target] = "draining"
     bench.until(lambda: bench.state(first) == "draining")
     bench.balancer.step()
-    assert not targets.is_idle(GROUP, Target(*first.target)), "it still answers one"
+    assert not target_health.is_idle(GROUP, Target(*first.target)), "it still answers one"
     assert {bench.ask("/x")[1].split()[0] for _ in range(6)} == {"two"}
     for thread in slow:
         thread.join()
     assert sorted(answers) == ["one /slow http", "two /slow http"]
-    bench.until(lambda: targets.is_idle(GROUP, Target(*first.target)))
+    bench.until(lambda: target_health.is_idle(GROUP, Target(*first.target)))
     del bench.elbv2.targets[first.target]
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 1)
     assert bench.process.command(haproxy_syntax.command("show", "info")).split("Pid: ")[1].split()[0] == worker
@@ -394,7 +387,7 @@ def test_a_pid_file_that_haproxy_is_writing_says_nothing(bench: Bench, monkeypat
 def test_a_change_of_the_rules_loses_no_request(bench: Bench) -> None:
     backend = Backend("one")
     bench.add(backend)
-    address = balancer_ports.load()[BALANCER, 80]
+    address = ports.load()[BALANCER, 80]
     load.ensure_installed()
     with subprocess.Popen(
         ["hey", "-z", "4s", "-c", "8", "-q", "25", f"http://127.0.0.1:{address}/x"], stdout=subprocess.PIPE, text=True
@@ -484,7 +477,7 @@ def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
     while len({task["id"] for task in project.status()["tasks"] if task["health"] == "healthy"} - before) < 1:
         assert time.monotonic() < deadline, project.status()
         time.sleep(1)
-    assert project.run(sys.executable, "-m", "local", "status").returncode == 0
+    assert project.run(sys.executable, "-m", "spotfleet", "status").returncode == 0
     assert get(project.status()["url"])[0] == 200
 
 

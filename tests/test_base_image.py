@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import base_image, docker_command
-from hooks.base_image import BaseImage, registry_of, repository_of, resolve
-from hooks.docker_command import Report
-from local import environment
+from spotfleet.image import base_image, docker_command
+from spotfleet.image.base_image import BaseImage, registry_of, repository_of, resolve
+from spotfleet.image.docker_command import Report
+from spotfleet.local.host import paths
 from tools import pin_base_image
 
 NAME = "public.ecr.aws/docker/library/python:3.13"
@@ -206,7 +206,7 @@ def test_a_malformed_file_of_pins_is_named(project: Path, content: str) -> None:
 
 
 def test_the_pins_of_this_project_can_be_read() -> None:
-    assert set(base_image.read_pins(environment.ROOT)) <= set(pin_base_image.base_images())
+    assert set(base_image.read_pins(paths.ROOT)) <= set(pin_base_image.base_images())
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_pinning_without_a_registry_changes_nothing(
     docker: Docker, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = pins(project)
-    monkeypatch.setattr(environment, "ROOT", project)
+    monkeypatch.setattr(paths, "ROOT", project)
     (project / "config/dev").mkdir()
     (project / "config/dev/config.yaml").write_text(
         f"base_image: {NAME}\ncpu_architecture: arm64\nservices: {{api: {{base_image: node:22@{PIN}}}, web: {{}}}}\n"

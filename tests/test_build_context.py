@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import build_context
-from hooks.build_context import entries, fingerprint
+from spotfleet.image import build_context
+from spotfleet.image.build_context import entries, fingerprint
 
 PROJECT = Path(__file__).parents[1]
 NOBODY = 65534
@@ -240,7 +240,9 @@ def test_folders_may_be_as_deep_as_a_path_can_be_long(context: Path) -> None:
 def test_the_context_of_this_project_is_the_service_and_what_assembles_its_image() -> None:
     paths = [entry.path for entry in entries(PROJECT)]
     assert "service/requirements.txt" in paths
-    assert {path.partition("/")[0] for path in paths} == {"service", "image", "hooks"}
+    assert {path.partition("/")[0] for path in paths} == {"service", "image", "spotfleet"}
     # The check that hook and service share.
-    assert [path for path in paths if path.startswith("hooks/")] == ["hooks/origins.py"]
+    assert [path for path in paths if path.endswith(".py") and path.startswith("spotfleet/")] == [
+        "spotfleet/facts/origins.py"
+    ]
     assert not [path for path in paths if "__pycache__" in path]

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sceptre.exceptions import SceptreException
 
-from hooks.build_context import entries, let_through
-from hooks.docker_cli import LAST_RELEASE_WITH_BUILDKIT, find_docker
-from hooks.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, encoded, read_patterns
+from spotfleet.image.build_context import entries, let_through
+from spotfleet.image.docker_cli import LAST_RELEASE_WITH_BUILDKIT, find_docker
+from spotfleet.image.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, encoded, read_patterns
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from hooks import account, deployed_environment, former_names
-from hooks.living_changes import Deployed
+from spotfleet.stacks import account, deployed_environment, former_names
+from spotfleet.stacks.living_changes import Deployed
 from tests.stacks import Aws, client_error, make_stack
 
 TAG = {"Key": "Environment", "Value": "dev"}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import docker_cli, docker_command, docker_config
 from hooks.docker_image import DockerImage
-from hooks.image import image_from
 from hooks.image_uri import ImageUri
+from spotfleet.image import docker_cli, docker_command, docker_config
+from spotfleet.image.image import image_from
 from tests.stacks import Aws, client_error, make_stack
 
 PROJECT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hooks.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, read_patterns
+from spotfleet.image.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, read_patterns
 
 
 def is_ignored(path: str, *patterns: str) -> bool:

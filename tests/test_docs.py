@@ -27,12 +27,6 @@ def test_links_lead_to_what_exists(page: Path) -> None:
             assert heading in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
-def test_the_drawing_of_the_local_aws_names_every_module() -> None:
-    modules = {path.stem for path in (ROOT / "local").glob("*.py")} - {"__init__"}
-    named = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "local-aws.md").read_text()))
-    assert modules <= named
-
-
 async def test_pages_of_ones_own_take_the_place_of_the_handlers(
     monkeypatch: pytest.MonkeyPatch,
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],

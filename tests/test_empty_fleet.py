@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from hooks import empty_fleet, stack_state
+from hooks import empty_fleet
 from hooks.empty_fleet import EmptyFleet
+from spotfleet.stacks import stack_state
 from tests.stacks import Answer, Aws, client_error, make_stack
 
 RESOURCES = [

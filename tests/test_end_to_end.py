@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from local.console import output
+from spotfleet.local.host.console import output
 from tests.projects import ROOT, Project, free_port, get, launched, leftovers, local_variables
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
@@ -200,7 +200,7 @@ def test_an_edit_of_the_service_is_served_and_a_broken_build_leaves_it_alone(pro
 
 def launch_and_edit_during_the_build(project: Project, file: str, old: str, new: str) -> str:
     """Launch, edit a file when the builder has got it and sleeps, and return what the launch that then failed said."""
-    command = [sys.executable, "-m", "local", "up"]
+    command = [sys.executable, "-m", "spotfleet", "up"]
     with subprocess.Popen(
         command, cwd=project.folder, env=project.variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as launch:
@@ -253,7 +253,7 @@ def test_two_environments_live_side_by_side(fresh: Project) -> None:
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "up"],
+        [sys.executable, "-m", "spotfleet", "up"],
         cwd=fresh.folder,
         env=fresh.variables,
         text=True,
@@ -280,7 +280,11 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     assert fresh.local("up").returncode == 0
     fresh.replace("service/handlers.py", "HELLO WORLD", "HELLO AGAIN")
     with subprocess.Popen(
-        [sys.executable, "-m", "local", "up"], cwd=fresh.folder, env=fresh.variables, text=True, stdout=subprocess.PIPE
+        [sys.executable, "-m", "spotfleet", "up"],
+        cwd=fresh.folder,
+        env=fresh.variables,
+        text=True,
+        stdout=subprocess.PIPE,
     ) as launch:
         assert launch.stdout
         for line in launch.stdout:

@@ -18,7 +18,7 @@ import jinja2
 import pytest
 import yaml
 
-from hooks.settings import SECTIONS
+from spotfleet.settings.environment import SECTIONS
 from tests.changed import copy_service
 from tests.projects import ROOT, Project, Requests
 
@@ -246,8 +246,8 @@ def add_program(folder: Path) -> None:
     """Make a folder from which the image of another service is built; it answers below /api/."""
     for name in ("service", "image"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "hooks").mkdir()
-    for name in ("Dockerfile", ".dockerignore", "hooks/origins.py"):
+    (folder / "spotfleet/facts").mkdir(parents=True)
+    for name in ("Dockerfile", ".dockerignore", "spotfleet/facts/origins.py"):
         shutil.copy(ROOT / name, folder / name)
     handlers = folder / "service/handlers.py"
     handlers.write_text(handlers.read_text().replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API"))

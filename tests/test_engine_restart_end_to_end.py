@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import docker_engine
+from spotfleet.local.host import docker_engine
 from tests.projects import Project, get, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]

@@ -6,9 +6,9 @@ import pytest
 from sceptre.exceptions import SceptreException
 from sceptre.plan.actions import StackActions
 
-from hooks import stack_state
 from hooks.failure_reason import FailureReason
 from hooks.healthy_dependencies import HealthyDependencies
+from spotfleet.stacks import stack_state
 from tests.stacks import Aws, client_error, make_stack
 
 STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/spotfleet-dev-service/1"

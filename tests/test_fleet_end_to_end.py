@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench import wrk
-from local import packages
+from spotfleet.local.host import packages
 from tests.projects import Project, Requests, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
@@ -29,14 +29,16 @@ LOST_SECONDS = 3
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
 LOOK = """
 import json, sys
-from local import aws, fleet
+from spotfleet.local.api import clients
+from spotfleet.local.api.ecs import read_clusters, read_tasks
+from spotfleet.local.api.machines import read_machines
 region = "eu-west-1"
-ecs = aws.client("ecs", region)
-cluster = fleet.clusters(ecs)[0]["clusterName"]
+ecs = clients.client("ecs", region)
+cluster = read_clusters(ecs)[0]["clusterName"]
 if len(sys.argv) > 1:
     service = ecs.list_services(cluster=cluster)["serviceArns"][0]
     # The least, because scaling would soon go back from a mere desired count.
-    aws.client("application-autoscaling", region).register_scalable_target(
+    clients.client("application-autoscaling", region).register_scalable_target(
         ServiceNamespace="ecs",
         ScalableDimension="ecs:service:DesiredCount",
         ResourceId=service[service.index("service/"):],
@@ -44,9 +46,9 @@ if len(sys.argv) > 1:
     )
 machines = [
     {"id": m.id, "spot": m.spot, "leaving": m.leaving, "arn": m.ecs and m.ecs["containerInstanceArn"]}
-    for m in fleet.read_machines(region) if m.running
+    for m in read_machines(region) if m.running
 ]
-tasks = [{"state": t["lastStatus"], "on": t.get("containerInstanceArn")} for t in fleet.tasks(ecs, cluster)]
+tasks = [{"state": t["lastStatus"], "on": t.get("containerInstanceArn")} for t in read_tasks(ecs, cluster)]
 print(json.dumps({"machines": machines, "tasks": tasks}))
 """
 

@@ -11,10 +11,10 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers.placeholders import use_resolver_placeholders_on_error
 from sceptre.stack import Stack
 
-from hooks import build_context, launched_image
-from hooks.base_image import BaseImage
-from hooks.image import Image, image_from
 from hooks.image_uri import ImageUri
+from spotfleet.image import build_context, launched_image
+from spotfleet.image.base_image import BaseImage
+from spotfleet.image.image import Image, image_from
 from tests.stacks import Aws, client_error, make_stack
 
 BASE = "python@sha256:" + "b" * 64

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks import kept_images
-from hooks.base_image import BaseImage
-from hooks.build_context import Fingerprint
-from hooks.image import Image
+from spotfleet.image.base_image import BaseImage
+from spotfleet.image.build_context import Fingerprint
+from spotfleet.image.image import Image
+from spotfleet.stacks import kept_images
 from tests.stacks import Answer, Aws, client_error, make_stack
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hooks.living_changes import Deployed, refusals, remarks
-from hooks.settings import Settings
+from spotfleet.settings.environment import Settings
+from spotfleet.stacks.living_changes import Deployed, refusals, remarks
 from tests.projects import ROOT
 from tools.settings_page import settings_of
 

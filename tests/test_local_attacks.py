@@ -23,7 +23,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core import router
 
-from local import environment, keys, operations, packages, server, signature
+from spotfleet.local.api import embedded_aws, signature
+from spotfleet.local.daemon import process
+from spotfleet.local.emulator import operations
+from spotfleet.local.host import keys, packages, paths
 from tests.clouds import REGION, Cloud, running, template
 from tests.signed import key
 
@@ -68,7 +71,7 @@ def signed(
     """Return the headers of a request that the user's own program makes."""
     plain = {"host": f"127.0.0.1:{cloud.port}", **{name.lower(): value for name, value in (headers or {}).items()}}
     request = signature.Request(method, target, plain, body.encode())
-    return plain | signature.sign(request, signature.Scope("local", REGION, service), key(environment.ROOT, cloud.port))
+    return plain | signature.sign(request, signature.Scope("local", REGION, service), key(paths.ROOT, cloud.port))
 
 
 # --- Web pages
@@ -178,9 +181,9 @@ def test_the_page_shows_nothing_without_its_key(cloud: Cloud) -> None:
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; connect-src 'self';")
     assert "unsafe" not in policy
-    for authorization in ("", "Bearer ", "Bearer x", "Basic QVdTOng=", f"Bearer {key(environment.ROOT, cloud.port)}"):
+    for authorization in ("", "Bearer ", "Bearer x", "Basic QVdTOng=", f"Bearer {key(paths.ROOT, cloud.port)}"):
         assert send(cloud, "GET", "/_spotfleet/page.json", {"Authorization": authorization})[0] == 403
-    own = {"Authorization": f"Bearer {keys.of_page(key(environment.ROOT, cloud.port))}"}
+    own = {"Authorization": f"Bearer {keys.of_page(key(paths.ROOT, cloud.port))}"}
     status, _headers, body = send(cloud, "GET", "/_spotfleet/page.json", own)
     assert (status, json.loads(body)["environments"]) == (200, [])
 
@@ -269,7 +272,7 @@ def as_nobody(*command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_another_user_gets_nothing(cloud: Cloud) -> None:
-    folder = environment.STATE / str(cloud.port)
+    folder = paths.STATE / str(cloud.port)
     assert as_nobody("true").returncode == 0, "root, or sudo without a password, is needed to be somebody else"
     for file in ("key", "running", "."):
         assert as_nobody("cat", str(folder / file)).returncode != 0
@@ -289,9 +292,9 @@ for headers in ({{}}, {{"Authorization": "AWS4-HMAC-SHA256 Credential=local/2026
 
 
 def test_what_it_writes_is_for_its_owner_only(cloud: Cloud) -> None:
-    folder = environment.STATE / str(cloud.port)
+    folder = paths.STATE / str(cloud.port)
     cloud.create("written", {"P": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "v"}}})
-    for path in (environment.STATE, folder, *folder.rglob("*")):
+    for path in (paths.STATE, folder, *folder.rglob("*")):
         assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
     cloud.delete("written")
 
@@ -305,21 +308,21 @@ def test_who_listens_in_its_place_is_not_taken_for_it(monkeypatch: pytest.Monkey
             self.send_response(302 if redirecting else 200)
             if redirecting:
                 self.send_header("Location", "http://evil.example/")
-            self.send_header(server.PROOF_HEADER, proof)
+            self.send_header(embedded_aws.PROOF_HEADER, proof)
             self.end_headers()
-            self.wfile.write(json.dumps({"folder": str(environment.ROOT), "pid": 1, "stacks": []}).encode())
+            self.wfile.write(json.dumps({"folder": str(paths.ROOT), "pid": 1, "stacks": []}).encode())
 
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), Impostor) as impostor:
         threading.Thread(target=impostor.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("LOCAL_AWS_PORT", str(impostor.server_port))
         keys.make()
         for proof, redirecting in (("0" * 64, False), ("\xe9", False), ("", False), ("0" * 64, True)):  # noqa: B007
-            assert server.find() is None
-            assert server.stop() is False
+            assert embedded_aws.find() is None
+            assert process.stop() is False
         impostor.shutdown()
 
 
@@ -343,14 +346,14 @@ def client(cloud: Cloud, service: str, secret: str) -> Any:  # noqa: ANN401  # b
 )
 def test_another_key_is_refused_in_words(cloud: Cloud, service: str, operation: str) -> None:
     getattr(cloud.client(service), operation)()
-    session = boto3.Session("local", key(environment.ROOT, cloud.port)[:-1], region_name=REGION)
+    session = boto3.Session("local", key(paths.ROOT, cloud.port)[:-1], region_name=REGION)
     config = Config(retries={"max_attempts": 1}, proxies={})
     client = session.client(service, endpoint_url=cloud.url, config=config)  # type: ignore[call-overload]
     with pytest.raises(ClientError) as caught:
         getattr(client, operation)()
     error = caught.value.response["Error"]
     assert error["Code"] == "SignatureDoesNotMatch"
-    assert "python -m local env" in error["Message"]
+    assert "python -m spotfleet env" in error["Message"]
 
 
 def test_a_signature_is_for_one_request_only() -> None:
@@ -384,11 +387,11 @@ def test_a_signature_is_for_one_request_only() -> None:
 
 
 def test_each_start_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     first, second = keys.make(), keys.make()
     assert first != second == keys.read()
     assert len({first, keys.of_page(first), keys.of_registry(first), keys.proof(first, "", "/", b"")}) == 4
-    assert stat.S_IMODE(environment.key_file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(paths.key_file().stat().st_mode) == 0o600
     keys.forget()
     assert keys.read() is None
 
@@ -598,7 +601,7 @@ def shell(script: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["sh", "-c", script.replace("python", sys.executable)],
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **real, **variables},
-        cwd=environment.ROOT, capture_output=True, text=True, check=False, timeout=240,
+        cwd=paths.ROOT, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
 
 
@@ -620,7 +623,7 @@ def test_a_failed_env_leads_nowhere_and_fails(tmp_path: Path, arguments: str, va
         # A package that is missing, or not installed as a whole.
         (tmp_path / "jinja2.py").write_text("raise ImportError('No module named jinja2')")
         variables = {"PYTHONPATH": str(tmp_path)}
-    result = shell(f'eval "$(python -m local {arguments})"; echo $? $AWS_ENDPOINT_URL; env', **variables)
+    result = shell(f'eval "$(python -m spotfleet {arguments})"; echo $? $AWS_ENDPOINT_URL; env', **variables)
     assert "Traceback" not in result.stderr
     first, *others = result.stdout.splitlines()
     assert first == "1 http://127.0.0.1:1"
@@ -631,7 +634,7 @@ def test_a_failed_env_leads_nowhere_and_fails(tmp_path: Path, arguments: str, va
 
 
 def test_a_script_ends_where_env_fails() -> None:
-    assert shell('set -eu; eval "$(python -m local env nowhere)"; echo on').stdout == ""
+    assert shell('set -eu; eval "$(python -m spotfleet env nowhere)"; echo on').stdout == ""
 
 
 def test_env_leads_to_the_embedded_aws_only(cloud: Cloud) -> None:
@@ -643,11 +646,11 @@ def test_env_leads_to_the_embedded_aws_only(cloud: Cloud) -> None:
         "AWS_ENDPOINT_URL_X;touch evil;#": "1",
         "BOTO_CONFIG": "/evil",
     }
-    result = shell('eval "$(python -m local env)"; echo $?; env', **hostile)
+    result = shell('eval "$(python -m spotfleet env)"; echo $?; env', **hostile)
     first, *others = result.stdout.splitlines()
     assert first == "0", result.stderr
     left = dict(line.partition("=")[::2] for line in others if line.startswith(("AWS_", "BOTO", "NO_PROXY")))
-    assert left.pop("AWS_SECRET_ACCESS_KEY") == key(environment.ROOT, cloud.port)
+    assert left.pop("AWS_SECRET_ACCESS_KEY") == key(paths.ROOT, cloud.port)
     assert left == {
         "AWS_ENDPOINT_URL": cloud.url,
         "AWS_ACCESS_KEY_ID": "local",
@@ -657,7 +660,7 @@ def test_env_leads_to_the_embedded_aws_only(cloud: Cloud) -> None:
         "NO_PROXY": "a.example,127.0.0.1,localhost",
     }
     # No shell hands it on, and nothing has run it.
-    assert not Path(environment.ROOT, "evil").exists()
+    assert not Path(paths.ROOT, "evil").exists()
 
 
 def test_what_the_gate_has_read_is_what_is_answered() -> None:
@@ -682,12 +685,12 @@ def test_what_the_gate_has_read_is_what_is_answered() -> None:
 
 def test_no_other_service_is_behind_the_gate(cloud: Cloud) -> None:
     """Should the gate be fooled once more, there is nothing to reach."""
-    script = "from local import ministack; from ministack import app; ministack.application('k')"
+    script = "from spotfleet.local.emulator import ministack; from ministack import app; ministack.application('k')"
     script += "; print(*sorted(app.SERVICE_HANDLERS))"
     kept = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "GATEWAY_PORT": str(cloud.port), "LOCAL_AWS_PORT": str(cloud.port)},
-        cwd=environment.ROOT, capture_output=True, text=True, check=True, timeout=120,
+        cwd=paths.ROOT, capture_output=True, text=True, check=True, timeout=120,
     ).stdout.split()  # fmt: skip
     assert set(kept) <= set(operations.CHANGING)
     assert {"ecs", "ec2", "cloudformation"} <= set(kept)

@@ -6,7 +6,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local import aws_profiles
+from spotfleet.local.host import aws_profiles
 
 
 def write(folder: Path, **files: str) -> None:

@@ -12,20 +12,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import (
-    balancer,
-    balancer_config,
-    balancer_model,
-    balancer_ports,
-    balancer_process,
-    environment,
-    haproxy_syntax,
-    server,
-    targets,
-)
-from local.balancer import Balancer
-from local.console import Failure
-from local.targets import Health, Target
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.backchannel import target_health
+from spotfleet.local.backchannel.target_health import Health, Target
+from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, ports
+from spotfleet.local.balancer.controller import Balancer
+from spotfleet.local.balancer.wanted import read_wanted
+from spotfleet.local.daemon import process
+from spotfleet.local.emulator import registrations
+from spotfleet.local.host import paths
+from spotfleet.local.host.console import Failure
 from tests.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, authenticate, forward
 
 BACKEND = "targetgroup.blue.3333"
@@ -50,7 +46,7 @@ class Bench:
             self.balancer.step()
 
     def health(self, target: tuple[str, int] = FIRST) -> Health:
-        return targets.health(GROUP, Target(*target))
+        return target_health.health(GROUP, Target(*target))
 
     def server(self, target: tuple[str, int] = FIRST) -> dict[str, str]:
         return self.process.server(f"{BACKEND}/{target[0]}:{target[1]}")
@@ -63,11 +59,11 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench on which nothing waits."""
-    monkeypatch.setattr(environment, "STATE", tmp_path)
-    monkeypatch.setattr(balancer, "RULES_SECONDS", -1)
-    monkeypatch.setattr(balancer, "REGISTRATION_SECONDS", 0)
-    monkeypatch.setattr(balancer_ports, "is_free", lambda _port: True)
-    monkeypatch.setattr(targets, "_reports", {})
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(controller, "RULES_SECONDS", -1)
+    monkeypatch.setattr(controller, "REGISTRATION_SECONDS", 0)
+    monkeypatch.setattr(ports, "is_free", lambda _port: True)
+    monkeypatch.setattr(target_health, "_reports", {})
     for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT", "LOCAL_SPEED"):
         monkeypatch.delenv(variable, raising=False)
     return Bench(tmp_path)
@@ -83,7 +79,7 @@ def test_a_new_target_gets_requests_only_after_a_health_check_that_it_passes(ben
     assert added == (
         f"add server {BACKEND}/i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 {POOL} weight 0"
     )
-    assert bench.health() == targets.INITIAL
+    assert bench.health() == target_health.INITIAL
     bench.steps()
     assert (bench.server()["uweight"], bench.health().reason) == ("0", "Elb.InitialHealthChecking")
     bench.server()["check_status"] = "L7OK"
@@ -167,13 +163,13 @@ def test_a_leaving_target_is_drained_and_then_removed(bench: Bench) -> None:
     bench.elbv2.targets[FIRST] = "draining"
     bench.steps()
     assert bench.server()["status"] == "DRAIN"
-    assert not targets.is_idle(GROUP, Target(*FIRST)), "a request may be on its way until HAProxy says otherwise"
+    assert not target_health.is_idle(GROUP, Target(*FIRST)), "a request may be on its way until HAProxy says otherwise"
     bench.server()["scur"] = "1"
     bench.steps()
-    assert not targets.is_idle(GROUP, Target(*FIRST))
+    assert not target_health.is_idle(GROUP, Target(*FIRST))
     bench.server()["scur"] = "0"
     bench.steps()
-    assert targets.is_idle(GROUP, Target(*FIRST))
+    assert target_health.is_idle(GROUP, Target(*FIRST))
     del bench.elbv2.targets[FIRST]
     bench.steps()
     assert list(bench.process.servers) == [(BACKEND, "i-1:32769")]
@@ -232,11 +228,11 @@ def test_a_changed_rule_is_a_new_configuration_that_keeps_the_targets(bench: Ben
 
 def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:
     bench.steps()
-    assert balancer_ports.url(BALANCER) == "http://127.0.0.1:8080/"
+    assert ports.url(BALANCER) == "http://127.0.0.1:8080/"
     bench.elbv2.balancers = []
     bench.steps()
     assert bench.process.runs_with() is None
-    assert balancer_ports.url(BALANCER) is None
+    assert ports.url(BALANCER) is None
 
 
 def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,10 +240,10 @@ def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytes
         raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, TargetGroupArn)
 
     elbv2 = FakeElbv2()
-    assert list(balancer_model.read({"eu-west-1": elbv2}).groups) == [GROUP]
+    assert list(read_wanted({"eu-west-1": elbv2}).groups) == [GROUP]
     monkeypatch.setattr(elbv2, "describe_target_group_attributes", gone)
-    wanted = balancer_model.read({"eu-west-1": elbv2})
-    assert (wanted.groups, wanted.regions, len(wanted.balancers)) == ({}, {}, 1)
+    left = read_wanted({"eu-west-1": elbv2})
+    assert (left.groups, left.regions, len(left.balancers)) == ({}, {}, 1)
 
 
 def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
@@ -341,7 +337,7 @@ def test_a_redirect_to_https_goes_to_the_port_that_stands_for_443(bench: Bench) 
     location = "https://%[req.hdr(host),field(1,:)]:8443/%[path,regsub(^/,)]"
     assert f"http-request redirect location {location} code 301 if {{ var(txn.rule) -m int 0 }}" in lines
     assert any(line.startswith("bind 127.0.0.1:8443 ssl crt ") for line in lines)
-    assert balancer_ports.url(BALANCER) == "https://127.0.0.1:8443/"
+    assert ports.url(BALANCER) == "https://127.0.0.1:8443/"
 
 
 @pytest.mark.parametrize("kind", ["authenticate-oidc", "authenticate-cognito", "jwt-validation"])
@@ -386,20 +382,20 @@ def test_a_text_with_quotes_and_lines_stays_one_word(bench: Bench) -> None:
 def test_the_next_balancer_gets_the_next_free_port_and_addresses_stay() -> None:
     taken = {8081}
     free: Callable[[int], bool] = lambda port: port not in taken  # noqa: E731
-    first = balancer_ports.assign([("a", 80), ("a", 443)], {}, free)
+    first = ports.assign([("a", 80), ("a", 443)], {}, free)
     assert first == {("a", 80): 8080, ("a", 443): 8443}
-    second = balancer_ports.assign([("b", 80), ("a", 80), ("b", 8000), ("b", 81)], first, free)
+    second = ports.assign([("b", 80), ("a", 80), ("b", 8000), ("b", 81)], first, free)
     assert second == {("a", 80): 8080, ("b", 80): 8082, ("b", 8000): 8000, ("b", 81): 8083}
 
 
 @pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
 def test_a_port_in_use_is_named_before_anything_starts(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     port = 9000
-    monkeypatch.setattr(balancer_ports, "is_free", lambda tried: tried != port)
-    balancer_ports.require_free()
+    monkeypatch.setattr(ports, "is_free", lambda tried: tried != port)
+    ports.require_free()
     monkeypatch.setenv(variable, str(port))
     with pytest.raises(Failure) as failure:
-        balancer_ports.require_free()
+        ports.require_free()
     assert str(failure.value) == (
         f"Port {port}, where the load balancer would answer, is not free: "
         f"stop what uses it, or choose another port with {variable}={port + 100}."
@@ -408,31 +404,31 @@ def test_a_port_in_use_is_named_before_anything_starts(variable: str, monkeypatc
 
 def test_a_default_port_in_use_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_HTTPS_PORT", raising=False)
-    monkeypatch.setattr(balancer_ports, "is_free", lambda port: port != 8443)
+    monkeypatch.setattr(ports, "is_free", lambda port: port != 8443)
     with pytest.raises(Failure, match=r"Port 8443, .* with LOCAL_HTTPS_PORT=8543\."):
-        balancer_ports.require_free()
+        ports.require_free()
 
 
 def test_a_port_that_somebody_listens_on_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert not balancer_ports.is_free(taken.getsockname()[1])
+        assert not ports.is_free(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("variable", ["LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"])
 def test_a_port_that_is_none_is_named_also_while_the_embedded_aws_runs(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "find", lambda: {"speed": 1})
+    monkeypatch.setattr(embedded_aws, "find", lambda: {"speed": 1})
     monkeypatch.setenv(variable, "abc")
     with pytest.raises(Failure, match=f"^{variable} is 'abc': give a port number from 1 to 65535\\.$"):
-        server.start()
+        process.start()
 
 
 def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "haproxy" else f"/bin/{name}")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Failure, match=r"HAProxy .* is not installed: install it with sudo apt-get install haproxy"):
-        balancer_process.ensure_installed()
+        haproxy.ensure_installed()
 
 
 # --- Registrations
@@ -440,26 +436,26 @@ def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_registrations_know_ports_apart_and_keep_their_time_to_leave() -> None:
     one, two = Target("i-1", 1), Target("i-1", 2)
-    present = targets.registered([], [one, two])
-    leaving = targets.deregistered(present, [one], 100.0)
-    again = targets.deregistered(leaving, [one], 200.0)
-    assert [targets.key(item) for item in targets.kept(again, 99.0)] == [one, two]
-    assert [targets.key(item) for item in targets.kept(again, 100.0)] == [two]
-    assert targets.kept(targets.registered(again, [one]), 100.0) == present
+    present = registrations.registered([], [one, two])
+    leaving = registrations.deregistered(present, [one], 100.0)
+    again = registrations.deregistered(leaving, [one], 200.0)
+    assert [registrations.key(item) for item in registrations.kept(again, 99.0)] == [one, two]
+    assert [registrations.key(item) for item in registrations.kept(again, 100.0)] == [two]
+    assert registrations.kept(registrations.registered(again, [one]), 100.0) == present
 
 
 def test_a_silent_balancer_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "_reports", {})
+    monkeypatch.setattr(target_health, "_reports", {})
     target = Target("i-1", 1)
-    targets.report("group", {target: Health("healthy")})
-    assert targets.health("group", target) == Health("healthy")
-    monkeypatch.setattr(targets, "STALE_SECONDS", -1)
-    assert targets.health("group", target) == targets.INITIAL
+    target_health.report("group", {target: Health("healthy")})
+    assert target_health.health("group", target) == Health("healthy")
+    monkeypatch.setattr(target_health, "STALE_SECONDS", -1)
+    assert target_health.health("group", target) == target_health.INITIAL
 
 
 def test_the_description_depends_on_rules_and_not_on_targets() -> None:
-    wanted = balancer_model.read({"eu-west-1": FakeElbv2()})
-    render = functools.partial(balancer_config.render, wanted, {(BALANCER, 80): 8080}, "haproxy.sock", None)
+    what = read_wanted({"eu-west-1": FakeElbv2()})
+    render = functools.partial(haproxy_config.render, what, {(BALANCER, 80): 8080}, "haproxy.sock", None)
     empty, full = render({}), render({GROUP: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
     assert empty != full
-    assert balancer_config.description(empty) == balancer_config.description(full) != ""
+    assert haproxy_config.description(empty) == haproxy_config.description(full) != ""

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from local import balancer_metrics, load, metrics_store
-from local.balancer_metrics import BalancerMetrics, Tally, Times, group_metrics
-from local.balancer_metrics import balancer_metrics as own_answers
-from local.console import Failure
+from spotfleet.cli import load
+from spotfleet.local.api import metrics_store
+from spotfleet.local.backchannel import traffic
+from spotfleet.local.balancer import metrics
+from spotfleet.local.balancer.metrics import BalancerMetrics, Tally, Times, group_metrics
+from spotfleet.local.balancer.metrics import balancer_metrics as own_answers
+from spotfleet.local.host.console import Failure
 from tests.balancers import FakeElbv2
 
 BACKEND = "targetgroup.blue.3333"
@@ -42,10 +45,10 @@ def test_every_request_of_the_ring_is_read_once() -> None:
 
 def test_percentiles() -> None:
     values = [float(value) for value in range(1, 1001)]
-    assert balancer_metrics.percentile(values, 0.5) == 501
-    assert balancer_metrics.percentile(values, 0.99) == 991
-    assert balancer_metrics.percentile([], 0.5) is None
-    few = balancer_metrics.representatives(values)
+    assert metrics.percentile(values, 0.5) == 501
+    assert metrics.percentile(values, 0.99) == 991
+    assert metrics.percentile([], 0.5) is None
+    few = metrics.representatives(values)
     assert len(few) == 100
     assert sum(few) / 100 == pytest.approx(500.5, rel=0.01)
 
@@ -71,10 +74,10 @@ def test_capacity_units_are_those_of_connections_or_of_bytes(monkeypatch: pytest
     clients = tally.new([line(FRONTEND, "FRONTEND", 3000)])[FRONTEND]
     # 50 new connections a second, or 2 GB an hour, are two units: a minute's share of them.
     assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [pytest.approx(2 / 60)]}
-    assert balancer_metrics.consumed_units(connections=0, size=2_000_000_000 // 60) == pytest.approx(2 / 60)
+    assert metrics.consumed_units(connections=0, size=2_000_000_000 // 60) == pytest.approx(2 / 60)
     # The same rate in an AWS minute of six seconds.
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    assert balancer_metrics.consumed_units(connections=300, size=0) == pytest.approx(2 / 60)
+    assert metrics.consumed_units(connections=300, size=0) == pytest.approx(2 / 60)
 
 
 class Process:
@@ -113,8 +116,8 @@ def test_a_minute_is_published_with_awss_names_and_dimensions(monkeypatch: pytes
     controller.step()
     process.ok = 25
     controller.step()
-    assert balancer_metrics.now()["targetgroup/blue/3333"].requests_per_second == 40
-    assert balancer_metrics.now()["targetgroup/blue/3333"].p99 == 0.004
+    assert traffic.now()["targetgroup/blue/3333"].requests_per_second == 40
+    assert traffic.now()["targetgroup/blue/3333"].p99 == 0.004
     assert published == {}
     moment[0] += MINUTE
     controller.step()

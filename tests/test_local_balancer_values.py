@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local import balancer_config, balancer_process, elbv2_validation, haproxy_syntax
-from local.balancer_model import Wanted
-from local.elbv2_validation import Invalid
-from local.haproxy_syntax import Unwritable
+from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax
+from spotfleet.local.balancer.haproxy_syntax import Unwritable
+from spotfleet.local.balancer.wanted import Wanted
+from spotfleet.local.emulator import elbv2_validation
+from spotfleet.local.emulator.elbv2_validation import Invalid
 from tests.balancers import BALANCER, GROUP
 from tests.hostile_values import FIELDS, TRAPS, everything
 
@@ -27,7 +28,7 @@ fields = pytest.mark.parametrize("name", FIELDS)
 
 
 def rendered(wanted: Wanted) -> str:
-    return balancer_config.render(wanted, {(BALANCER, 80): 18080}, "haproxy.sock", None, {})
+    return haproxy_config.render(wanted, {(BALANCER, 80): 18080}, "haproxy.sock", None, {})
 
 
 def structure(configuration: str) -> list[str]:
@@ -107,7 +108,7 @@ def test_a_word_of_a_command_is_one_word(word: str) -> None:
 @settings(STEADY, max_examples=60)
 @given(texts=st.fixed_dictionaries({name: field.texts for name, field in FIELDS.items()}))
 def test_haproxy_takes_whatever_is_written(tmp_path_factory: pytest.TempPathFactory, texts: dict[str, str]) -> None:
-    balancer_process.ensure_installed()
+    haproxy.ensure_installed()
     wanted = {name: FIELDS[name].wanted(text) for name, text in texts.items()}
     # All together, past the API, and each once more as the API lets it through.
     through = [FIELDS[name].wanted(text) for name, text in texts.items() if not is_refused(name, text)]
@@ -122,8 +123,8 @@ def test_haproxy_takes_whatever_is_written(tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.e2e
 def test_haproxy_tells_which_regular_expressions_it_knows(tmp_path: Path) -> None:
-    balancer_process.ensure_installed()
-    process = balancer_process.Process(tmp_path)
+    haproxy.ensure_installed()
+    process = haproxy.Process(tmp_path)
     assert process.compiles(r"^/a\x{41}(?<n>[[:alpha:]])\d{2}$")
     assert not process.compiles("a**")
     assert list(tmp_path.iterdir()) == []

@@ -18,11 +18,16 @@ from typing import Any
 
 import pytest
 
-from local import balancer_process, base_image, console, docker_engine, environment, server, status, variables
-from local import commands as cli
-from local.aws import api_parameters, client
-from local.cloudformation_types import Owner, Service
-from local.console import Failure
+from spotfleet.cli import commands as cli
+from spotfleet.cli import launch, status
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.api.clients import client
+from spotfleet.local.balancer import haproxy
+from spotfleet.local.daemon import environment_status, process, server
+from spotfleet.local.emulator.api_parameters import api_parameters
+from spotfleet.local.emulator.cloudformation_types import Owner, Service
+from spotfleet.local.host import base_image, console, docker_engine, paths, variables
+from spotfleet.local.host.console import Failure
 
 Captured = pytest.CaptureFixture[str]
 
@@ -42,15 +47,15 @@ def free_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
     with listener() as port:
         pass
     monkeypatch.setenv("LOCAL_AWS_PORT", str(port))
-    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     return port
 
 
 def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run python -m local."""
-    command = [sys.executable, "-m", "local", *arguments]
+    """Run python -m spotfleet."""
+    command = [sys.executable, "-m", "spotfleet", *arguments]
     return subprocess.run(
-        command, cwd=environment.ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
+        command, cwd=paths.ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
     )
 
 
@@ -93,9 +98,9 @@ def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, c
     def interrupted(_name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(status, "of", interrupted)
+    monkeypatch.setattr(status, "of_environment", interrupted)
     monkeypatch.setattr(variables, "enter", dict)
-    monkeypatch.setattr(sys, "argv", ["local", "status"])
+    monkeypatch.setattr(sys, "argv", ["spotfleet", "status"])
     assert cli.main() == 130
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -242,12 +247,12 @@ def answering(status: int) -> Iterator[str]:
 @pytest.mark.parametrize(("status", "shown"), [(200, "200 OK"), (404, "404 Not Found"), (401, "401 Unauthorized")])
 def test_what_a_service_answers_is_shown(status: int, shown: str) -> None:
     with answering(status) as url:
-        assert cli._answer(url) == f"HTTP/1.1 {shown}\na page"
+        assert launch._answer(url) == f"HTTP/1.1 {shown}\na page"
 
 
 def test_a_service_that_cannot_answer_is_a_failure() -> None:
     with answering(503) as url, pytest.raises(Failure, match=f"GET {url} answered 503 Service Unavailable"):
-        cli._answer(url)
+        launch._answer(url)
 
 
 def test_base_image_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +262,7 @@ def test_base_image_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_base_image_in_the_cache_is_used_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BASE_IMAGE", raising=False)
-    configured = environment.setting("dev", "base_image")
+    configured = paths.setting("dev", "base_image")
     monkeypatch.setattr(base_image, "_in_docker_cache", lambda image: image == configured)
     monkeypatch.setattr(base_image, "registry_answers", lambda _host: False)
     assert base_image.choose("dev") is None
@@ -292,7 +297,7 @@ def test_failed_build_leaves_no_archive(monkeypatch: pytest.MonkeyPatch, free_po
     monkeypatch.setattr(console, "run", fill_disk)
     with pytest.raises(Failure, match="mmdebstrap could not build spotfleet-base:bookworm"):
         base_image._build("spotfleet-base:bookworm", "public.ecr.aws", "x86_64")
-    assert list((environment.STATE / str(free_port)).glob("*.tar")) == []
+    assert list((paths.STATE / str(free_port)).glob("*.tar")) == []
 
 
 def test_base_image_for_another_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,19 +331,19 @@ def test_package_sources_are_those_of_the_release(tmp_path: Path) -> None:
 
 def test_setting_is_read_from_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_IMAGE", "mine:1")
-    assert environment.setting("dev", "base_image") == "mine:1"
-    assert environment.setting("dev", "project_code") == "spotfleet"
-    assert environment.setting("dev", "no_such_key") is None
+    assert paths.setting("dev", "base_image") == "mine:1"
+    assert paths.setting("dev", "project_code") == "spotfleet"
+    assert paths.setting("dev", "no_such_key") is None
 
 
 def test_layers_are_the_stack_files() -> None:
-    assert environment.layers("dev") == ["cluster", "load-balancer", "machines", "service", "vpc"]
+    assert paths.layers("dev") == ["cluster", "load-balancer", "machines", "service", "vpc"]
 
 
 def test_stacks_of_an_environment() -> None:
     names = ("spotfleet-dev-vpc", "spotfleet-dev-load-balancer", "spotfleet-prod-vpc", "spotfleet-dev-other")
     identity = {"stacks": [{"name": name, "region": "eu-west-1"} for name in names]}
-    assert status.stack_names("dev", identity) == {
+    assert environment_status.stack_names("dev", identity) == {
         "spotfleet-dev-vpc": "eu-west-1",
         "spotfleet-dev-load-balancer": "eu-west-1",
     }
@@ -347,7 +352,7 @@ def test_stacks_of_an_environment() -> None:
 @pytest.fixture
 def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
     """Return what writes files below config/ in a project of the test's own, and makes it the commands' project."""
-    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
 
     def write(files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -374,18 +379,18 @@ def test_environments_of_which_one_ends_like_the_other_are_told_apart(
 ) -> None:
     files = {f"{folder}/{layer}.yaml": "" for folder in (name, other) for layer in ("vpc", "service", "config")}
     configured({"config.yaml": "project_code: shop", **files})
-    assert environment.environments() == sorted([name, other])
+    assert paths.environments() == sorted([name, other])
     stacks = {f: [f"shop-{f.replace('/', '-')}-{layer}" for layer in ("service", "vpc")] for f in (name, other)}
     identity = launched(*stacks[name], *stacks[other])
-    assert list(status.stack_names(name, identity)) == stacks[name]
-    assert list(status.stack_names(other, identity)) == stacks[other]
-    assert status.stack_names(name, launched(*stacks[other])) == {}
+    assert list(environment_status.stack_names(name, identity)) == stacks[name]
+    assert list(environment_status.stack_names(other, identity)) == stacks[other]
+    assert environment_status.stack_names(name, launched(*stacks[other])) == {}
 
 
 def test_projects_of_which_ones_code_ends_like_the_others_are_told_apart(configured: Configured) -> None:
     configured({"config.yaml": "project_code: shop", "dev/config.yaml": "", "dev/vpc.yaml": ""})
     identity = launched("web-shop-dev-vpc", "shop-dev-vpc", "old-dev-vpc")
-    assert list(status.stack_names("dev", identity)) == ["shop-dev-vpc"]
+    assert list(environment_status.stack_names("dev", identity)) == ["shop-dev-vpc"]
 
 
 def test_project_code_is_read_as_sceptre_reads_it(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,9 +403,9 @@ def test_project_code_is_read_as_sceptre_reads_it(configured: Configured, monkey
             **{"eu/dev/vpc.yaml": "", "us/config.yaml": "region: us-east-1", "us/vpc.yaml": ""},
         }
     )
-    assert environment.environments() == ["eu/dev", "us"]
-    assert environment.stacks("eu/dev") == ["blue-shop-eu-west-12-eu-dev-vpc"]
-    assert environment.stacks("us") == ["blue-shop-us-vpc"]
+    assert paths.environments() == ["eu/dev", "us"]
+    assert paths.stacks("eu/dev") == ["blue-shop-eu-west-12-eu-dev-vpc"]
+    assert paths.stacks("us") == ["blue-shop-us-vpc"]
 
 
 @pytest.mark.parametrize(
@@ -418,14 +423,14 @@ def test_project_code_is_read_as_sceptre_reads_it(configured: Configured, monkey
 def test_a_file_that_cannot_be_read_is_named_without_its_text(configured: Configured, text: str, problem: str) -> None:
     configured({"config.yaml": "project_code: shop", "dev/config.yaml": text, "dev/vpc.yaml": ""})
     with pytest.raises(Failure) as failure:
-        environment.stacks("dev")
+        paths.stacks("dev")
     assert str(failure.value) == problem
 
 
 def test_down_names_stacks_of_a_former_project_code(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
     configured({"config.yaml": "project_code: new", "dev/config.yaml": "", "dev/vpc.yaml": ""})
-    monkeypatch.setattr(server, "find", lambda: launched("old-dev-vpc"))
-    assert cli._other_stacks("dev") == ["old-dev-vpc"]
+    monkeypatch.setattr(embedded_aws, "find", lambda: launched("old-dev-vpc"))
+    assert launch._other_stacks("dev") == ["old-dev-vpc"]
 
 
 def test_properties_get_the_type_of_the_api() -> None:
@@ -444,17 +449,17 @@ def test_generated_names_fit_and_differ() -> None:
     assert owner.generated_name() != owner.generated_name()
 
 
-def complete_status() -> status.Status:
+def complete_status() -> environment_status.Status:
     """Return the status of an environment in which all is well."""
-    current = status.Status("dev", url="http://127.0.0.1:8080/", image="web:1", desired_tasks=1)
-    current.stacks = {f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in environment.layers("dev")}
-    current.tasks = [status.Task("t", "RUNNING", "healthy", "127.0.0.1:32768", "web:1")]
-    current.machines = [status.Machine("i-1", "eu-west-1a", "InService", "t3.micro", "spot")]
+    current = environment_status.Status("dev", url="http://127.0.0.1:8080/", image="web:1", desired_tasks=1)
+    current.stacks = {f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in paths.layers("dev")}
+    current.tasks = [environment_status.Task("t", "RUNNING", "healthy", "127.0.0.1:32768", "web:1")]
+    current.machines = [environment_status.Machine("i-1", "eu-west-1a", "InService", "t3.micro", "spot")]
     return current
 
 
 def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(status, "of", lambda _name: complete_status())
+    monkeypatch.setattr(status, "of_environment", lambda _name: complete_status())
     assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
     answer = json.loads(capsys.readouterr().out)
     assert {"url", "stacks", "image", "tasks", "machines"} <= answer.keys()
@@ -475,7 +480,7 @@ def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
         "activities": [{"time": f"2026-03-02T12:00:0{second}+00:00", "why": f"at {second}"} for second in (9, 7, 3)],
     }
     current.figures = {"services": [service], "machine_activities": [activity]}
-    lines = current.as_text().splitlines()
+    lines = status.as_text(current).splitlines()
     assert "  web: 412.3 requests/s, p50 3 ms, p99 -, CPU 65 % (target 70 %)" in lines
     assert lines[-3:] == ["  12:00:09  at 9", "  12:00:07  at 7", "  12:00:05  an instance was started"]
 
@@ -487,7 +492,7 @@ def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str
         current.stacks["spotfleet-dev-vpc"] = "ROLLBACK_COMPLETE"
     else:
         current.tasks[0].health = "answers 503"
-    monkeypatch.setattr(status, "of", lambda _name: current)
+    monkeypatch.setattr(status, "of_environment", lambda _name: current)
     assert cli.show(argparse.Namespace(environment="dev", json=True)) == 1
 
 
@@ -497,10 +502,10 @@ def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str
 @pytest.fixture
 def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let a launch succeed at once, and be given no time for its services."""
-    monkeypatch.setattr(environment, "STATE", tmp_path)
-    monkeypatch.setattr(cli, "SERVICE_SECONDS", 0)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(launch, "SERVICE_SECONDS", 0)
     for module, name in (
-        *((docker_engine, "ensure"), (balancer_process, "ensure_installed"), (server, "start")),
+        *((docker_engine, "ensure"), (haproxy, "ensure_installed"), (process, "start")),
         *((base_image, "choose"), (console, "run")),
     ):
         monkeypatch.setattr(module, name, lambda *_arguments: 0)
@@ -519,9 +524,9 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
     current.services, current.at_zero = services_of("web", *others), ["web"]
     if not others:
         current.desired_tasks, current.tasks = 0, []
-    monkeypatch.setattr(status, "of", lambda _name: current)
+    monkeypatch.setattr(status, "of_environment", lambda _name: current)
     # Whoever asked the URL, on which nothing listens, would get no answer.
-    assert cli.up(argparse.Namespace(environment="dev")) == 0
+    assert launch.up(argparse.Namespace(environment="dev")) == 0
     _blank, url, line, _blank, _page = capsys.readouterr().out.splitlines()
     assert url == "http://127.0.0.1:8080/"
     assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
@@ -531,9 +536,9 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
 def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
     current = complete_status()
     current.desired_tasks, current.tasks = 0, []
-    monkeypatch.setattr(status, "of", lambda _name: current)
-    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m local status dev"):
-        cli.up(argparse.Namespace(environment="dev"))
+    monkeypatch.setattr(status, "of_environment", lambda _name: current)
+    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m spotfleet status dev"):
+        launch.up(argparse.Namespace(environment="dev"))
 
 
 # --- A service that does not get steady
@@ -597,7 +602,7 @@ def test_a_deployment_that_found_no_image_names_it() -> None:
 
 
 def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local.cloudformation_types.STEADY_SECONDS", -1)
+    monkeypatch.setattr("spotfleet.local.emulator.cloudformation_types.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
         Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
 

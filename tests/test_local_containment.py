@@ -5,7 +5,7 @@ from typing import Any
 import docker.models.containers
 import pytest
 
-from local import containment
+from spotfleet.local.emulator import containment
 
 # What the tasks of this project's own templates are started with.
 USUAL: dict[str, Any] = {

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from local import clock, controllers, server
-from local.console import Failure
-from local.controllers import Controller, Supervisor
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.controller import Controller
+from spotfleet.local.daemon.supervisor import Supervisor
+from spotfleet.local.host import clock
+from spotfleet.local.host.console import Failure
 
 
 class Counting(Controller):
@@ -38,8 +40,8 @@ class Counting(Controller):
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
     """A controller of its own for each test, restarted without a pause."""
-    monkeypatch.setattr(controllers, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(controllers, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("spotfleet.local.daemon.supervisor.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("spotfleet.local.daemon.supervisor.LONGEST_PAUSE", 0.001)
     return type("CountingHere", (Counting,), {})
 
 
@@ -89,7 +91,7 @@ def test_a_controller_that_dies_is_made_anew_and_says_so(
 def test_what_a_controller_that_died_has_left_is_ended(
     counting: type[Counting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controllers, "FIRST_PAUSE", 5)
+    monkeypatch.setattr("spotfleet.local.daemon.supervisor.FIRST_PAUSE", 5)
     counting.dies_in = (1,)
     supervisor = Supervisor([counting])
     supervisor.start()
@@ -126,7 +128,7 @@ def test_a_dying_controller_leaves_the_others_alone(counting: type[Counting]) ->
 
 
 def test_a_step_that_does_not_end_is_shown(counting: type[Counting], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controllers, "STUCK_SECONDS", 0.01)
+    monkeypatch.setattr("spotfleet.local.daemon.supervisor.STUCK_SECONDS", 0.01)
     go_on = threading.Event()
     monkeypatch.setattr(counting, "step", lambda _self: go_on.wait(5))
     supervisor = Supervisor([counting])
@@ -137,11 +139,11 @@ def test_a_step_that_does_not_end_is_shown(counting: type[Counting], monkeypatch
 
 
 def test_an_aws_that_does_not_answer_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "find", lambda: None)
+    monkeypatch.setattr(embedded_aws, "find", lambda: None)
     with pytest.raises(ConnectionError):
-        controllers.regions()
-    monkeypatch.setattr(server, "find", lambda: {"stacks": [{"region": "b"}, {"region": "a"}] * 2})
-    assert controllers.regions() == ["a", "b"]
+        embedded_aws.regions()
+    monkeypatch.setattr(embedded_aws, "find", lambda: {"stacks": [{"region": "b"}, {"region": "a"}] * 2})
+    assert embedded_aws.regions() == ["a", "b"]
 
 
 def test_time_is_real_by_default_and_divided_by_one_factor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from local import deployments
-from local.deployments import Deployment
+from spotfleet.local.emulator import deployments
+from spotfleet.local.emulator.deployments import Deployment
 
 
 def deployment(number: int, status: str, state: str) -> dict[str, str]:

@@ -14,7 +14,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from local import application_autoscaling, aws, controllers, environment, metrics_store, scaling
+from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.backchannel import scaling_activities
+from spotfleet.local.controllers import alarms, service_scaling, target_tracking
+from spotfleet.local.emulator import application_autoscaling
+from spotfleet.local.host import paths
 from tests.clouds import REGION, Cloud, get, identity, ref, running, template
 
 ACCOUNT = "000000000000"
@@ -52,14 +56,14 @@ def test_it_listens_on_loopback_only(cloud: Cloud) -> None:
 def test_it_says_who_it_is_and_which_stacks_it_has(cloud: Cloud) -> None:
     cloud.create("who", {"Vpc": NETWORK["Vpc"]})
     answer = identity(cloud)
-    assert (answer["folder"], answer["pid"]) == (str(environment.ROOT), cloud.pid)
+    assert (answer["folder"], answer["pid"]) == (str(paths.ROOT), cloud.pid)
     assert {"name": "who", "region": REGION} in answer["stacks"]
     cloud.delete("who")
     assert "who" not in [stack["name"] for stack in identity(cloud)["stacks"]]
 
 
 def test_every_type_of_the_templates_is_known(cloud: Cloud) -> None:
-    texts = [path.read_text() for path in Path(environment.ROOT, "templates").glob("*.j2")]
+    texts = [path.read_text() for path in Path(paths.ROOT, "templates").glob("*.j2")]
     types = {name for text in texts for name in re.findall(r"^ +Type: (AWS::\w+::\w+)$", text, re.MULTILINE)}
     types -= {"AWS::EC2::VPC::Id"}
     assert "AWS::ECS::Service" in types
@@ -1152,9 +1156,9 @@ class Moment:
 def moment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Moment:
     """Let the controllers of this process work on the embedded AWS, by a clock that the test sets."""
     moment = Moment()
-    monkeypatch.setattr(controllers, "regions", lambda: [REGION])
-    monkeypatch.setattr(aws, "client", cloud.client)
-    for module in (scaling, application_autoscaling):
+    monkeypatch.setattr(embedded_aws, "regions", lambda: [REGION])
+    monkeypatch.setattr(clients, "client", cloud.client)
+    for module in (alarms, target_tracking, service_scaling, scaling_activities, application_autoscaling):
         monkeypatch.setattr(module, "time", moment)
     return moment
 
@@ -1186,10 +1190,10 @@ def publish_cpu(cloud: Cloud, minute: int, percent: float) -> None:
 
 
 def test_a_service_follows_its_metric_and_its_cooldown(cloud: Cloud, moment: Moment, place: dict[str, str]) -> None:
-    alarms, follower = scaling.Alarms(), scaling.Scaling()
+    judge, follower = alarms.Alarms(), service_scaling.Scaling()
     for minute in range(moment.last_minute() - 2, moment.last_minute() + 1):
         publish_cpu(cloud, minute, 98.0)
-    alarms.step()
+    judge.step()
     follower.step()
     assert desired_count(cloud) == 3, "2 tasks at 98 % are as much as 2.8 at 70 %"
     follower.step()
@@ -1197,15 +1201,15 @@ def test_a_service_follows_its_metric_and_its_cooldown(cloud: Cloud, moment: Mom
 
     moment.now += 60
     publish_cpu(cloud, moment.last_minute(), 98.0)
-    alarms.step()
+    judge.step()
     follower.step()
     assert desired_count(cloud) == 3, "in the cooldown the third task counts as an answer to the 98 %"
     moment.now += 60
     publish_cpu(cloud, moment.last_minute(), 98.0)
-    alarms.step()
+    judge.step()
     follower.step()
     assert desired_count(cloud) == 5
-    changes = application_autoscaling.changes(REGION, place)
+    changes = scaling_activities.changes(REGION, place)
     assert [(change.before, change.after) for change in changes[:2]] == [(3, 5), (2, 3)]
 
 
@@ -1228,7 +1232,7 @@ def test_an_alarm_follows_the_99th_percentile(cloud: Cloud, moment: Moment) -> N
     def state_after(*times: float) -> str:
         values = {"TargetResponseTime": times}
         metrics_store.publish(cloudwatch, "AWS/ApplicationELB", values, dimensions, moment.last_minute())
-        scaling.Alarms().step()
+        alarms.Alarms().step()
         state: str = cloudwatch.describe_alarms(AlarmNames=["slow"])["MetricAlarms"][0]["StateValue"]
         moment.now += 60
         return state
@@ -1243,7 +1247,7 @@ def test_an_alarm_follows_the_99th_percentile(cloud: Cloud, moment: Moment) -> N
 
 
 def test_a_due_schedule_sets_the_bounds_once(cloud: Cloud, moment: Moment, place: dict[str, str]) -> None:
-    client, follower = cloud.client("application-autoscaling"), scaling.Scaling()
+    client, follower = cloud.client("application-autoscaling"), service_scaling.Scaling()
     just_now = datetime.now(UTC) - timedelta(seconds=20)
     action = {
         "ScheduledActionName": "now",
@@ -1255,13 +1259,13 @@ def test_a_due_schedule_sets_the_bounds_once(cloud: Cloud, moment: Moment, place
     follower.step()
     assert desired_count(cloud) == 2
     client.register_scalable_target(**place, SuspendedState={"ScheduledScalingSuspended": False})
-    follower = scaling.Scaling()
+    follower = service_scaling.Scaling()
     follower.step()
     follower.step()
     assert desired_count(cloud) == 4
     target = client.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"][0]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (4, 5)
-    changes = application_autoscaling.changes(REGION, place)
+    changes = scaling_activities.changes(REGION, place)
     assert [(change.before, change.after) for change in changes if change.moment == moment.now] == [(2, 4)]
 
 
@@ -1302,7 +1306,7 @@ def test_one_service_that_is_gone_holds_up_no_other(
         )
     ecs.delete_service(cluster="a", service="gone", force=True)
     ecs.delete_cluster(cluster="a")
-    scaling.Scaling().step()
+    service_scaling.Scaling().step()
     assert desired_count(cloud) == 3
     assert "service/a/gone is not scaled." in caplog.text
     del moment

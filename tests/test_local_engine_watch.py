@@ -7,8 +7,9 @@ import docker.errors
 import pytest
 import requests
 
-from local import engine_watch, metrics
-from local.engine_watch import EngineWatch
+from spotfleet.local.controllers import usage_metrics
+from spotfleet.local.host import running_containers
+from spotfleet.local.host.running_containers import EngineWatch
 
 
 class FakeEngine:
@@ -47,7 +48,7 @@ class FakeEngine:
 @pytest.fixture
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no answer hold for longer than the question."""
-    monkeypatch.setattr(engine_watch, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(running_containers, "FRESH_SECONDS", -1)
 
 
 def test_one_answer_serves_everybody_who_asks_within_a_moment() -> None:
@@ -75,14 +76,14 @@ def test_an_engine_that_is_away_is_told_once_and_so_is_its_return(caplog: pytest
 
 def test_only_an_engine_that_answers_knows_that_a_container_is_gone() -> None:
     engine: Any = FakeEngine("a")
-    assert [engine_watch.is_gone(engine, name) for name in ("a", "b")] == [False, True]
+    assert [running_containers.is_gone(engine, name) for name in ("a", "b")] == [False, True]
     engine.away = True
-    assert not engine_watch.is_gone(engine, "b")
+    assert not running_containers.is_gone(engine, "b")
 
 
 def test_metrics_leave_out_what_no_engine_tells() -> None:
     engine: Any = FakeEngine("a")
-    controller = metrics.Metrics(engine)
+    controller = usage_metrics.Metrics(engine)
     assert set(controller._read({"a", "b"})) == {"a"}
     engine.away = True
     assert controller._read({"a", "b"}) == {}

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from local import fleet, fleet_commands, fleet_roll
-from local.console import Failure
-from local.fleet import Machine
+from spotfleet.behaviour import machine_life, managed_scaling, rolling_update
+from spotfleet.behaviour.draining import is_healthy, stoppable
+from spotfleet.behaviour.machine_life import Machine
+from spotfleet.cli import losses
+from spotfleet.local.controllers import machines
+from spotfleet.local.emulator.group_updates import wait
+from spotfleet.local.host.console import Failure
 from tests.changed import changed
 
 LAUNCHED = 1_000_000.0
@@ -49,11 +53,11 @@ def machine(name: str = "i-1", **changes: Any) -> Machine:  # noqa: ANN401  # ea
 
 def test_user_data_tells_the_agents_settings() -> None:
     text = "#!/bin/bash\ncat >> /etc/ecs/ecs.config <<'CONFIG'\nECS_CLUSTER=web\n  ECS_RESERVED_MEMORY=64 \nCONFIG\n"
-    assert fleet.agent_settings(base64.b64encode(text.encode()).decode()) == {
+    assert machine_life.agent_settings(base64.b64encode(text.encode()).decode()) == {
         "ECS_CLUSTER": "web",
         "ECS_RESERVED_MEMORY": "64",
     }
-    assert fleet.agent_settings("") == {}
+    assert machine_life.agent_settings("") == {}
 
 
 @pytest.mark.parametrize(
@@ -61,32 +65,27 @@ def test_user_data_tells_the_agents_settings() -> None:
     [("10ms", 10), ("8ms", 8), ("100ms", 100), ("7ms", 100), ("101ms", 100), ("1s", 100), ("fast", 100)],
 )
 def test_tasks_get_their_cpu_anew_as_often_as_the_agent_is_told(setting: str, period: int) -> None:
-    assert fleet.cpu_period({"ECS_CGROUP_CPU_PERIOD": setting}) == period
-    assert fleet.cpu_period({}) == 100
+    assert machine_life.cpu_period({"ECS_CGROUP_CPU_PERIOD": setting}) == period
+    assert machine_life.cpu_period({}) == 100
 
 
 def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
-    assert fleet.offered("t3.micro", AGENT) == (2048, 901 - 64)
-    assert fleet.offered("t3.micro", {}) == (2048, 901)
+    assert machine_life.offered("t3.micro", AGENT) == (2048, 901 - 64)
+    assert machine_life.offered("t3.micro", {}) == (2048, 901)
 
 
 @pytest.mark.parametrize(
-    ("speed", "after", "changes", "booted"),
+    ("age", "changes", "booted"),
     [
-        ("1", 9, {}, False),
-        ("1", 10, {}, True),
-        ("10", 0.9, {}, False),
-        ("10", 1, {}, True),
-        ("1", 60, {"ecs": registered()}, False),
-        ("1", 60, {"running": False}, False),
-        ("1", 60, {"leaving": True}, False),
+        (9, {}, False),
+        (10, {}, True),
+        (60, {"ecs": registered()}, False),
+        (60, {"running": False}, False),
+        (60, {"leaving": True}, False),
     ],
 )
-def test_a_machine_registers_after_its_boot(
-    monkeypatch: pytest.MonkeyPatch, speed: str, after: float, changes: dict[str, Any], booted: bool
-) -> None:
-    monkeypatch.setenv("LOCAL_SPEED", speed)
-    assert fleet.has_booted(machine(**changes), LAUNCHED + after) is booted
+def test_a_machine_registers_after_its_boot(age: float, changes: dict[str, Any], booted: bool) -> None:
+    assert machine_life.has_booted(machine(**changes), age) is booted
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_a_machine_registers_after_its_boot(
     ],
 )
 def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
-    assert fleet.must_be_replaced(machine(**changes)) is replaced
+    assert machine_life.must_be_replaced(machine(**changes)) is replaced
 
 
 @pytest.mark.parametrize(
@@ -118,20 +117,20 @@ def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bo
     ],
 )
 def test_a_machine_drains_when_it_leaves_or_gets_notice(changes: dict[str, Any], drains: bool) -> None:
-    assert fleet.must_drain(machine(**changes)) is drains
+    assert machine_life.must_drain(machine(**changes)) is drains
 
 
 def test_a_leaving_machine_is_drained_when_its_last_task_is_gone() -> None:
-    assert not fleet.is_drained(machine(leaving=True, ecs=registered(tasks=1)))
-    assert fleet.is_drained(machine(leaving=True, ecs=registered()))
-    assert not fleet.is_drained(machine(ecs=registered()))
+    assert not machine_life.is_drained(machine(leaving=True, ecs=registered(tasks=1)))
+    assert machine_life.is_drained(machine(leaving=True, ecs=registered()))
+    assert not machine_life.is_drained(machine(ecs=registered()))
 
 
 def test_notice_runs_out() -> None:
-    assert not fleet.is_due(machine(notice=100.0), 99.0)
-    assert fleet.is_due(machine(notice=100.0), 100.0)
-    assert not fleet.is_due(machine(), 100.0)
-    assert not fleet.is_due(machine(notice=100.0, running=False), 100.0)
+    assert not machine_life.is_due(machine(notice=100.0), 99.0)
+    assert machine_life.is_due(machine(notice=100.0), 100.0)
+    assert not machine_life.is_due(machine(), 100.0)
+    assert not machine_life.is_due(machine(notice=100.0, running=False), 100.0)
 
 
 def service(desired: int, minimum: int = 100, maximum: int = 200, status: str = "ACTIVE") -> dict[str, Any]:
@@ -161,7 +160,7 @@ def service(desired: int, minimum: int = 100, maximum: int = 200, status: str = 
 def test_draining_tasks_stop_as_replacements_become_healthy(
     described: dict[str, Any], draining: int, healthy: int, starting: int, stop: int
 ) -> None:
-    assert fleet.stoppable(described, draining, healthy, starting) == stop
+    assert stoppable(described, draining, healthy, starting) == stop
 
 
 class FakeEcs:
@@ -211,8 +210,8 @@ def test_tasks_of_no_service_stay_on_a_machine_that_drains(monkeypatch: pytest.M
             task("replacement", "service:web", "web", on="2"),
         ]
     )
-    monkeypatch.setattr("local.aws.client", lambda *_names: ecs)
-    fleet._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
+    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: ecs)
+    machines._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
     assert ecs.stopped == ["leaving"]
 
 
@@ -239,11 +238,11 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
             raise IndexError("list index out of range")
         rolled.append(group["AutoScalingGroupName"])
 
-    monkeypatch.setattr("local.controllers.regions", lambda: ["eu-west-1"])
-    monkeypatch.setattr("local.aws.client", lambda *_names: Groups())
-    monkeypatch.setattr(fleet, "read_machines", lambda _region: [])
-    monkeypatch.setattr(fleet_roll, "step", roll)
-    controller = fleet.Fleet()
+    monkeypatch.setattr("spotfleet.local.api.embedded_aws.regions", lambda: ["eu-west-1"])
+    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: Groups())
+    monkeypatch.setattr(machines, "read_machines", lambda _region: [])
+    monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
+    controller = machines.Fleet()
     controller.step()
     controller.step()
     assert rolled == ["good", "good"]
@@ -253,7 +252,7 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
 
 
 def test_an_aws_that_does_not_answer_stops_the_step() -> None:
-    controller = fleet.Fleet()
+    controller = machines.Fleet()
     with pytest.raises(EndpointConnectionError), controller._apart("Everything"):
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
 
@@ -281,18 +280,18 @@ QUIET = [50.0] * 15
     ],
 )
 def test_managed_scaling(needed: int, reservations: list[float | None], wanted: int) -> None:
-    assert fleet.wanted_machines(provider(), GROUP, needed, reservations) == wanted
+    assert managed_scaling.wanted_machines(provider(), GROUP, needed, reservations) == wanted
 
 
 def test_managed_scaling_keeps_spare_machines_below_a_target_of_100() -> None:
-    assert fleet.wanted_machines(provider(80), GROUP, 4, [*QUIET[1:], 133.3]) == 5
-    assert fleet.wanted_machines(provider(80), GROUP, 2, [66.7] * 15) == 3
+    assert managed_scaling.wanted_machines(provider(80), GROUP, 4, [*QUIET[1:], 133.3]) == 5
+    assert managed_scaling.wanted_machines(provider(80), GROUP, 2, [66.7] * 15) == 3
 
 
 def test_managed_scaling_takes_its_steps() -> None:
     above = [*QUIET[1:], 200.0]
-    assert fleet.wanted_machines(provider(maximumScalingStepSize=1), GROUP, 6, above) == 4
-    assert fleet.wanted_machines(provider(minimumScalingStepSize=2), GROUP, 4, above) == 5
+    assert managed_scaling.wanted_machines(provider(maximumScalingStepSize=1), GROUP, 6, above) == 4
+    assert managed_scaling.wanted_machines(provider(minimumScalingStepSize=2), GROUP, 4, above) == 5
 
 
 def test_empty_spot_machines_go_first_and_the_base_never() -> None:
@@ -302,9 +301,9 @@ def test_empty_spot_machines_go_first_and_the_base_never() -> None:
     busy = machine("busy", ecs=registered(tasks=1))
     leaving = machine("leaving", ecs=registered(), leaving=True)
     fleet_machines = [base, old, new, busy, leaving]
-    assert [item.id for item in fleet.surplus(fleet_machines, 1, 1)] == ["new"]
-    assert [item.id for item in fleet.surplus(fleet_machines, 9, 1)] == ["new", "old"]
-    assert [item.id for item in fleet.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 1, 1)] == ["new"]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 9, 1)] == ["new", "old"]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
 
 
 def requirements(*makers: str, memory: int) -> dict[str, Any]:
@@ -324,13 +323,13 @@ def requirements(*makers: str, memory: int) -> dict[str, Any]:
     ],
 )
 def test_a_group_launches_what_it_requires(overrides: list[dict[str, Any]], types: list[str]) -> None:
-    assert fleet.launched_types(overrides, ["t3.micro"]) == types
+    assert machine_life.launched_types(overrides, ["t3.micro"]) == types
 
 
 def test_a_waiting_task_counts_on_the_smallest_machine_that_may_come() -> None:
     def new(*overrides: dict[str, Any]) -> tuple[str, int, int]:
         group = {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": overrides}}}
-        found = fleet._smallest(group, [])
+        found = machine_life.smallest(group, [])
         return found.type, found.cpu, found.memory
 
     assert new(requirements("amd", memory=8192)) == ("r7a.medium", 1024, 7208)
@@ -339,17 +338,17 @@ def test_a_waiting_task_counts_on_the_smallest_machine_that_may_come() -> None:
 
 
 def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
-    room = fleet.room(machine())
+    room = machine_life.room(machine())
     assert (room.cpu, room.memory, len(room.tasks)) == (2048, 837, 0)
-    room = fleet.room(machine(ecs=registered(tasks=2)))
+    room = machine_life.room(machine(ecs=registered(tasks=2)))
     assert (room.cpu, room.memory, len(room.tasks)) == (1536, 325, 2)
 
 
 def test_a_task_is_healthy_when_its_target_is() -> None:
     task = {"containers": [{"networkBindings": [{"hostPort": 32768}]}]}
-    assert fleet.is_healthy(task, {32768})
-    assert not fleet.is_healthy(task, {32769})
-    assert fleet.is_healthy(task, None)
+    assert is_healthy(task, {32768})
+    assert not is_healthy(task, {32769})
+    assert is_healthy(task, None)
 
 
 SPOT = [machine("few", ecs=registered(tasks=1)), machine("most", ecs=registered(tasks=3)), machine("none")]
@@ -369,7 +368,7 @@ FLEET = [machine("base", spot=False, ecs=registered(tasks=3)), *SPOT]
 def test_an_interruption_takes_spot_machines(
     name: str | None, share: float | None, take_all: bool, chosen: list[str]
 ) -> None:
-    assert [item.id for item in fleet_commands.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
+    assert [item.id for item in losses.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
 
 
 @pytest.mark.parametrize(
@@ -383,12 +382,12 @@ def test_an_interruption_takes_spot_machines(
 )
 def test_an_interruption_that_cannot_be_says_why(machines: list[Machine], name: str | None, words: str) -> None:
     with pytest.raises(Failure) as failure:
-        fleet_commands.choose_spot(machines, name, None, take_all=False)
+        losses.choose_spot(machines, name, None, take_all=False)
     assert words in str(failure.value)
 
 
 def test_a_day_follows_the_published_frequencies() -> None:
-    forecast = fleet_commands.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
+    forecast = losses.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
     assert [(row["type"], row["machines"], row["published"]) for row in forecast["types"]] == [
         ("t3.micro", 100, True),
         ("t3.small", 100, True),
@@ -397,47 +396,47 @@ def test_a_day_follows_the_published_frequencies() -> None:
     # A tenth and a twentieth of 100 machines in 30 days, a little more than a thirtieth of that in one.
     assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
     assert forecast["bad_day"] == 3
-    assert fleet_commands.day([]) == {"types": [], "expected": 0, "bad_day": 0}
+    assert losses.day([]) == {"types": [], "expected": 0, "bad_day": 0}
 
 
-POLICY = fleet_roll.Policy(keep=2, batch=1, pause=120)
+POLICY = rolling_update.Policy(keep=2, batch=1, pause=120)
 
 
 @pytest.mark.parametrize(
     ("ages", "desired", "most", "step"),
     [
         # Age of each machine in seconds; an outdated one's is negative.
-        ([-900, -800], 2, 2, fleet_roll.Step(replace=("0",))),
-        ([-800, -900], 2, 4, fleet_roll.Step(capacity=3)),
-        ([-800, -900, 119], 3, 4, fleet_roll.Step()),
-        ([-800, -900, 120], 3, 4, fleet_roll.Step(replace=("1",))),
-        ([-800, 500], 3, 4, fleet_roll.Step()),
-        ([-800, 500, 400], 3, 4, fleet_roll.Step(replace=("0",))),
-        ([500, 400, 300], 3, 4, fleet_roll.Step()),
+        ([-900, -800], 2, 2, rolling_update.Step(replace=("0",))),
+        ([-800, -900], 2, 4, rolling_update.Step(capacity=3)),
+        ([-800, -900, 119], 3, 4, rolling_update.Step()),
+        ([-800, -900, 120], 3, 4, rolling_update.Step(replace=("1",))),
+        ([-800, 500], 3, 4, rolling_update.Step()),
+        ([-800, 500, 400], 3, 4, rolling_update.Step(replace=("0",))),
+        ([500, 400, 300], 3, 4, rolling_update.Step()),
     ],
 )
-def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: fleet_roll.Step) -> None:
-    members = [fleet_roll.Member(str(n), LAUNCHED - abs(age), current=age > 0) for n, age in enumerate(ages)]
-    assert fleet_roll.next_step(members, POLICY, desired, most, LAUNCHED) == step
+def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: rolling_update.Step) -> None:
+    members = [rolling_update.Member(str(n), abs(age), current=age > 0) for n, age in enumerate(ages)]
+    assert rolling_update.next_step(members, POLICY, desired, most) == step
 
 
-SIGNALS = fleet_roll.Policy(keep=1, batch=1, pause=900, signals=True)
+SIGNALS = rolling_update.Policy(keep=1, batch=1, pause=900, signals=True)
 
 
 @pytest.mark.parametrize(
     ("members", "step"),
     [
         # The new machine is there for five minutes, but its agent has not joined.
-        ([("old", 999, False, True), ("new", 300, True, False)], fleet_roll.Step()),
-        ([("old", 999, False, True), ("new", 20, True, True)], fleet_roll.Step(replace=("old",))),
-        ([("new", 20, True, True), ("newer", 10, True, True)], fleet_roll.Step()),
+        ([("old", 999, False, True), ("new", 300, True, False)], rolling_update.Step()),
+        ([("old", 999, False, True), ("new", 20, True, True)], rolling_update.Step(replace=("old",))),
+        ([("new", 20, True, True), ("newer", 10, True, True)], rolling_update.Step()),
     ],
 )
 def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
-    members: list[tuple[str, int, bool, bool]], step: fleet_roll.Step
+    members: list[tuple[str, int, bool, bool]], step: rolling_update.Step
 ) -> None:
-    found = [fleet_roll.Member(name, LAUNCHED - age, current, joined) for name, age, current, joined in members]
-    assert fleet_roll.next_step(found, SIGNALS, 2, 4, LAUNCHED) == step
+    found = [rolling_update.Member(name, age, current, joined) for name, age, current, joined in members]
+    assert rolling_update.next_step(found, SIGNALS, 2, 4) == step
 
 
 TEMPLATE = """
@@ -456,9 +455,9 @@ Resources:
 
 
 def test_the_template_tells_how_to_roll() -> None:
-    policy = fleet_roll.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
-    assert policy == fleet_roll.Policy(keep=3, batch=2, pause=90)
-    assert fleet_roll.policy_in(TEMPLATE, "Other", {}) is None
+    policy = rolling_update.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
+    assert policy == rolling_update.Policy(keep=3, batch=2, pause=90)
+    assert rolling_update.policy_in(TEMPLATE, "Other", {}) is None
 
 
 @pytest.mark.parametrize(("minimum", "pause", "signals"), [(0, 120, False), (1, 900, True)])
@@ -466,8 +465,8 @@ def test_the_machines_of_the_configuration_roll_by_their_signals(minimum: int, p
     # It keeps so many in service and pauses for the warm-up without signals, which come within 15 minutes otherwise.
     environment = changed(min_machines=minimum, on_demand_base=minimum)
     parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
-    policy = fleet_roll.policy_in(environment.body("machines"), "AutoScalingGroup", parameters)
-    assert policy == fleet_roll.Policy(keep=minimum, batch=1, pause=pause, signals=signals)
+    policy = rolling_update.policy_in(environment.body("machines"), "AutoScalingGroup", parameters)
+    assert policy == rolling_update.Policy(keep=minimum, batch=1, pause=pause, signals=signals)
 
 
 def rolled_group(*versions: str) -> dict[str, Any]:
@@ -481,8 +480,8 @@ def rolled_group(*versions: str) -> dict[str, Any]:
 
 def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
     group = rolled_group("1", "2", "2")
-    assert fleet_roll.unfinished(group, POLICY, {"i-0"}) == ["i-0"]
-    assert fleet_roll.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
+    assert rolling_update.unfinished(group, POLICY, {"i-0"}) == ["i-0"]
+    assert rolling_update.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
 
 
 class RollingAws:
@@ -501,7 +500,7 @@ class RollingAws:
 def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let every template roll by signals, and a clock go on only where something waits; its waits are returned."""
     waits: list[float] = []
-    monkeypatch.setattr(fleet_roll, "policy_of", lambda *_stack: SIGNALS)
+    monkeypatch.setattr("spotfleet.local.emulator.group_updates.policy_of", lambda *_stack: SIGNALS)
     monkeypatch.setattr("time.sleep", waits.append)
     monkeypatch.setattr("time.monotonic", lambda: sum(waits))
     return waits
@@ -510,18 +509,18 @@ def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
     looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
     joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
-    fleet_roll.wait(RollingAws(*looks), None, "group", lambda: next(joined))
+    wait(RollingAws(*looks), None, "group", lambda: next(joined))
     assert len(rolling) == 3
 
 
 def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) -> None:
-    fleet_roll.wait(RollingAws(rolled_group("2")), None, "group", set)
+    wait(RollingAws(rolled_group("2")), None, "group", set)
     assert rolling == []
 
 
 def test_an_update_fails_when_its_roll_stands_still(rolling: list[float]) -> None:
     with pytest.raises(ValueError, match="The roll of group has stood still for 60 minutes at i-0"):
-        fleet_roll.wait(RollingAws(rolled_group("1")), None, "group", set)
+        wait(RollingAws(rolled_group("1")), None, "group", set)
     assert sum(rolling) == pytest.approx(3600, abs=1)
 
 
@@ -530,5 +529,5 @@ def test_a_machine_of_an_older_version_is_outdated(version: object, current: boo
     template = {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "7"}}
     group = {"MixedInstancesPolicy": {"LaunchTemplate": template}}
     instance = {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
-    assert fleet_roll.is_current(instance, group) is current
-    assert fleet_roll.is_current(instance, {"LaunchTemplate": instance["LaunchTemplate"]})
+    assert rolling_update.is_current(instance, group) is current
+    assert rolling_update.is_current(instance, {"LaunchTemplate": instance["LaunchTemplate"]})

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from local import fleet, metrics, metrics_store
-from local.fleet import Machine
-from local.machine_scaling import MachineScaling, wanted_machines
-from local.metrics import Measured, Use
-from local.scaling_rules import Tracked
+from spotfleet.behaviour import machine_life, usage
+from spotfleet.behaviour.machine_life import Machine
+from spotfleet.behaviour.scaling import Tracked
+from spotfleet.behaviour.usage import Measured, Use
+from spotfleet.local.api import metrics_store
+from spotfleet.local.controllers.machine_scaling import MachineScaling, wanted_machines
 
 # The AWS minute that the newest data point is of, and when it ended.
 MINUTE = 20_000
@@ -73,12 +73,9 @@ def test_a_machine_that_drains_still_made_the_metric(desired: int, tracked: Trac
     assert (decision[0] if decision else None) == wanted
 
 
-def test_a_warm_up_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not fleet.is_warm(machine(age=13), MINUTE)
-    monkeypatch.setenv("LOCAL_SPEED", "10")
-    ended = (MINUTE + 1) * 6.0
-    assert fleet.is_warm(replace(machine(), launched=ended - 13), MINUTE)
-    assert not fleet.is_warm(replace(machine(), launched=ended - 11), MINUTE)
+def test_a_machine_is_warm_after_its_warm_up() -> None:
+    assert not machine_life.is_warm(machine(), 119)
+    assert machine_life.is_warm(machine(), 120)
 
 
 def test_a_machines_use_is_that_of_its_tasks() -> None:
@@ -90,9 +87,9 @@ def test_a_machines_use_is_that_of_its_tasks() -> None:
         return Measured(on_first, [before], [after])
 
     # 30 and 60 CPU seconds of the 120 that two processors have in a minute.
-    found = metrics.machine_use([first, idle, booting], [task(30.0), task(60.0)])
+    found = usage.machine_use([first, idle, booting], [task(30.0), task(60.0)])
     assert found == {"group": {"CPUUtilization": [75.0, 0.0], "NetworkIn": [10.0, 0.0], "NetworkOut": [14.0, 0.0]}}
-    assert metrics.machine_use([booting], []) == {}
+    assert usage.machine_use([booting], []) == {}
 
 
 class FakeAws:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from local import aws, controllers, fleet
-from local.balancer_metrics import BalancerMetrics
-from local.metrics import Metrics
-from local.resource_metrics import ResourceMetrics
+from spotfleet.local.api import clients, embedded_aws
+from spotfleet.local.api.machines import read_machines
+from spotfleet.local.balancer.metrics import BalancerMetrics
+from spotfleet.local.controllers.machines import Fleet
+from spotfleet.local.controllers.status_metrics import ResourceMetrics
+from spotfleet.local.controllers.usage_metrics import Metrics
 from tests.balancers import FakeElbv2
 from tests.changed import changed
 from tests.test_local_balancer_metrics import FRONTEND, Process, line
@@ -165,8 +167,8 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
     def client(service: str, *_place: str) -> Any:  # noqa: ANN401  # as boto3's
         return elbv2 if service == "elbv2" else services[service]
 
-    monkeypatch.setattr(aws, "client", client)
-    monkeypatch.setattr(controllers, "regions", lambda: [REGION])
+    monkeypatch.setattr(clients, "client", client)
+    monkeypatch.setattr(embedded_aws, "regions", lambda: [REGION])
     moment = [10.0 * MINUTE]
     process = Process()
     balancer = BalancerMetrics(process, lambda: [REGION], client, lambda: moment[0])  # type: ignore[arg-type]
@@ -181,11 +183,11 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
     resources.step()
     tasks._minute -= 1
     tasks.step()
-    fleet.Fleet()._scale(REGION, fleet.read_machines(REGION))
+    Fleet()._scale(REGION, read_machines(REGION))
     for name in ("STATE_DIR", "S3_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
     # It reads these variables.
-    importlib.import_module("local.ministack")._count_lines("web", [{"message": "hällo"}])
+    importlib.import_module("spotfleet.local.emulator.ministack")._count_lines("web", [{"message": "hällo"}])
     found: FakeCloudWatch = services["cloudwatch"]
     return found
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from local import balancer_metrics, environment, packages, page, status
-from local.page import Page
+from spotfleet.local.backchannel import traffic
+from spotfleet.local.daemon import environment_status, page
+from spotfleet.local.daemon.page import Page
+from spotfleet.local.host import packages, paths
 from tests.balancers import GROUP, FakeElbv2
 
 SERVICE = "arn:aws:ecs:eu-west-1:000000000000:service/c/web"
@@ -50,15 +52,15 @@ class FakeAws:
 @pytest.fixture
 def watching(monkeypatch: pytest.MonkeyPatch) -> Page:
     """The controller of an AWS that has the environment dev with one service."""
-    current = status.Status("dev", desired_tasks=2, services=[("eu-west-1", SERVICE)], speed=10)
+    current = environment_status.Status("dev", desired_tasks=2, services=[("eu-west-1", SERVICE)], speed=10)
     current.groups = [("eu-west-1", "fleet")]
-    current.tasks = [status.Task("t", "RUNNING", "healthy", "127.0.0.1:1", "web:1", "i-1")]
-    monkeypatch.setattr(status, "read", lambda _name, _identity: current)
-    monkeypatch.setattr(environment, "environments", lambda: ["dev", "prod"])
-    monkeypatch.setattr(environment, "layers", lambda _name: ["service"])
+    current.tasks = [environment_status.Task("t", "RUNNING", "healthy", "127.0.0.1:1", "web:1", "i-1")]
+    monkeypatch.setattr(environment_status, "read", lambda _name, _identity: current)
+    monkeypatch.setattr(paths, "environments", lambda: ["dev", "prod"])
+    monkeypatch.setattr(paths, "layers", lambda _name: ["service"])
     elbv2 = FakeElbv2()
     elbv2.targets = {("i-1", 32768): "healthy"}
-    monkeypatch.setattr(balancer_metrics, "_now", {})
+    monkeypatch.setattr(traffic, "_now", {})
     identity = {"stacks": [{"name": "spotfleet-dev-service", "region": "eu-west-1"}], "controllers": []}
     return Page(lambda: identity, lambda name, _region: elbv2 if name == "elbv2" else FakeAws())
 

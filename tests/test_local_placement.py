@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.placement import (
+from spotfleet.behaviour.placement import (
     ZONE,
     Machine,
     Need,

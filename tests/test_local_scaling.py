@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from local import application_autoscaling, metrics, metrics_store, scaling, schedules
-from local.placement import Need
-from local.scaling_rules import Capacity, Tracked, alarm_state, track
+from spotfleet.behaviour import schedules, usage
+from spotfleet.behaviour.placement import Need
+from spotfleet.behaviour.scaling import Capacity, Tracked, alarm_state, track
+from spotfleet.local.api import metrics_store
+from spotfleet.local.backchannel import scaling_activities
+from spotfleet.local.controllers import service_scaling
+from spotfleet.local.emulator import application_autoscaling
 
 
 def alarm(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  # each member has its own type
@@ -88,10 +92,10 @@ def test_one_policy_scales_out_and_all_scale_in() -> None:
 def test_a_data_point_is_acted_upon_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
     # Of minutes of 6 s: number 20 ended at 126, number 21 at 132.
-    changes = [application_autoscaling.Change(moment=126.5, before=3, after=5)]
-    assert scaling.was_acted_upon(20, changes)
-    assert not scaling.was_acted_upon(21, changes)
-    assert not scaling.was_acted_upon(20, [])
+    changes = [scaling_activities.Change(moment=126.5, before=3, after=5)]
+    assert service_scaling.was_acted_upon(20, changes)
+    assert not service_scaling.was_acted_upon(21, changes)
+    assert not service_scaling.was_acted_upon(20, [])
 
 
 def test_the_tasks_that_made_a_data_point_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +116,7 @@ def test_the_tasks_that_made_a_data_point_are_counted(monkeypatch: pytest.Monkey
         task(100.0, lastStatus="DEACTIVATING"),
         {"startedBy": "web", "lastStatus": "PROVISIONING"},
     ]
-    assert scaling.measured_tasks(tasks, "web", 20) == 3
+    assert service_scaling.measured_tasks(tasks, "web", 20) == 3
 
 
 @pytest.mark.parametrize(
@@ -135,8 +139,8 @@ def test_what_forbids_a_change(wanted: int, changes: dict[str, Any], may: bool) 
     service = {"desiredCount": 4, "deployments": [{"rolloutState": state}]}
     policy = {"TargetTrackingScalingPolicyConfiguration": {"ScaleInCooldown": 120}}
     moment = time.time() - changes.get("changed_ago", 1000)
-    activities = [application_autoscaling.Change(moment, 3, 4)]
-    assert scaling._may(target, service, wanted, [policy], activities) is may
+    activities = [scaling_activities.Change(moment, 3, 4)]
+    assert service_scaling._may(target, service, wanted, [policy], activities) is may
 
 
 NOW = datetime(2026, 3, 2, 12, 0, 20, tzinfo=UTC)  # a Monday
@@ -168,21 +172,20 @@ def test_a_cron_schedule_is_due_in_its_minute() -> None:
     assert not schedules.is_due("cron(30 10 * * ? *)", "UTC", NOW, NOW - timedelta(days=1), NOW)
 
 
-def test_a_rate_follows_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_SPEED", "10")
+def test_a_rate_follows_the_speed() -> None:
     created = NOW - timedelta(seconds=12)
-    assert schedules.is_due("rate(2 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW)
-    assert not schedules.is_due("rate(5 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW)
+    assert schedules.is_due("rate(2 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW, 10)
+    assert not schedules.is_due("rate(5 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW, 10)
 
 
 def test_a_tasks_use_is_measured_against_its_reservation() -> None:
-    before, after = metrics.Use(100.0, 5.0, 0), metrics.Use(160.0, 20.0, 128 * 1024 * 1024)
-    measured = metrics.Measured({}, [before], [after])
+    before, after = usage.Use(100.0, 5.0, 0), usage.Use(160.0, 20.0, 128 * 1024 * 1024)
+    measured = usage.Measured({}, [before], [after])
     # 15 CPU seconds in 60 are a quarter of a CPU, which is what 256 units are.
-    values = metrics.utilization(measured, Need(cpu=256, memory=256))
+    values = usage.utilization(measured, Need(cpu=256, memory=256))
     assert values == {"CPUUtilization": [100.0], "MemoryUtilization": [50.0]}
-    assert metrics.utilization(measured, Need()) == {}
-    assert metrics.utilization(metrics.Measured({}, [], []), Need(cpu=256)) == {}
+    assert usage.utilization(measured, Need()) == {}
+    assert usage.utilization(usage.Measured({}, [], []), Need(cpu=256)) == {}
 
 
 def test_docker_counts_the_page_cache_and_ecs_does_not() -> None:
@@ -191,8 +194,8 @@ def test_docker_counts_the_page_cache_and_ecs_does_not() -> None:
         "memory_stats": {"usage": 900, "stats": {"inactive_file": 300}},
         "networks": {"eth0": {"rx_bytes": 7, "tx_bytes": 9}, "eth1": {"rx_bytes": 1, "tx_bytes": 2}},
     }
-    assert metrics.use_of(stats, 1.0) == metrics.Use(1.0, 2.5, 600, received=8, sent=11)
-    assert metrics.use_of({}, 1.0) == metrics.Use(1.0, 0.0, 0)
+    assert usage.use_of(stats, 1.0) == usage.Use(1.0, 2.5, 600, received=8, sent=11)
+    assert usage.use_of({}, 1.0) == usage.Use(1.0, 0.0, 0)
 
 
 def test_a_clusters_use_and_reservation() -> None:
@@ -200,19 +203,19 @@ def test_a_clusters_use_and_reservation() -> None:
         "registeredResources": [{"name": "CPU", "integerValue": 2048}, {"name": "MEMORY", "integerValue": 800}],
         "remainingResources": [{"name": "CPU", "integerValue": 1024}, {"name": "MEMORY", "integerValue": 600}],
     }
-    before, after = metrics.Use(100.0, 5.0, 0), metrics.Use(160.0, 35.0, 400 * 1024 * 1024)
-    assert metrics.cluster_use([machine], [metrics.Measured({}, [before], [after])]) == {
+    before, after = usage.Use(100.0, 5.0, 0), usage.Use(160.0, 35.0, 400 * 1024 * 1024)
+    assert usage.cluster_use([machine], [usage.Measured({}, [before], [after])]) == {
         "CPUReservation": [50.0],
         "CPUUtilization": [25.0],
         "MemoryReservation": [25.0],
         "MemoryUtilization": [50.0],
     }
-    assert metrics.cluster_use([], []) == {}
+    assert usage.cluster_use([], []) == {}
 
 
 def test_a_group_tells_its_size() -> None:
     instances = [{"LifecycleState": state} for state in ("InService", "InService", "Pending", "Terminating:Wait")]
-    size = metrics.group_size({"DesiredCapacity": 3, "MinSize": 1, "MaxSize": 5, "Instances": instances})
+    size = usage.group_size({"DesiredCapacity": 3, "MinSize": 1, "MaxSize": 5, "Instances": instances})
     assert (size["GroupInServiceInstances"], size["GroupTotalInstances"]) == ([2.0], [4.0])
     assert (size["GroupPendingInstances"], size["GroupTerminatingInstances"]) == ([1.0], [1.0])
     assert (size["GroupDesiredCapacity"], size["GroupMinSize"], size["GroupMaxSize"]) == ([3.0], [1.0], [5.0])
@@ -253,7 +256,7 @@ def test_metrics_are_kept_by_aws_minutes(monkeypatch: pytest.MonkeyPatch, speed:
 
 def test_an_activity_is_told_with_its_reason() -> None:
     place = {"ServiceNamespace": "ecs", "ResourceId": "service/c/told", "ScalableDimension": "ecs:service:DesiredCount"}
-    application_autoscaling.record_activity("eu-test-1", place, "Setting desired count to 3.", "because", (2, 3))
+    scaling_activities.record_activity("eu-test-1", place, "Setting desired count to 3.", "because", (2, 3))
     service = application_autoscaling.ApplicationAutoScaling()
     status, body = service.answer(
         "DescribeScalingActivities", "000000000000", "eu-test-1", b'{"ServiceNamespace": "ecs"}'
@@ -261,6 +264,6 @@ def test_an_activity_is_told_with_its_reason() -> None:
     assert status == 200
     assert b'"Cause": "because"' in body
     assert b"Successfully set desired count to 3. Change successfully fulfilled by ecs." in body
-    change = application_autoscaling.changes("eu-test-1", place)[0]
+    change = scaling_activities.changes("eu-test-1", place)[0]
     assert (change.before, change.after) == (2, 3)
-    assert application_autoscaling.changes("eu-test-1", {**place, "ResourceId": "service/c/other"}) == []
+    assert scaling_activities.changes("eu-test-1", {**place, "ResourceId": "service/c/other"}) == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.task_health import TaskHealth
+from spotfleet.local.controllers.task_health import TaskHealth
 from tests.balancers import GROUP, FakeElbv2
 
 FIRST_PORT = 32768

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local import environment, variables
+from spotfleet.local.host import paths, variables
 
 # Each of these leads AWS's clients elsewhere, takes their credentials from elsewhere, or makes them fail.
 # https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html#EVarSettings
@@ -68,7 +68,7 @@ SERVICES = ("cloudformation", "ecs", "ecr", "sts", "s3", "elbv2", "autoscaling",
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """Return the variables of a shell that leads anywhere but here, in a home with broken configuration files."""
-    monkeypatch.setattr(environment, "STATE", tmp_path / "state")
+    monkeypatch.setattr(paths, "STATE", tmp_path / "state")
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/config").write_text("[default\nendpoint_url = https://evil.example\n")
     (tmp_path / ".aws/credentials").write_bytes(b"\xff\xfe[broken")
@@ -90,7 +90,7 @@ def test_no_variable_leads_to_another_aws(
     assert credentials is not None
     assert (credentials.access_key, credentials.token) == ("local", None)
     for service in SERVICES:
-        assert session.client(service).meta.endpoint_url == environment.endpoint()  # type: ignore[call-overload]
+        assert session.client(service).meta.endpoint_url == paths.endpoint()  # type: ignore[call-overload]
     assert {"127.0.0.1", "localhost"} <= set(allowed["NO_PROXY"].split(","))
     assert {name for name in allowed if name.startswith("AWS_")} <= {
         *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE"),
@@ -123,8 +123,8 @@ def test_commands_work_in_any_shell(hostile: dict[str, str], command: str) -> No
     own = {name: value for name, value in hostile.items() if not name.startswith("PYTHON")}
     own |= {"LOCAL_AWS_PORT": "1", "DOCKER_HOST": "unix:///nonexistent.sock", "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(
-        [sys.executable, "-m", "local", command],
-        cwd=environment.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
+        [sys.executable, "-m", "spotfleet", command],
+        cwd=paths.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert "Traceback" not in result.stderr
     assert "does not run" in result.stdout + result.stderr
@@ -133,14 +133,14 @@ def test_commands_work_in_any_shell(hostile: dict[str, str], command: str) -> No
 
 def test_make_runs_its_commands_in_any_shell(hostile: dict[str, str], tmp_path: Path) -> None:
     """What Python reads stops it before a line of ours runs, and ENV, a shell's own, is no environment of ours."""
-    for name in ("json", "local", "sitecustomize"):
+    for name in ("json", "spotfleet", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not ours')")
     own = {**hostile, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "klingon", "PYTHONUTF8": "7", "ENV": "/etc/shrc"}
     own |= {"LOCAL_AWS_PORT": "1", "PYTHONWARNINGS": "error", "SECONDS": "x", "RPS": "x"}
     result = subprocess.run(
         ["make", "--assume-old=.venv/installed", "status"],
-        cwd=environment.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
+        cwd=paths.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert "The embedded AWS does not run" in result.stderr
-    assert "python -m local up dev" in result.stderr
+    assert "python -m spotfleet up dev" in result.stderr
     assert "Traceback" not in result.stderr

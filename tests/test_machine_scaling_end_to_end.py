@@ -51,7 +51,7 @@ def test_machines_follow_the_work_on_them(project: Project) -> None:
     wait_for_machines(project, 1)
     load = ["load", "dev", "--rps", MORE_THAN_TWO_TASKS_ANSWER, "--seconds", str(WAIT_SECONDS + STAYS_SECONDS)]
     loading = subprocess.Popen(
-        [sys.executable, "-m", "local", *load],
+        [sys.executable, "-m", "spotfleet", *load],
         cwd=project.folder,
         env=project.variables,
         stdout=subprocess.PIPE,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hooks.settings import SceptreSettings, Settings
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.sceptre import SceptreSettings
 from tests.changed import changed
 from tests.lint_templates import lint
 from tests.pairs import all_pairs

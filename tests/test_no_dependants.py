@@ -10,8 +10,8 @@ from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks import stack_state
 from hooks.no_dependants import NoDependants
+from spotfleet.stacks import stack_state
 from tests.lint_templates import PROJECT
 from tests.stacks import Aws, client_error, make_stack
 

@@ -4,7 +4,7 @@ import pytest
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks.once import once_per_command
+from spotfleet.stacks.once import once_per_command
 from tests.stacks import Aws, make_stack
 
 acted: list[object] = []

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hooks.origins import parse_origins
-from hooks.settings import find_problems
 from service.settings import SettingsError, settings_from
+from spotfleet.facts.origins import parse_origins
+from spotfleet.settings.problems import find_problems
 from tests.test_valid_settings import settings
 
 

@@ -10,8 +10,8 @@ from hypothesis import settings as options
 from hypothesis.strategies import SearchStrategy, data, from_regex
 from pydantic import ValidationError
 
-from hooks import aws_names
-from hooks.settings import Settings
+from spotfleet.facts import aws_names
+from spotfleet.settings.environment import Settings
 from tests.changed import changed
 from tests.test_options import CERTIFICATE, MOST
 

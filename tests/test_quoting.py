@@ -16,8 +16,9 @@ from sceptre.hooks import Hook
 from sceptre.resolvers import Resolver
 from sceptre.stack import Stack
 
-from hooks.quoting import dumps
-from hooks.settings import SceptreSettings, Settings
+from spotfleet.configuration.quoting import dumps
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.sceptre import SceptreSettings
 from tests.changed import Changed
 from tests.lint_templates import PROJECT
 

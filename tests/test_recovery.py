@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from sceptre.plan.actions import StackActions
 
-from hooks import recovery, stack_state
 from hooks.healthy_dependencies import HealthyDependencies
+from spotfleet.stacks import recovery, stack_state
 from tests.stacks import Aws, client_error, make_stack
 
 

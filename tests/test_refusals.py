@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from hooks import refusals
+from spotfleet.stacks import name_stack_in_errors
 from tests.stacks import Aws, make_stack
 
 
@@ -17,7 +17,7 @@ def refusal(operation: str, message: str) -> str:
     for name in ("dev/cluster", "dev/vpc"):
         stack = make_stack(name, Aws({}))
         stack._connection_manager = Mock(get_session=lambda: session)
-        refusals.name_stack(stack)
+        name_stack_in_errors.name_stack(stack)
         client = session.client("cloudformation")
     with Stubber(client) as stubber:
         stubber.add_client_error(operation, "ValidationError", message)
@@ -33,12 +33,14 @@ def test_a_refusal_names_the_stack(operation: str) -> None:
 
 
 def test_nothing_to_update_stays_as_sceptre_knows_it() -> None:
-    assert refusal("update_stack", refusals.NO_UPDATES).endswith(f"operation: {refusals.NO_UPDATES}")
+    assert refusal("update_stack", name_stack_in_errors.NO_UPDATES).endswith(
+        f"operation: {name_stack_in_errors.NO_UPDATES}"
+    )
 
 
 @pytest.mark.parametrize("operation", ["create_change_set", "execute_change_set"])
 def test_a_refused_change_set_which_sceptre_only_logs_is_told_once(operation: str) -> None:
     refusal(operation, "it is OBSOLETE")
-    assert refusals.unreported(make_stack("dev/cluster", Aws({}))) is None
-    assert refusals.unreported(make_stack("dev/vpc", Aws({}))) == "spotfleet-dev-vpc: it is OBSOLETE"
-    assert refusals.unreported(make_stack("dev/vpc", Aws({}))) is None
+    assert name_stack_in_errors.unreported(make_stack("dev/cluster", Aws({}))) is None
+    assert name_stack_in_errors.unreported(make_stack("dev/vpc", Aws({}))) == "spotfleet-dev-vpc: it is OBSOLETE"
+    assert name_stack_in_errors.unreported(make_stack("dev/vpc", Aws({}))) is None

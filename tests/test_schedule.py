@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hooks import schedule
+from spotfleet.facts import schedule
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 
-from hooks.settings import Settings
+from spotfleet.settings.environment import Settings
 from tests.lint_templates import PROJECT
 
 PAGE = (PROJECT / "docs" / "aws-security-controls.md").read_text()

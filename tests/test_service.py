@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestClient
 
 from service import handlers
 from service.app import create_app
-from service.lifecycle import LIFECYCLE
-from service.response import Response
-from service.server import connection_factory
+from service.server.lifecycle import LIFECYCLE
+from service.server.response import Response
+from service.server.server import connection_factory
 from service.settings import Settings
 
 Client = TestClient[web.Request, web.Application]

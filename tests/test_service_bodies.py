@@ -16,8 +16,8 @@ from aiohttp.base_protocol import BaseProtocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.body import CODINGS, PIECE_BYTES, Body, Decoded, codings_of
-from service.body_memory import BASE_BYTES, PART, BodyMemory, most_body_bytes, task_memory
+from service.server.body import CODINGS, PIECE_BYTES, Body, Decoded, codings_of
+from service.server.body_memory import BASE_BYTES, PART, BodyMemory, most_body_bytes, task_memory
 from service.settings import Settings
 from tests.service_process import (
     KEEP_ALIVE_REQUEST,

@@ -22,9 +22,9 @@ from bench.clients import (
     trickle,
     wait_until_healthy,
 )
-from hooks.docker_cli import build, find_docker
-from hooks.image import PLATFORMS, look_at
-from local import base_image, environment
+from spotfleet.image.docker_cli import build, find_docker
+from spotfleet.image.image import PLATFORMS, look_at
+from spotfleet.local.host import base_image, paths
 from tests.bill_of_materials import problems
 from tests.projects import ROOT
 from tests.scan_image import bill_of
@@ -48,8 +48,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("service", "image"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "hooks").mkdir()
-    for name in ("Dockerfile", ".dockerignore", "hooks/origins.py"):
+    (folder / "spotfleet/facts").mkdir(parents=True)
+    for name in ("Dockerfile", ".dockerignore", "spotfleet/facts/origins.py"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "service/data").mkdir()
     (folder / "service/data/run.py").write_text("print('ran')\n")
@@ -64,8 +64,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def image(docker: str, checkout: Path) -> str:
     """The name of the service's image, built."""
-    base = base_image.choose("dev") or str(environment.setting("dev", "base_image"))
-    platform = PLATFORMS[str(environment.setting("dev", "cpu_architecture"))]
+    base = base_image.choose("dev") or str(paths.setting("dev", "base_image"))
+    platform = PLATFORMS[str(paths.setting("dev", "cpu_architecture"))]
     image = look_at("spotfleet-test-service", base, platform, checkout, ROOT, pull=print)
     build(docker, image, lambda _: None)
     return image.uri
@@ -179,15 +179,6 @@ def test_the_image_trusts_the_usual_certificates(docker: str, image: str) -> Non
         "sum(name.endswith('.0') for name in os.listdir('/etc/ssl/certs')) > 50)"
     )
     assert inside(docker, image, "python3", "-c", program).stdout == "/etc/ssl/certs True\n"
-
-
-def test_the_images_health_check(docker: str, image: str) -> None:
-    with container(docker, image, DRAIN_SECONDS=60) as service:
-        probe = [docker, "exec", service.name, "python3", "-S", "/app/service/probe.py"]
-        assert subprocess.run(probe, check=False).returncode == 0
-        service.stop_gently()
-        time.sleep(0.3)
-        assert subprocess.run(probe, check=False).returncode == 1
 
 
 def test_sigterm_while_starting_ends_the_container(docker: str, image: str) -> None:

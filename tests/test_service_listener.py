@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.listener import MOST_AT_ONCE, Listener, listening_sockets
+from service.server.listener import MOST_AT_ONCE, Listener, listening_sockets
 
 HOST = "127.0.0.1"
 

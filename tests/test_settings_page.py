@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from hooks.settings import Settings, find_problems
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.problems import find_problems
 from tests.changed import changed
 from tools import prices
 from tools.settings_page import PAGE, ROOT, costs, page, settings_of

@@ -16,7 +16,7 @@ from sceptre.resolvers import Resolver
 from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
 
-from local import fleet
+from spotfleet.behaviour import machine_life
 from tests import lint_templates
 from tests.changed import changed
 from tests.lint_templates import ENVIRONMENTS, plan
@@ -426,8 +426,8 @@ def test_machines_join_the_cluster_and_drain_on_a_spot_notice(environment: str) 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_task_that_used_up_its_cpu_waits_milliseconds(environment: str) -> None:
     user_data = resource(environment, "machines", "LaunchTemplate")["LaunchTemplateData"]["UserData"]
-    agent = fleet.agent_settings(base64.b64encode(user_data["Fn::Base64"]["Fn::Sub"].encode()).decode())
-    period = fleet.cpu_period(agent)
+    agent = machine_life.agent_settings(base64.b64encode(user_data["Fn::Base64"]["Fn::Sub"].encode()).decode())
+    period = machine_life.cpu_period(agent)
     assert period == 10
     # The kernel takes no limit of less than a millisecond.
     least_units = 128

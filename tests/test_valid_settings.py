@@ -14,9 +14,12 @@ from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 
-from hooks import instance_types, shown
-from hooks.settings import Settings, find_problems, remarks, tasks_during_deployment, tasks_per_machine
 from hooks.valid_settings import ValidSettings, settings_of
+from spotfleet.facts import instance_types
+from spotfleet.settings import shown
+from spotfleet.settings.capacity import tasks_during_deployment, tasks_per_machine
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.problems import find_problems, remarks
 from tests.changed import copy_service
 from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
 from tools import instance_types_by_region

@@ -8,8 +8,9 @@ import pytest
 from sceptre.exceptions import SceptreException
 from sceptre.stack import Stack
 
-from hooks import stack_state, way_in
+from hooks import way_in
 from hooks.way_in import WayIn
+from spotfleet.stacks import stack_state
 from tests.lint_templates import PROJECT
 from tests.stacks import Aws, client_error, make_stack
 

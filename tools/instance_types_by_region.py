@@ -9,7 +9,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from hooks import instance_types
+from spotfleet.facts import instance_types
 
 FILE = Path(instance_types.__file__).with_name("instance_types_by_region.json")
 DATA = "data/schemas/extensions/aws_ec2_instance/instancetype_enum.json"

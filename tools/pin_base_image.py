@@ -12,10 +12,10 @@ from typing import Any
 
 from sceptre.exceptions import SceptreException
 
-from hooks import base_image, docker_command
-from hooks.image import PLATFORMS
-from local import environment
-from local.console import say
+from spotfleet.image import base_image, docker_command
+from spotfleet.image.image import PLATFORMS
+from spotfleet.local.host import paths
+from spotfleet.local.host.console import say
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
             say(f"{name} names its digest itself.")
             continue
         try:
-            pin(environment.ROOT, name, platform)
+            pin(paths.ROOT, name, platform)
         except SceptreException as error:
             say(str(error))
             failed = True
@@ -36,11 +36,11 @@ def main() -> int:
 def base_images() -> dict[str, str]:
     """Return the base images of all environments and their services, each with the platform to pull it for."""
     found: dict[str, str] = {}
-    for name in environment.environments():
-        platform = PLATFORMS.get(str(environment.setting(name, "cpu_architecture")), PLATFORMS["x86_64"])
-        services = environment.setting(name, "services")
+    for name in paths.environments():
+        platform = PLATFORMS.get(str(paths.setting(name, "cpu_architecture")), PLATFORMS["x86_64"])
+        services = paths.setting(name, "services")
         own = [service.get("base_image") for service in services.values()] if isinstance(services, dict) else []
-        for image in [environment.setting(name, "base_image"), *own]:
+        for image in [paths.setting(name, "base_image"), *own]:
             if isinstance(image, str):
                 found.setdefault(image, platform)
     return found

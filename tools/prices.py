@@ -5,8 +5,8 @@ Without tax, free tier, traffic and everything else that is paid by use.
 
 from dataclasses import dataclass
 
-from hooks import instance_types
-from hooks.settings import Settings
+from spotfleet.facts import instance_types
+from spotfleet.settings.environment import Settings
 
 DATE = "2026-11-23"
 PRICING_PAGES = "https://aws.amazon.com/pricing/"

@@ -6,8 +6,10 @@ from typing import Any
 import jinja2
 import yaml
 
-from hooks import instance_types
-from hooks.settings import SECTIONS, SceptreSettings, Section, Settings
+from spotfleet.facts import instance_types
+from spotfleet.settings.environment import SECTIONS, Settings
+from spotfleet.settings.sceptre import SceptreSettings
+from spotfleet.settings.section import Section
 from tools import prices
 from tools.prices import Line, egress, floor, spot, total, volume
 
@@ -59,8 +61,8 @@ def page() -> str:
 INTRODUCTION = f"""# Settings
 
 Every setting of `config/<environment>/config.yaml`. This page is written by `python -m tools.settings_page` from
-`hooks/settings.py`, which also checks each launch. A setting without a default has to be there; what each of the two
-shipped environments says is in its file. Text arrives as it is written, whatever quotes, `${{…}}` or YAML it holds;
+`spotfleet/settings/`, which also checks each launch. A setting without a default has to be there; what each of the
+two shipped environments says is in its file. Text arrives as it is written, whatever quotes, `${{…}}` or YAML it holds;
 only `{{{{` and `{{%` are Jinja's, which takes them as text between `{{% raw %}}` and `{{% endraw %}}`.
 
 Prices are list prices of eu-west-1 in US dollars per month of {prices.HOURS} hours, without tax and free tier, as they

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hooks.settings import defaults
+from spotfleet.settings.environment import defaults
 from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hooks import instance_types
+from spotfleet.facts import instance_types
 from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, is_true, properties, resources, texts, value
 

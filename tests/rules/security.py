@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from hooks.administration import is_administrative
+from spotfleet.facts.administration import is_administrative
 from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, properties, resources, texts, value
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from hooks import instance_types
+from spotfleet.facts import instance_types
 from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
 

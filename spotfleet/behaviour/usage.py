@@ -1,0 +1,146 @@
+"""How much of their reservation tasks use, and how much of its machines a cluster: sums only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from spotfleet.behaviour import machine_life
+from spotfleet.behaviour.placement import Need
+from spotfleet.behaviour.record import Record
+
+CPU_UNITS = 1024
+
+MEBIBYTE = 1024 * 1024
+
+NANOSECONDS = 1e9
+
+PERCENT = 100.0
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a container has used: CPU seconds and bytes of the network since its start, bytes of memory now.
+
+    `moment` is in seconds since 1970.
+    """
+
+    moment: float
+    cpu_seconds: float
+    memory: int
+    received: int = 0
+    sent: int = 0
+
+
+def use_of(stats: Record, moment: float) -> Use:
+    """Return the use in an answer of Docker's statistics; memory without the page cache, as ECS counts it."""
+    memory = stats.get("memory_stats", {})
+    cache = memory.get("stats", {}).get("inactive_file", memory.get("stats", {}).get("total_inactive_file", 0))
+    cpu = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0) / NANOSECONDS
+    networks = stats.get("networks", {}).values()
+    received, sent = (sum(network[name] for network in networks) for name in ("rx_bytes", "tx_bytes"))
+    return Use(moment, cpu, max(0, memory.get("usage", 0) - cache), received, sent)
+
+
+def cpu_percent(before: Use, after: Use, units: int) -> float:
+    """Return the CPU used between two moments in percent of the reserved CPU units."""
+    cores = (after.cpu_seconds - before.cpu_seconds) / max(after.moment - before.moment, 1e-3)
+    return PERCENT * max(0.0, cores) * CPU_UNITS / units
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A task, and the use of each of its containers a minute ago and now."""
+
+    task: Record
+    before: Sequence[Use]
+    after: Sequence[Use]
+
+    def cpu_percent(self, units: int) -> float:
+        """Return the CPU that it used in percent of so many CPU units."""
+        return sum(cpu_percent(a, b, units) for a, b in zip(self.before, self.after, strict=True))
+
+    @property
+    def memory(self) -> int:
+        """The bytes of memory that it uses."""
+        return sum(item.memory for item in self.after)
+
+    @property
+    def received(self) -> float:
+        """The bytes that it received since the minute before."""
+        return float(sum(max(0, b.received - a.received) for a, b in zip(self.before, self.after, strict=True)))
+
+    @property
+    def sent(self) -> float:
+        """The bytes that it sent since the minute before."""
+        return float(sum(max(0, b.sent - a.sent) for a, b in zip(self.before, self.after, strict=True)))
+
+
+def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
+    """Return a task's metrics from the use of its containers; nothing for what it does not reserve."""
+    if not measured.after:
+        return {}
+    values = {}
+    if need.cpu:
+        values["CPUUtilization"] = [measured.cpu_percent(need.cpu)]
+    if need.memory:
+        values["MemoryUtilization"] = [PERCENT * measured.memory / (need.memory * MEBIBYTE)]
+    return values
+
+
+def machine_use(
+    machines: Iterable[machine_life.Machine], measured: Sequence[Measured]
+) -> dict[str, dict[str, list[float]]]:
+    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined."""
+    groups: dict[str, dict[str, list[float]]] = {}
+    for machine in machines:
+        if machine.ecs is None:
+            continue
+        on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
+        units = _size(machine.ecs["registeredResources"], "CPU")
+        values = groups.setdefault(machine.group, {"CPUUtilization": [], "NetworkIn": [], "NetworkOut": []})
+        values["CPUUtilization"].append(sum(one.cpu_percent(units) for one in on_it))
+        values["NetworkIn"].append(sum(one.received for one in on_it))
+        values["NetworkOut"].append(sum(one.sent for one in on_it))
+    return groups
+
+
+def cluster_use(machines: Iterable[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return the share of a cluster's CPU and memory that its tasks use, and that they reserve; none without machines.
+
+    `machines` are its container instances.
+    """
+    total, left = {"CPU": 0, "MEMORY": 0}, {"CPU": 0, "MEMORY": 0}
+    for machine in machines:
+        for name in total:
+            total[name] += _size(machine["registeredResources"], name)
+            left[name] += _size(machine["remainingResources"], name)
+    values = {}
+    if total["CPU"]:
+        values["CPUReservation"] = [PERCENT * (total["CPU"] - left["CPU"]) / total["CPU"]]
+        values["CPUUtilization"] = [sum(one.cpu_percent(total["CPU"]) for one in measured)]
+    if total["MEMORY"]:
+        values["MemoryReservation"] = [PERCENT * (total["MEMORY"] - left["MEMORY"]) / total["MEMORY"]]
+        used = sum(one.memory for one in measured)
+        values["MemoryUtilization"] = [PERCENT * used / (total["MEMORY"] * MEBIBYTE)]
+    return values
+
+
+def group_size(group: Record) -> dict[str, list[float]]:
+    """Return what an Auto Scaling group says of its size each minute.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-metrics.html
+    """
+    states = [instance["LifecycleState"] for instance in group["Instances"]]
+    counts = {
+        "GroupDesiredCapacity": group["DesiredCapacity"],
+        "GroupInServiceInstances": states.count("InService"),
+        "GroupMaxSize": group["MaxSize"],
+        "GroupMinSize": group["MinSize"],
+        "GroupPendingInstances": sum(state.startswith("Pending") for state in states),
+        "GroupTerminatingInstances": sum(state.startswith("Terminating") for state in states),
+        "GroupTotalInstances": len(states),
+    }
+    return {name: [float(count)] for name, count in counts.items()}
+
+
+def _size(resources: Iterable[Record], name: str) -> int:
+    return sum(item.get("integerValue", 0) for item in resources if item["name"] == name)

@@ -1,0 +1,65 @@
+"""Shows what an environment consists of."""
+
+from typing import Any
+
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.daemon.environment_status import Status, Task, read
+from spotfleet.local.host import clock
+
+# Scaling activities that fit the screen.
+SHOWN_ACTIVITIES = 3
+
+
+def as_text(status: Status) -> str:
+    """Return the status on one screen."""
+    lines = [f"{status.environment}: {status.url or 'no load balancer yet'} ({clock.label(status.speed)})"]
+    lines += [*status.troubles, "", "Stacks"]
+    lines += [f"  {name:<32} {state}" for name, state in status.stacks.items()] or ["  none"]
+    lines += ["", "Image", f"  {status.image or 'none'}", "", "Machines"]
+    lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in status.machines] or ["  none"]
+    lines += ["", f"Tasks ({len(status.tasks)} of {status.desired_tasks})"]
+    lines += [_task_line(task) for task in status.tasks] or ["  none"]
+    services = status.figures.get("services", [])
+    if services:
+        lines += ["", "Now", *(_service_line(service) for service in services)]
+    activities = [item for service in services for item in service["activities"]]
+    activities = sorted([*activities, *status.figures.get("machine_activities", [])], key=_started, reverse=True)
+    if activities:
+        lines += [
+            "",
+            "Scaling",
+            *(f"  {item['time'][11:19]}  {item['why']}" for item in activities[:SHOWN_ACTIVITIES]),
+        ]
+    return "\n".join(lines)
+
+
+def _task_line(task: Task) -> str:
+    where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
+    return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
+
+
+def _service_line(service: dict[str, Any]) -> str:
+    groups = service["groups"]
+    rate = sum(group["requests_per_second"] for group in groups)
+    slowest = [
+        max((group[name] for group in groups if group[name] is not None), default=None) for name in ("p50", "p99")
+    ]
+    p50, p99 = ("-" if seconds is None else f"{1000 * seconds:.0f} ms" for seconds in slowest)
+    cpu = next((f"{value:.0f} %" for value in reversed(service["cpu_percent"]) if value is not None), "-")
+    target = service["cpu_target_percent"]
+    of_target = "" if target is None else f" (target {target:.0f} %)"
+    return f"  {service['name']}: {rate:.1f} requests/s, p50 {p50}, p99 {p99}, CPU {cpu}{of_target}"
+
+
+def _started(activity: dict[str, str]) -> str:
+    return activity["time"]
+
+
+def of_environment(name: str) -> Status | None:
+    """Return the status of an environment, or None when the embedded AWS does not run."""
+    identity = embedded_aws.find()
+    if identity is None:
+        return None
+    status = read(name, identity)
+    status.figures = embedded_aws.shown(name)
+    return status

@@ -1,0 +1,119 @@
+"""Names the service's image after what goes into it, so that an unchanged source builds and pushes nothing."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+from sceptre.exceptions import SceptreException
+from sceptre.stack import Stack
+
+from spotfleet.image import base_image, build_context
+from spotfleet.image.base_image import BaseImage
+from spotfleet.image.build_context import Fingerprint
+from spotfleet.image.docker_command import Report
+
+# Docker's name of each architecture that a fleet can have.
+PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
+ARGUMENTS = ("repository_uri", "build_context", "base_image", "cpu_architecture")
+# A Dockerfile that does not name it builds on something else; then the setting base_image means nothing.
+BASE_IMAGE_ARGUMENT = b"BASE_IMAGE"
+
+
+@dataclass(frozen=True)
+class Image:
+    """The service's image: where it is stored, and everything that decides what is in it, as it was looked at."""
+
+    repository_uri: str
+    base: BaseImage
+    platform: str
+    context: Path
+    contents: Fingerprint
+    # Begins the tag, so that the repository counts each service's images for themselves.
+    service: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The name under which the image is built and pushed."""
+        return f"{self.repository_uri}:{self.tag}"
+
+    @property
+    def tag(self) -> str:
+        """The service, and a hash of the platform, of what the base image is, and of all that the build is sent."""
+        parts = f"{self.platform}\n{self.base.identity}\n{self.contents.content}\n"
+        return tag_prefix(self.service) + hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+    def with_digest(self, digest: str) -> str:
+        """Return the name by which no other image can be meant."""
+        return f"{self.repository_uri}@{digest}"
+
+
+def tag_prefix(service: str) -> str:
+    """Return what the tags of a service's images begin with, and no other's: no name has the character at its end."""
+    return f"{service}_" if service else ""
+
+
+def look_at(
+    repository_uri: str,
+    base: str,
+    platform: str,
+    context: Path,
+    project: Path,
+    pull: Report | None = None,
+    service: str = "",
+) -> Image:
+    """Look at the build context and the base image as they are now.
+
+    `pull` is for the base image, see hooks.base_image.resolve. Raises SceptreException as that does, and where the
+    build context cannot be read.
+    """
+    contents = build_context.fingerprint(context)
+    if BASE_IMAGE_ARGUMENT in build_context.dockerfile(context):
+        resolved = base_image.resolve(base, platform, project, pull)
+    else:
+        resolved = BaseImage(base, identity="")
+    return Image(repository_uri, resolved, platform, context, contents, service)
+
+
+def image_of(stack: Stack, argument: object, pull: Report | None = None) -> Image:
+    """Look at the image that the argument means for a stack; see `image_from`."""
+    service = stack.name.rpartition("/")[2]
+    return image_from(argument, stack.stack_group_config["project_path"], pull, service)
+
+
+def image_from(argument: object, project_path: str, pull: Report | None = None, service: str = "") -> Image:
+    """Look at the image that the argument means, which the hook and the resolver share.
+
+    Raises SceptreException when a key is missing or unknown, the architecture is none that a fleet can have, or as
+    `look_at` does.
+    """
+    if not isinstance(argument, dict) or set(argument) != set(ARGUMENTS):
+        raise SceptreException(f"!docker_image and !image_uri take the keys {', '.join(ARGUMENTS)}; got {argument!r}.")
+    if argument["cpu_architecture"] not in PLATFORMS:
+        raise SceptreException(
+            f"cpu_architecture {argument['cpu_architecture']!r} is unknown: use {' or '.join(PLATFORMS)}."
+        )
+    project = Path(project_path)
+    context = project / argument["build_context"]
+    platform = PLATFORMS[argument["cpu_architecture"]]
+    return look_at(argument["repository_uri"], argument["base_image"], platform, context, project, pull, service)
+
+
+def pushed_digest(stack: Stack, image: Image) -> str | None:
+    """Return the digest of the image that the repository has under the tag, or None where it has none.
+
+    See https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+    """
+    repository = image.repository_uri.partition("/")[2]
+    try:
+        answer = stack.connection_manager.call(
+            service="ecr",
+            command="describe_images",
+            kwargs={"repositoryName": repository, "imageIds": [{"imageTag": image.tag}]},
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ImageNotFoundException":
+            return None
+        raise
+    digest: str = answer["imageDetails"][0]["imageDigest"]
+    return digest

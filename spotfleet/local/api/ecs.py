@@ -1,0 +1,57 @@
+"""Questions to ECS that more than one part asks."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from spotfleet.behaviour import placement
+from spotfleet.local.api import clients
+from spotfleet.local.api.clients import pages
+
+# Tasks, container instances and services that ECS describes in one call.
+DESCRIBED = {"tasks": 100, "containerInstances": 100, "services": 10}
+
+
+def read_waiting_tasks(ecs: clients.Client, cluster: str, provider: str) -> list[placement.Need]:
+    """Return what the tasks need that no machine has room for."""
+    waiting = [
+        task
+        for task in read_tasks(ecs, cluster)
+        if task["lastStatus"] == "PROVISIONING"
+        and not task.get("containerInstanceArn")
+        and task.get("capacityProviderName") == provider
+    ]
+    definitions = {
+        arn: ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+        for arn in {task["taskDefinitionArn"] for task in waiting}
+    }
+    return [placement.need_of(definitions[task["taskDefinitionArn"]]) for task in waiting]
+
+
+def read_tasks(ecs: clients.Client, cluster: str) -> list[dict[str, Any]]:
+    """Return the tasks of a cluster that are to run."""
+    arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster))
+    return [task for part in _parts(arns, "tasks") for task in ecs.describe_tasks(cluster=cluster, tasks=part)["tasks"]]
+
+
+def _parts(items: Sequence[str], kind: str) -> list[Sequence[str]]:
+    size = DESCRIBED[kind]
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def read_clusters(ecs: clients.Client) -> list[dict[str, Any]]:
+    """Return the active clusters."""
+    arns = list(pages(ecs, "list_clusters", "clusterArns"))
+    if not arns:
+        return []
+    return [item for item in ecs.describe_clusters(clusters=arns)["clusters"] if item["status"] == "ACTIVE"]
+
+
+def read_container_instances(ecs: clients.Client, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the container instances of clusters by their EC2 instance."""
+    found: dict[str, dict[str, Any]] = {}
+    for cluster in names:
+        arns = list(pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
+        for part in _parts(arns, "containerInstances"):
+            described = ecs.describe_container_instances(cluster=cluster, containerInstances=part)
+            found |= {item["ec2InstanceId"]: item for item in described["containerInstances"]}
+    return found

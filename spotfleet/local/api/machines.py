@@ -1,0 +1,54 @@
+"""The machines of the groups, read from Auto Scaling, EC2 and ECS."""
+
+from datetime import datetime
+
+from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings
+from spotfleet.behaviour.record import Record
+from spotfleet.local.api import clients
+from spotfleet.local.api.clients import pages
+from spotfleet.local.api.ecs import read_clusters, read_container_instances
+
+
+def read_machines(region: str) -> list[Machine]:
+    """Return the machines of all Auto Scaling groups of a region."""
+    ec2, autoscaling = clients.client("ec2", region), clients.client("autoscaling", region)
+    members = {
+        instance["InstanceId"]: (group, instance)
+        for group in pages(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups")
+        for instance in group["Instances"]
+    }
+    if not members:
+        return []
+    ecs = clients.client("ecs", region)
+    registered = read_container_instances(ecs, [cluster["clusterName"] for cluster in read_clusters(ecs)])
+    reservations = pages(ec2, "describe_instances", "Reservations", InstanceIds=list(members))
+    return [
+        _machine(ec2, instance, *members[instance["InstanceId"]], registered.get(instance["InstanceId"]))
+        for reservation in reservations
+        for instance in reservation["Instances"]
+    ]
+
+
+def _machine(ec2: clients.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    notice = tags.get(NOTICE_TAG)
+    return Machine(
+        id=instance["InstanceId"],
+        group=group["AutoScalingGroupName"],
+        type=instance["InstanceType"],
+        zone=member["AvailabilityZone"],
+        spot=instance.get("InstanceLifecycle") == "spot",
+        running=instance["State"]["Name"] == "running",
+        leaving=member["LifecycleState"].startswith("Terminating"),
+        launched=instance["LaunchTime"].timestamp(),
+        agent=_agent(ec2, instance["InstanceId"]),
+        ecs=ecs,
+        warmup=float(group.get("DefaultInstanceWarmup", 0)),
+        notice=datetime.fromisoformat(notice).timestamp() if notice else None,
+        rebalanced=bool(group.get("CapacityRebalance", False)),
+    )
+
+
+def _agent(ec2: clients.Client, instance_id: str) -> dict[str, str]:
+    answer = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
+    return agent_settings(answer["UserData"].get("Value", ""))

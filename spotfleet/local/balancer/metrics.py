@@ -1,0 +1,234 @@
+"""What the load balancer counts, published each AWS minute as ELB publishes it.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+Counts come from HAProxy's statistics, response times from a ring of its last requests: all of them while there are few,
+a sample while there are many.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spotfleet.local import controller
+from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api.elbv2 import read_targets
+from spotfleet.local.backchannel import traffic
+from spotfleet.local.backchannel.traffic import Now
+from spotfleet.local.balancer import haproxy_config, haproxy_syntax
+from spotfleet.local.balancer.haproxy import Process
+from spotfleet.local.balancer.wanted import Group, Wanted, read_wanted
+from spotfleet.local.host import clock
+
+NAMESPACE = "AWS/ApplicationELB"
+# HAProxy's columns of answers by class.
+CLASSES = ("2xx", "3xx", "4xx", "5xx")
+# Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
+PERCENTILES = 100
+# What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
+# https://aws.amazon.com/elasticloadbalancing/pricing/
+UNIT_CONNECTIONS = 25
+UNIT_BYTES = 1e9
+HOUR_SECONDS = 3600
+# Real seconds of requests that rate and percentiles of now are made of.
+NOW_SECONDS = 5.0
+HALF, NEARLY_ALL = 0.5, 0.99
+
+# What is known of a backend or frontend since the last look: requests, and answers by class.
+Counts = Counter[str]
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Return the value that `share` of the values do not exceed, None when there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def representatives(values: Sequence[float]) -> list[float]:
+    """Return at most 100 values with the same average and percentiles, near enough."""
+    if len(values) <= PERCENTILES:
+        return list(values)
+    ordered = sorted(values)
+    return [ordered[int((number + 0.5) / PERCENTILES * len(ordered))] for number in range(PERCENTILES)]
+
+
+@dataclass
+class Tally:
+    """Turns HAProxy's ever-growing counters into what was new since the last look."""
+
+    _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+
+    def new(self, lines: Iterable[Mapping[str, str]]) -> dict[str, Counts]:
+        """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx."""
+        found: dict[str, Counts] = {}
+        seen = {}
+        for line in lines:
+            if line["svname"] == "BACKEND":
+                continue
+            key = (line["pxname"], line["svname"])
+            now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
+            now |= {"connections": int(line["conn_tot"] or 0), "bytes": int(line["bin"] or 0) + int(line["bout"] or 0)}
+            before = self._before.get(key, {})
+            # A counter that went back belongs to a new worker, which begins at zero.
+            restarted = any(now[name] < before.get(name, 0) for name in now)
+            prefix = "client_" if line["svname"] == "FRONTEND" else ""
+            counts = found.setdefault(line["pxname"].removesuffix(haproxy_config.OPEN), Counter())
+            for name, value in now.items():
+                counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
+            seen[key] = now
+        self._before = seen
+        return found
+
+
+@dataclass
+class Times:
+    """The response times of requests, read from HAProxy's ring without reading one twice."""
+
+    _last: int = 0
+
+    def new(self, events: str) -> dict[str, list[float]]:
+        """Return the seconds that targets took, by backend."""
+        found: dict[str, list[float]] = {}
+        rows = [line.split() for line in events.splitlines() if len(line.split()) == 3]  # noqa: PLR2004
+        numbered = [(int(number), backend, int(took)) for number, backend, took in rows if took.lstrip("-").isdigit()]
+        if numbered and max(number for number, _, _ in numbered) < self._last:
+            self._last = 0
+        for number, backend, took in numbered:
+            if number > self._last and took >= 0:
+                found.setdefault(backend.removesuffix(haproxy_config.OPEN), []).append(took / 1000)
+        self._last = max([self._last, *(number for number, _, _ in numbered)])
+        return found
+
+
+class BalancerMetrics(controller.Controller):
+    """Publishes what HAProxy counts and measures."""
+
+    name = "balancer-metrics"
+    interval = 0.5
+
+    def __init__(
+        self,
+        process: Process | None = None,
+        regions: Callable[[], list[str]] = embedded_aws.regions,
+        client: Callable[[str, str], clients.Client] = clients.client,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._process = process or Process()
+        self._regions = regions
+        self._client = client
+        self._clock = clock
+        self._tally = Tally()
+        self._times = Times()
+        self._first = True
+        self._minute = metrics_store.minute(clock())
+        self._counts: dict[str, Counts] = {}
+        self._seconds: dict[str, list[float]] = {}
+        # The last looks: when, what was counted, how long the requests took.
+        self._recent: deque[tuple[float, dict[str, Counts], dict[str, list[float]]]] = deque()
+
+    def step(self) -> None:
+        """Look at HAProxy, and publish the AWS minute that has ended."""
+        moment = self._clock()
+        if self._process.runs_with() is not None:
+            self._look(moment)
+        minute = metrics_store.minute(moment)
+        if minute != self._minute:
+            counts, seconds, ended = self._counts, self._seconds, self._minute
+            self._counts, self._seconds, self._minute = {}, {}, minute
+            self._publish(counts, seconds, ended)
+
+    def _look(self, moment: float) -> None:
+        counts = self._tally.new(self._process.statistics())
+        seconds = self._times.new(self._process.command(haproxy_syntax.command("show", "events", haproxy_config.RING)))
+        if self._first:
+            # What HAProxy counted before this controller began belongs to minutes that are over.
+            self._first = False
+            return
+        for name, count in counts.items():
+            self._counts.setdefault(name, Counter()).update(count)
+        for name, values in seconds.items():
+            self._seconds.setdefault(name, []).extend(values)
+        self._recent.append((moment, counts, seconds))
+        while self._recent and moment - self._recent[0][0] > NOW_SECONDS:
+            self._recent.popleft()
+        traffic.report({name.replace(".", "/"): self._last_seconds(name) for name in counts})
+
+    def _last_seconds(self, name: str) -> Now:
+        looks = [(counts[name], seconds.get(name, [])) for _, counts, seconds in self._recent if name in counts]
+        length = max(len(looks), 1) * self.interval
+        values = [value for _, seconds in looks for value in seconds]
+        requests = sum(counts[one] for counts, _ in looks for one in CLASSES)
+        errors = sum(counts["5xx"] + counts["errors"] for counts, _ in looks)
+        return Now(requests / length, percentile(values, HALF), percentile(values, NEARLY_ALL), errors / length)
+
+    # --- CloudWatch
+
+    def _publish(self, counts: dict[str, Counts], seconds: dict[str, list[float]], minute: int) -> None:
+        wanted = read_wanted({region: self._client("elbv2", region) for region in self._regions()})
+        for balancer in wanted.balancers:
+            groups = [wanted.groups[arn] for arn in sorted(balancer.group_arns & set(wanted.groups))]
+            region = balancer.arn.split(":")[3]
+            of_balancer: dict[str, list[float]] = {}
+            for group in groups:
+                values = group_metrics(counts.get(group.backend, Counter()), seconds.get(group.backend, []))
+                for name, samples in values.items():
+                    of_balancer.setdefault(name, []).extend(samples)
+                self._publish_group(region, balancer.name, group, values, minute, wanted)
+            clients: Counts = Counter()
+            for listener in balancer.listeners:
+                clients.update(counts.get(haproxy_config.frontend(balancer, listener.port), Counter()))
+            targets: Counts = Counter()
+            for group in groups:
+                targets.update(counts.get(group.backend, Counter()))
+            of_balancer |= balancer_metrics(clients, targets)
+            self._put(region, of_balancer, {"LoadBalancer": balancer.name}, minute)
+
+    def _publish_group(
+        self, region: str, balancer: str, group: Group, values: dict[str, list[float]], minute: int, wanted: Wanted
+    ) -> None:
+        elbv2 = self._client("elbv2", wanted.regions[group.arn])
+        states = list(read_targets(elbv2, group.arn).values())
+        healthy, unhealthy = states.count("healthy"), states.count("unhealthy")
+        both = {"TargetGroup": group.name, "LoadBalancer": balancer}
+        hosts = {"HealthyHostCount": [float(healthy)], "UnHealthyHostCount": [float(unhealthy)]}
+        per_target = {"RequestCountPerTarget": [sum(values.get("RequestCount", [])) / healthy]} if healthy else {}
+        self._put(region, values | hosts | per_target, both, minute)
+        self._put(region, per_target, {"TargetGroup": group.name}, minute)
+
+    def _put(self, region: str, values: Mapping[str, Sequence[float]], dimensions: dict[str, Any], minute: int) -> None:
+        metrics_store.publish(self._client("cloudwatch", region), NAMESPACE, values, dimensions, minute)
+
+
+def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[float]]:
+    """Return a target group's metrics of a minute. As on AWS, what did not happen is not reported as zero."""
+    values = {f"HTTPCode_Target_{name.upper()}_Count": [float(counts[name])] for name in CLASSES if counts[name]}
+    if requests := sum(counts[name] for name in (*CLASSES, "errors")):
+        values["RequestCount"] = [float(requests)]
+    if counts["errors"]:
+        values["TargetConnectionErrorCount"] = [float(counts["errors"])]
+    if seconds:
+        values["TargetResponseTime"] = representatives(seconds)
+    return values
+
+
+def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:
+    """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
+    own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
+    values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
+    if clients["client_connections"] or clients["client_bytes"]:
+        values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]
+    return values
+
+
+def consumed_units(connections: int, size: int) -> float:
+    """Return the share of an hour's capacity units that an AWS minute's new connections and bytes take.
+
+    Of connections and bytes those count that take more; their rates are real, as the requests are. The minutes of an
+    hour add up to its units, as AWS tells of those that are reserved:
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/monitor-capacity-unit-reservation.html
+    What AWS counts besides, open connections and rules beyond ten, is not looked at.
+    """
+    seconds = clock.seconds(metrics_store.MINUTE)
+    units = max(connections / seconds / UNIT_CONNECTIONS, size / seconds * HOUR_SECONDS / UNIT_BYTES)
+    return units * metrics_store.MINUTE / HOUR_SECONDS

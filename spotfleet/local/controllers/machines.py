@@ -1,0 +1,198 @@
+"""The machines: they boot and join the cluster, drain before they go, and their number follows the tasks.
+
+Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
+and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
+steps but the last minute whose metric was published and the failures that were told, so that it can be restarted at
+any time.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+
+from spotfleet.behaviour.draining import is_healthy, service_of, stoppable
+from spotfleet.behaviour.machine_life import (
+    Machine,
+    has_booted,
+    is_drained,
+    is_due,
+    must_be_replaced,
+    must_drain,
+    offered,
+)
+from spotfleet.behaviour.record import Record
+from spotfleet.facts import instance_types
+from spotfleet.local import controller
+from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api.clients import pages
+from spotfleet.local.api.ecs import read_clusters, read_tasks
+from spotfleet.local.api.machines import read_machines
+from spotfleet.local.controllers import rolling_update
+from spotfleet.local.controllers.managed_scaling import is_managed, scale_provider
+from spotfleet.local.host import clock
+
+logger = logging.getLogger("spotfleet.fleet")
+
+
+class Fleet(controller.Controller):
+    """Keeps the machines of every region."""
+
+    name = "fleet"
+
+    def __init__(self) -> None:
+        self.interval = controller.pace()
+        self._published: dict[tuple[str, str], int] = {}
+        self._failures: dict[str, str] = {}
+
+    def step(self) -> None:
+        """Boot, replace, drain and scale the machines."""
+        for region in embedded_aws.regions():
+            machines = read_machines(region)
+            for machine in machines:
+                with self._apart(f"The machine {machine.id} in {region}"):
+                    _keep(region, machine)
+            draining = {item.ecs["containerInstanceArn"] for item in machines if item.draining and item.ecs}
+            for cluster in sorted({_cluster(machine.ecs) for machine in machines if machine.draining}):
+                with self._apart(f"The draining of {cluster} in {region}"):
+                    _move_tasks(region, cluster, draining)
+            self._roll(region, machines)
+            self._scale(region, machines)
+
+    @contextmanager
+    def _apart(self, what: str) -> Iterator[None]:
+        """Let what fails for one machine, cluster or group stop no other one; a failure that lasts is told once."""
+        try:
+            yield
+        except (EndpointConnectionError, HTTPClientError):
+            # The embedded AWS answers nobody.
+            raise
+        except Exception as error:
+            if self._failures.get(what) != repr(error):
+                self._failures[what] = repr(error)
+                # An error that AWS answers: what it is about went, or is not there yet.
+                trace = None if isinstance(error, ClientError) else error
+                logger.warning("%s failed, and is tried again: %s", what, error, exc_info=trace)
+        else:
+            self._failures.pop(what, None)
+
+    def _roll(self, region: str, machines: Sequence[Machine]) -> None:
+        """Replace the machines that their group would launch differently today."""
+        launched = {machine.id: machine.launched for machine in machines}
+        joined = {machine.id for machine in machines if machine.ecs}
+        for group in pages(clients.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
+            with self._apart(f"The roll of {group['AutoScalingGroupName']} in {region}"):
+                rolling_update.step(region, group, launched, joined)
+
+    def _scale(self, region: str, machines: Sequence[Machine]) -> None:
+        """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
+        ecs = clients.client("ecs", region)
+        minute = metrics_store.minute(time.time())
+        for cluster in read_clusters(ecs):
+            names = cluster.get("capacityProviders") or []
+            providers = ecs.describe_capacity_providers(capacityProviders=names)["capacityProviders"] if names else []
+            for provider in providers:
+                place = (region, provider["name"])
+                if self._published.get(place) != minute and is_managed(provider):
+                    self._published[place] = minute
+                    with self._apart(f"The scaling by {provider['name']} in {region}"):
+                        scale_provider(region, cluster["clusterName"], provider, machines, minute)
+
+
+def _keep(region: str, machine: Machine) -> None:
+    """Take one machine one step further."""
+    now = time.time()
+    ecs, autoscaling = clients.client("ecs", region), clients.client("autoscaling", region)
+    if has_booted(machine, clock.aws_seconds(now - machine.launched)):
+        _register(ecs, machine)
+    if is_due(machine, now):
+        logger.info("EC2 takes the Spot machine %s back.", machine.id)
+        clients.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
+    elif must_be_replaced(machine):
+        autoscaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
+        )
+    if must_drain(machine):
+        logger.info("The machine %s drains.", machine.id)
+        ecs.update_container_instances_state(
+            cluster=_cluster(machine.ecs),
+            containerInstances=[machine.ecs["containerInstanceArn"]],  # type: ignore[index]  # must_drain saw it
+            status="DRAINING",
+        )
+    elif is_drained(machine) or (machine.leaving and not machine.running):
+        autoscaling.complete_lifecycle_action(
+            AutoScalingGroupName=machine.group,
+            InstanceId=machine.id,
+            LifecycleHookName="ecs-managed-draining-termination-hook",
+            LifecycleActionResult="CONTINUE",
+        )
+
+
+def _cluster(container_instance: Record | None) -> str:
+    """Return the cluster in a container instance's ARN: ...:container-instance/<cluster>/<id>."""
+    return str(container_instance["containerInstanceArn"]).split("/")[1] if container_instance else ""
+
+
+def _register(ecs: clients.Client, machine: Machine) -> None:
+    """Do what the ECS agent does when its machine has booted."""
+    cpu, memory = offered(machine.type, machine.agent)
+    ecs.register_container_instance(
+        cluster=machine.agent.get("ECS_CLUSTER", "default"),
+        instanceIdentityDocument=json.dumps({"instanceId": machine.id, "instanceType": machine.type}),
+        totalResources=[
+            {"name": "CPU", "type": "INTEGER", "integerValue": cpu},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": memory},
+        ],
+        attributes=[
+            {"name": "ecs.availability-zone", "value": machine.zone},
+            {"name": "ecs.instance-type", "value": machine.type},
+            {"name": "ecs.cpu-architecture", "value": instance_types.architecture(machine.type)},
+            {"name": "ecs.os-type", "value": "linux"},
+        ],
+    )
+    logger.info("The machine %s (%s, %s) joins.", machine.id, machine.type, machine.zone)
+
+
+def _move_tasks(region: str, cluster: str, draining: Container[str]) -> None:
+    """Stop the services' tasks on a cluster's draining machines as their replacements become healthy.
+
+    Tasks that belong to no service run until they end or their machine goes:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+    """
+    ecs = clients.client("ecs", region)
+    present = [task for task in read_tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
+    leaving = [task for task in present if task.get("containerInstanceArn") in draining]
+    for name in sorted({service_of(task) for task in leaving} - {""}):
+        for service in ecs.describe_services(cluster=cluster, services=[name])["services"]:
+            mine = [task for task in present if service_of(task) == name]
+            _move_tasks_of_service(region, cluster, service, mine, draining)
+
+
+def _move_tasks_of_service(
+    region: str, cluster: str, service: Record, tasks: Sequence[Record], draining: Container[str]
+) -> None:
+    ecs = clients.client("ecs", region)
+    healthy_ids = _healthy_targets(region, service)
+    leaving = [task for task in tasks if task.get("containerInstanceArn") in draining]
+    staying = [task for task in tasks if task.get("containerInstanceArn") not in draining]
+    serving = [task for task in staying if task["lastStatus"] == "RUNNING" and is_healthy(task, healthy_ids)]
+    for task in leaving[: stoppable(service, len(leaving), len(serving), len(staying) - len(serving))]:
+        ecs.stop_task(cluster=cluster, task=task["taskArn"], reason="Service task stopped: its machine drains.")
+
+
+def _healthy_targets(region: str, service: Record) -> set[int] | None:
+    """Return the ports of the service's healthy targets, or None when no load balancer judges its tasks."""
+    groups = [item["targetGroupArn"] for item in service.get("loadBalancers", []) if "targetGroupArn" in item]
+    if not groups:
+        return None
+    elbv2 = clients.client("elbv2", region)
+    # On this computer all machines share its ports, so a port alone names a task.
+    return {
+        item["Target"]["Port"]
+        for group in groups
+        for item in elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        if item["TargetHealth"]["State"] == "healthy"
+    }

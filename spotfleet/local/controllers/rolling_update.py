@@ -1,0 +1,43 @@
+"""A new launch template version rolls the machines of a group, as the template's AutoScalingRollingUpdate says.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
+"""
+
+import time
+from collections.abc import Container, Mapping
+
+from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.rolling_update import Member, is_current, next_step
+from spotfleet.local.api import clients
+from spotfleet.local.api.rolling_policy import policy_of
+from spotfleet.local.host import clock
+
+
+def step(region: str, group: Record, launched: Mapping[str, float], joined: Container[str]) -> None:
+    """Take the roll of a group one step further.
+
+    `launched` tells when each of its instances was launched, `joined` which ones are in a cluster.
+    """
+    now = time.time()
+    members = [
+        Member(
+            item["InstanceId"],
+            clock.aws_seconds(now - launched[item["InstanceId"]]),
+            is_current(item, group),
+            item["InstanceId"] in joined,
+        )
+        for item in group["Instances"]
+        if not item["LifecycleState"].startswith("Terminating") and item["InstanceId"] in launched
+    ]
+    if all(member.current for member in members):
+        return
+    name = group["AutoScalingGroupName"]
+    policy = policy_of(clients.client("cloudformation", region), name)
+    if policy is None:
+        return
+    autoscaling = clients.client("autoscaling", region)
+    todo = next_step(members, policy, group["DesiredCapacity"], group["MaxSize"])
+    if todo.capacity is not None:
+        autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=todo.capacity)
+    for instance in todo.replace:
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)

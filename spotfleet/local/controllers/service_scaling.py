@@ -1,0 +1,202 @@
+"""Alarms change state by their metrics, and services scale by their policies and schedules.
+
+Plays the parts of CloudWatch's alarms and of Application Auto Scaling, each in one loop over what the public APIs say.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from spotfleet.behaviour import schedules
+from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.scaling import Capacity, Tracked, track
+from spotfleet.local import controller
+from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api.clients import pages
+from spotfleet.local.api.ecs import read_tasks
+from spotfleet.local.backchannel import scaling_activities
+from spotfleet.local.controllers.target_tracking import tracked_by
+from spotfleet.local.host import clock
+
+logger = logging.getLogger("spotfleet.scaling")
+
+DEFAULT_COOLDOWN = 300
+# A schedule that came due while nothing looked is still kept this long.
+SCHEDULE_LOOKBACK = timedelta(minutes=1)
+
+
+class Scaling(controller.Controller):
+    """Sets the desired count of services by target tracking and by schedule."""
+
+    name = "scaling"
+
+    def __init__(self) -> None:
+        self.interval = controller.pace()
+        self._looked = datetime.now(UTC) - SCHEDULE_LOOKBACK
+
+    def step(self) -> None:
+        """Act on due schedules first, then on alarms."""
+        now = datetime.now(UTC)
+        for region in embedded_aws.regions():
+            scaling = clients.client("application-autoscaling", region)
+            for action in pages(scaling, "describe_scheduled_actions", "ScheduledActions", ServiceNamespace="ecs"):
+                with _alone(action["ResourceId"]):
+                    if _is_due(action, self._looked, now):
+                        _apply(region, action)
+            for target in pages(scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="ecs"):
+                with _alone(target["ResourceId"]):
+                    _follow(region, target)
+        self._looked = now
+
+
+@contextmanager
+def _alone(resource: str) -> Iterator[None]:
+    """Let what goes wrong with one service hold up no other one: its cluster may be gone."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s is not scaled.", resource)
+
+
+def _is_due(action: Record, last: datetime, now: datetime) -> bool:
+    if not action.get("StartTime", now) <= now <= action.get("EndTime", now):
+        return False
+    return schedules.is_due(
+        action["Schedule"], action.get("Timezone", "UTC"), action["CreationTime"], last, now, clock.speed()
+    )
+
+
+def _apply(region: str, action: Record) -> None:
+    """Give a target the bounds of a scheduled action."""
+    scaling = clients.client("application-autoscaling", region)
+    place = {name: action[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+    target = _target(scaling, place)
+    if target is None or target["SuspendedState"]["ScheduledScalingSuspended"]:
+        return
+    bounds = action.get("ScalableTargetAction", {})
+    before = _service(region, action["ResourceId"])["desiredCount"]
+    scaling.register_scalable_target(**place, **bounds)
+    after = _service(region, action["ResourceId"])["desiredCount"]
+    what = " and ".join(
+        f"{'min' if name == 'MinCapacity' else 'max'} capacity to {value}" for name, value in bounds.items()
+    )
+    scaling_activities.record_activity(
+        region,
+        place,
+        f"Setting {what}.",
+        f"scheduled action name {action['ScheduledActionName']} was triggered",
+        (before, after),
+    )
+    logger.info("%s: scheduled action %s sets %s.", action["ResourceId"], action["ScheduledActionName"], what)
+
+
+def _target(scaling: clients.Client, place: Record) -> Record | None:
+    found = scaling.describe_scalable_targets(
+        ServiceNamespace=place["ServiceNamespace"],
+        ResourceIds=[place["ResourceId"]],
+        ScalableDimension=place["ScalableDimension"],
+    )["ScalableTargets"]
+    return found[0] if found else None
+
+
+def _service(region: str, resource: str) -> dict[str, Any]:
+    _, cluster, name = resource.split("/")
+    found: dict[str, Any] = clients.client("ecs", region).describe_services(cluster=cluster, services=[name])[
+        "services"
+    ][0]
+    return found
+
+
+def _follow(region: str, target: Record) -> None:
+    """Let the target tracking policies of a service set its desired count."""
+    scaling = clients.client("application-autoscaling", region)
+    place = {name: target[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+    policies = [
+        policy
+        for policy in pages(scaling, "describe_scaling_policies", "ScalingPolicies", **place)
+        if policy["PolicyType"] == "TargetTrackingScaling" and policy["Alarms"]
+    ]
+    if not policies:
+        return
+    cloudwatch = clients.client("cloudwatch", region)
+    tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
+    activities = scaling_activities.changes(region, place)
+    minute = min(item.minute for item in tracked)
+    if not any(item.high or item.low for item in tracked) or was_acted_upon(minute, activities):
+        return
+    service = _service(region, target["ResourceId"])
+    cooldown = _cooldown(policies, "ScaleOutCooldown")
+    out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
+    tasks = read_tasks(clients.client("ecs", region), service["clusterArn"])
+    measured = min(measured_tasks(tasks, service["serviceName"], minute), service["desiredCount"])
+    # In a cooldown what was added counts as part of what the metric asks for now.
+    counted = min([measured, *(item.before for item in out)]) if measured else service["desiredCount"]
+    capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
+    decision = track(capacity, tracked)
+    if decision is None or not _may(target, service, decision[0], policies, activities):
+        return
+    wanted, policy = decision
+    _set(region, place, service, wanted, policy, policies)
+
+
+def measured_tasks(tasks: Iterable[Record], service: str, minute: int) -> int:
+    """Return how many of the tasks are a service's and ran when an AWS minute ended: they made up its metric.
+
+    Those on machines that drain are among them; those that have begun to run since then are not.
+    """
+    ended = metrics_store.end(minute)
+    return sum(
+        task.get("startedBy") == service and task["lastStatus"] == "RUNNING" and task["startedAt"].timestamp() < ended
+        for task in tasks
+    )
+
+
+def was_acted_upon(minute: int, activities: Iterable[scaling_activities.Change]) -> bool:
+    """Tell whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
+    return any(item.moment >= metrics_store.end(minute) for item in activities)
+
+
+def _cooldown(policies: list[Record], name: str) -> float:
+    configurations = [policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies]
+    return max(float(item.get(name, DEFAULT_COOLDOWN)) for item in configurations)
+
+
+def _within(moment: float, aws_seconds: float) -> bool:
+    return time.time() - moment < clock.seconds(aws_seconds)
+
+
+def _may(
+    target: Record,
+    service: Record,
+    wanted: int,
+    policies: list[Record],
+    activities: list[scaling_activities.Change],
+) -> bool:
+    """Tell whether nothing forbids the change: suspension, a cooldown, or, for fewer tasks, a deployment under way."""
+    suspended = target["SuspendedState"]
+    if wanted > service["desiredCount"]:
+        return not suspended["DynamicScalingOutSuspended"]
+    deploying = any(item["rolloutState"] == "IN_PROGRESS" for item in service["deployments"])
+    cooling = any(_within(item.moment, _cooldown(policies, "ScaleInCooldown")) for item in activities)
+    return not (suspended["DynamicScalingInSuspended"] or deploying or cooling)
+
+
+def _set(
+    region: str, place: dict[str, Any], service: Record, wanted: int, policy: Tracked, policies: list[Record]
+) -> None:
+    kind = "High" if wanted > service["desiredCount"] else "Low"
+    alarms = [
+        item["AlarmName"] for entry in policies if entry["PolicyName"] == policy.policy for item in entry["Alarms"]
+    ]
+    alarm = next((name for name in alarms if f"-Alarm{kind}-" in name), "")
+    before = service["desiredCount"]
+    clients.client("ecs", region).update_service(
+        cluster=service["clusterArn"], service=service["serviceName"], desiredCount=wanted
+    )
+    sentence = f"the metric was at {policy.value:.1f}, its target is {policy.target:g}: from {before} tasks to {wanted}"
+    cause = f"monitor alarm {alarm} in state ALARM triggered policy {policy.policy}: {sentence}"
+    scaling_activities.record_activity(region, place, f"Setting desired count to {wanted}.", cause, (before, wanted))
+    logger.info("%s: %s.", place["ResourceId"], sentence)

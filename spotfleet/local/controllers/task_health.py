@@ -1,0 +1,105 @@
+"""Replaces tasks that fail their load balancer's health checks, as ECS does once the grace period is over.
+
+ECS starts another task first, where the maximum percent has room, and stops the unhealthy one when that is healthy. So
+a service all of whose tasks are unhealthy keeps them, and its load balancer goes on sending requests to them.
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from spotfleet.behaviour import draining
+from spotfleet.local import controller
+from spotfleet.local.api import clients, embedded_aws
+from spotfleet.local.api.clients import pages
+from spotfleet.local.api.ecs import read_clusters, read_tasks
+from spotfleet.local.api.elbv2 import read_targets
+from spotfleet.local.host import clock
+
+logger = logging.getLogger("spotfleet.task_health")
+
+# Services that ECS describes in one call.
+DESCRIBED_SERVICES = 10
+# The health of a task that is to be replaced, in ECS's words.
+UNHEALTHY = "UNHEALTHY"
+
+
+class TaskHealth(controller.Controller):
+    """Reports tasks whose targets are unhealthy, so that others start, and stops them as those become healthy."""
+
+    name = "task-health"
+    interval = 1.0
+
+    def __init__(
+        self,
+        regions: Callable[[], list[str]] = embedded_aws.regions,
+        client: Callable[[str, str], clients.Client] = clients.client,
+    ) -> None:
+        self._regions = regions
+        self._client = client
+
+    def step(self) -> None:
+        """Look at every service behind a load balancer."""
+        for region in self._regions():
+            ecs = self._client("ecs", region)
+            for cluster in read_clusters(ecs):
+                name = cluster["clusterName"]
+                services = [service for service in _services(ecs, name) if service["loadBalancers"]]
+                if not services:
+                    continue
+                tasks = read_tasks(ecs, name)
+                for service in services:
+                    self._look_at(region, name, service, tasks)
+
+    def _look_at(self, region: str, cluster: str, service: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+        ecs, groups = self._client("ecs", region), [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
+        reason = f"Task failed ELB health checks in (target-group {', '.join(groups)})"
+        ports = self._ports_by_state(region, groups)
+        present = [task for task in tasks if task.get("startedBy") == service["serviceName"] and _is_wanted(task)]
+        for task in present:
+            failed = task["lastStatus"] == "RUNNING" and _ports(task) & ports["unhealthy"]
+            if failed and not _is_leaving(task) and _is_past_grace(task, service):
+                logger.warning("%s: %s", task["taskArn"], reason)
+                ecs.submit_task_state_change(cluster=cluster, task=task["taskArn"], status=UNHEALTHY, reason=reason)
+                task["healthStatus"] = UNHEALTHY
+        leaving = [task for task in present if _is_leaving(task)]
+        staying = [task for task in present if not _is_leaving(task)]
+        healthy = sum(draining.is_healthy(task, ports["healthy"]) for task in staying)
+        for task in leaving[: draining.stoppable(service, len(leaving), healthy, len(staying) - healthy)]:
+            ecs.stop_task(cluster=cluster, task=task["taskArn"], reason=reason)
+
+    def _ports_by_state(self, region: str, groups: list[str]) -> defaultdict[str, set[int]]:
+        ports: defaultdict[str, set[int]] = defaultdict(set)
+        for group in groups:
+            for target, state in read_targets(self._client("elbv2", region), group).items():
+                ports[state].add(target.port)
+        return ports
+
+
+def _is_wanted(task: dict[str, Any]) -> bool:
+    return bool(task["desiredStatus"] == "RUNNING")
+
+
+def _is_leaving(task: dict[str, Any]) -> bool:
+    return bool(task["healthStatus"] == UNHEALTHY)
+
+
+def _services(ecs: clients.Client, cluster: str) -> Iterator[dict[str, Any]]:
+    arns = list(pages(ecs, "list_services", "serviceArns", cluster=cluster))
+    for first in range(0, len(arns), DESCRIBED_SERVICES):
+        part = arns[first : first + DESCRIBED_SERVICES]
+        described = ecs.describe_services(cluster=cluster, services=part)["services"]
+        yield from (service for service in described if service["status"] == "ACTIVE")
+
+
+def _ports(task: dict[str, Any]) -> set[int]:
+    return {item["hostPort"] for container in task["containers"] for item in container.get("networkBindings", [])}
+
+
+def _is_past_grace(task: dict[str, Any], service: dict[str, Any]) -> bool:
+    grace = clock.seconds_with_start(service.get("healthCheckGracePeriodSeconds") or 0)
+    age = datetime.now(UTC) - task["startedAt"]
+    return bool(age.total_seconds() > grace)

@@ -1,0 +1,130 @@
+"""The ASGI application of the embedded AWS: the gate, and behind it who answers what."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.api.signature import Request, Scope
+from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
+from spotfleet.local.daemon import gate, page
+from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
+from spotfleet.local.daemon.supervisor import Supervisor
+from spotfleet.local.emulator import ministack
+from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
+from spotfleet.local.host import clock, keys, paths
+
+ACCOUNT = re.compile(r"\d{12}")
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def make(supervisor: Supervisor, key: str) -> Application:
+    """Return the application that answers whoever has `key`: MiniStack, Application Auto Scaling, page and identity."""
+    inner = ministack.application(key)
+    scaling = ApplicationAutoScaling()
+    names = gate.names_of(paths.port())
+
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await inner(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers: Headers = scope["headers"]
+            try:
+                gate.require_local(headers, scope["path"], names)
+                await route(scope, headers, receive, send)
+            except Refusal as refusal:
+                await _refuse(send, refusal, headers)
+
+    async def route(scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == embedded_aws.PAGE_PATH:
+            await _send(send, 200, b"text/html; charset=utf-8", page.content(), page.policy())
+        elif path == f"{embedded_aws.PAGE_PATH}.json" and gate.has_page_key(headers, key):
+            await _send_json(send, 200, json.dumps(page.snapshot()).encode())
+        elif gate.is_registry(path):
+            gate.require_registry(_target(scope), headers, key)
+            await inner(scope, receive, _without_cors(send))
+        else:
+            gate.require_form(_request(scope, headers, b""))
+            body = await gate.read_body(receive)
+            await answer_signed(scope, _request(scope, headers, body), gate.again(body, receive), send)
+
+    async def answer_signed(scope: Message, request: Request, receive: Receive, send: Send) -> None:
+        if scope["path"] in own:
+            gate.require_signed_for(request, embedded_aws.OWN_SCOPE, key)
+            content = json.dumps(own[scope["path"]]()).encode()
+            proof = keys.proof(key, request.headers.get(embedded_aws.NONCE_HEADER, ""), scope["path"], content)
+            await _send_json(send, 200, content, [(embedded_aws.PROOF_HEADER.encode(), proof.encode())])
+            return
+        signed_for, operation = gate.require_answered(request, key)
+        if request.headers.get("x-amz-target", "").startswith(TARGET_PREFIX):
+            account = _account(signed_for)
+            arguments = (operation.name, account, signed_for.region, request.body)
+            # In a thread, because it calls the embedded AWS back.
+            status, answered = await asyncio.to_thread(scaling.answer, *arguments)
+            await _send_json(send, status, answered)
+        else:
+            await inner(scope, receive, _without_cors(send))
+
+    def identity() -> dict[str, Any]:
+        who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid(), "speed": clock.speed()}
+        return who | {"stacks": ministack.live_stacks(), "controllers": supervisor.report()}
+
+    own: dict[str, Callable[[], dict[str, Any]]] = {
+        embedded_aws.IDENTITY_PATH: identity,
+        f"{embedded_aws.PAGE_PATH}.json": page.snapshot,
+    }
+    return answer
+
+
+def _request(scope: Message, headers: Headers, body: bytes) -> Request:
+    """Return a request as its client has signed it."""
+    return Request(scope["method"], _target(scope), gate.as_text(headers), body)
+
+
+def _target(scope: Message) -> str:
+    query = scope["query_string"].decode("latin-1")
+    path: str = scope["raw_path"].decode("latin-1")
+    return path + (f"?{query}" if query else "")
+
+
+def _account(signed_for: Scope) -> str:
+    """Return the account in which a request acts: an access key id that is an account's number chooses that one."""
+    return signed_for.access_key if ACCOUNT.fullmatch(signed_for.access_key) else DEFAULT_ACCOUNT
+
+
+def _without_cors(send: Send) -> Send:
+    """Take away the leave that MiniStack gives to the pages of every origin."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [item for item in message["headers"] if not item[0].lower().startswith(b"access-control-")]
+            message = {**message, "headers": kept}
+        await send(message)
+
+    return sending
+
+
+async def _refuse(send: Send, refusal: Refusal, headers: Headers) -> None:
+    kind, body = gate.answer(refusal, headers)
+    # What is not read of a body must not be taken for the next request.
+    more = [(b"connection", b"close")]
+    if refusal.status == gate.UNAUTHORIZED:
+        more.append((b"www-authenticate", b'Basic realm="The registry of the embedded AWS"'))
+    await _send(send, refusal.status, kind, body, more)
+
+
+async def _send_json(send: Send, status: int, body: bytes, more: Headers = ()) -> None:
+    await _send(send, status, b"application/x-amz-json-1.1", body, more)
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes, more: Headers = ()) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    headers += [(b"x-content-type-options", b"nosniff"), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

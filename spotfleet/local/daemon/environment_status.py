@@ -1,0 +1,192 @@
+"""What an environment consists of now: stacks, image, machines, tasks and their health, URL."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spotfleet.local.api import clients
+from spotfleet.local.api.clients import pages
+from spotfleet.local.api.ecs import read_container_instances
+from spotfleet.local.api.elbv2 import read_targets
+from spotfleet.local.balancer import haproxy, ports, wanted
+from spotfleet.local.host import paths
+
+# Tasks that ECS describes in one call.
+DESCRIBED_TASKS = 100
+# States of a stack that works. After a rolled-back update it is as it was before, and it stays in that state when a
+# launch then finds nothing to change.
+GOOD_STATES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+
+
+@dataclass
+class Task:
+    """A task of the service. `health` is what the load balancer says of it: initial, healthy, unhealthy, draining."""
+
+    id: str
+    state: str
+    health: str
+    address: str | None
+    image: str
+    machine: str | None = None
+
+
+@dataclass
+class Machine:
+    """An instance of the Auto Scaling group. `kind` is on-demand or spot."""
+
+    id: str
+    zone: str
+    state: str
+    type: str
+    kind: str
+
+
+@dataclass
+class Status:
+    """One environment on the embedded AWS. `leaving` tasks still get requests, although they are to be stopped."""
+
+    environment: str
+    url: str | None = None
+    stacks: dict[str, str] = field(default_factory=dict)
+    image: str | None = None
+    desired_tasks: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    leaving: int = 0
+    machines: list[Machine] = field(default_factory=list)
+    # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
+    speed: float = 1
+    troubles: list[str] = field(default_factory=list)
+    # Region and ARN of each active service, and the names of those whose desired count is 0.
+    services: list[tuple[str, str]] = field(default_factory=list)
+    at_zero: list[str] = field(default_factory=list)
+    # Region and name of each Auto Scaling group.
+    groups: list[tuple[str, str]] = field(default_factory=list)
+    # What the live page shows of them: how each service does, and why tasks and machines came and went.
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every layer has a stack in a good state and the service's tasks, all healthy, get all requests."""
+        good = [state for state in self.stacks.values() if state in GOOD_STATES]
+        healthy = [task for task in self.tasks if task.health == "healthy"]
+        served = len(healthy) == len(self.tasks) == self.desired_tasks and not self.leaving
+        return len(good) == len(paths.layers(self.environment)) and served
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the status for a program."""
+        return {**asdict(self), "complete": self.complete}
+
+
+def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
+    """Return the stacks of an environment, with their regions, among those that the embedded AWS has."""
+    own = paths.stacks(name)
+    return {stack["name"]: stack["region"] for stack in identity["stacks"] if stack["name"] in own}
+
+
+def read(name: str, identity: dict[str, Any]) -> Status:
+    """Return the status of an environment; `identity` is what server.find() returned."""
+    status = Status(name, speed=float(identity["speed"]), troubles=_troubles(identity))
+    resources: dict[str, list[tuple[str, str]]] = {}
+    for stack_name, region in sorted(stack_names(name, identity).items()):
+        cloudformation = clients.client("cloudformation", region)
+        status.stacks[stack_name] = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
+        for item in cloudformation.describe_stack_resources(StackName=stack_name)["StackResources"]:
+            resources.setdefault(item["ResourceType"], []).append((region, item.get("PhysicalResourceId", "")))
+    for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::LoadBalancer", []):
+        status.url = ports.url(arn)
+    for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
+        status.machines += _machines(region, group)
+        status.groups.append((region, group))
+    for region, arn in resources.get("AWS::ECS::Service", []):
+        _add_service(status, region, arn)
+    return status
+
+
+def _troubles(identity: dict[str, Any]) -> list[str]:
+    """Return a line for each controller of the embedded AWS that does not run, or had to be started again."""
+    return [
+        f"Controller {one['name']}: {one['state']}, restarted {one['restarts']} times; last error: {one['last_error']}"
+        for one in identity["controllers"]
+        if one["state"] not in ("starting", "running") or one["restarts"]
+    ]
+
+
+def _machines(region: str, group: str) -> list[Machine]:
+    described = clients.client("autoscaling", region).describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+    instances = [instance for item in described["AutoScalingGroups"] for instance in item["Instances"]]
+    if not instances:
+        return []
+    ids = [instance["InstanceId"] for instance in instances]
+    found = pages(clients.client("ec2", region), "describe_instances", "Reservations", InstanceIds=ids)
+    kinds = {item["InstanceId"]: item.get("InstanceLifecycle", "on-demand") for r in found for item in r["Instances"]}
+    return [
+        Machine(
+            id=instance["InstanceId"],
+            zone=instance["AvailabilityZone"],
+            state=instance["LifecycleState"],
+            type=instance.get("InstanceType", "unknown"),
+            kind=kinds.get(instance["InstanceId"], "unknown"),
+        )
+        for instance in instances
+    ]
+
+
+def _add_service(status: Status, region: str, arn: str) -> None:
+    ecs = clients.client("ecs", region)
+    # arn:aws:ecs:<region>:<account>:service/<cluster>/<service>
+    cluster = arn.split("/")[1]
+    services = ecs.describe_services(cluster=cluster, services=[arn])["services"]
+    if not services or services[0]["status"] != "ACTIVE":
+        return
+    service = services[0]
+    status.services.append((region, arn))
+    if service["desiredCount"] == 0:
+        status.at_zero.append(service["serviceName"])
+    definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    status.image = definition["containerDefinitions"][0]["image"]
+    status.desired_tasks += service["desiredCount"]
+    arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service["serviceName"]))
+    described = ecs.describe_tasks(cluster=cluster, tasks=arns[:DESCRIBED_TASKS])["tasks"] if arns else []
+    groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
+    health = _health_by_port(region, groups)
+    on_machines = {item["containerInstanceArn"]: id_ for id_, item in read_container_instances(ecs, [cluster]).items()}
+    tasks = [_task(task, health if groups else None, on_machines) for task in described]
+    status.tasks += tasks
+    addresses = {task.address for task in tasks}
+    status.leaving += len([address for address in _addresses_with_requests(groups) if address not in addresses])
+
+
+def _health_by_port(region: str, groups: list[str]) -> dict[int, str]:
+    """Return what the load balancer says of each target of a service; a port of 127.0.0.1 stands for one."""
+    elbv2 = clients.client("elbv2", region)
+    found = [read_targets(elbv2, group) for group in groups]
+    return {target.port: state for states in found for target, state in states.items()}
+
+
+def _addresses_with_requests(groups: list[str]) -> list[str]:
+    """Return the addresses that the load balancer sends new requests to."""
+    backends = [wanted.Group(arn, name=arn.rpartition(":")[2]).backend for arn in groups]
+    try:
+        lines = list(haproxy.Process().statistics())
+    except OSError:
+        return []
+    return [line["addr"] for line in lines if line["pxname"] in backends and haproxy.gets_requests(line)]
+
+
+def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:
+    """Return a task; `health` is by port, or None for a service without load balancer, whose tasks need only run.
+
+    `on_machines` names the machine of each container instance.
+    """
+    ports = [item["hostPort"] for container in task["containers"] for item in container.get("networkBindings", [])]
+    if health is None:
+        state = "healthy" if task["lastStatus"] == "RUNNING" else "unknown"
+    else:
+        state = next((health[port] for port in ports if port in health), "unknown")
+    return Task(
+        id=task["taskArn"].rpartition("/")[2],
+        state=task["lastStatus"],
+        health=state,
+        address=f"127.0.0.1:{ports[0]}" if ports else None,
+        image=task["containers"][0]["image"],
+        machine=on_machines.get(task.get("containerInstanceArn", "")),
+    )

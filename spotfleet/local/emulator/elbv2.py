@@ -1,0 +1,338 @@
+"""MiniStack's Elastic Load Balancing, with the checks of AWS's and with all that it is told.
+
+With local.ministack the only module that uses MiniStack's private names. MiniStack takes any text for any parameter,
+forgets what its own traffic handler has no use for (query string conditions, regular expressions, weights, attributes
+of a new listener of a template) and writes some texts into its XML as they are.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, cast
+from xml.sax.saxutils import escape
+
+from botocore.model import ListShape, Shape, StructureShape
+from ministack.services import alb
+from ministack.services.cloudformation import provisioners
+
+from spotfleet.local.emulator import api_parameters, elbv2_validation
+from spotfleet.local.emulator.elbv2_validation import Invalid
+from spotfleet.local.emulator.records import Record
+
+Response = tuple[int, dict[str, str], bytes]
+# A resource's physical id, and what Fn::GetAtt returns.
+Resource = tuple[str, dict[str, str]]
+
+CHECKED_OPERATIONS = (
+    "CreateLoadBalancer",
+    "ModifyLoadBalancerAttributes",
+    "CreateListener",
+    "ModifyListener",
+    "ModifyListenerAttributes",
+    "CreateRule",
+    "ModifyRule",
+    "SetRulePriorities",
+    "CreateTargetGroup",
+    "ModifyTargetGroup",
+    "ModifyTargetGroupAttributes",
+    "RegisterTargets",
+    "DeregisterTargets",
+)
+# What AWS never tells again.
+SECRET_MEMBERS = ("ClientSecret",)
+TYPE = "AWS::ElasticLoadBalancingV2::"
+# Of a resource's properties, and its physical id when it exists already.
+TemplateCheck = Callable[[Record, str], None]
+
+
+def add() -> None:
+    """Let MiniStack's Elastic Load Balancing check what it is told, keep it all and tell it all again."""
+    _replace(alb, "_parse_actions", _with_whole_actions)
+    _replace(alb, "_parse_conditions", _with_whole_conditions)
+    _replace(alb, "_action_xml", lambda _original: lambda action: _member_xml("Actions", action))
+    _replace(alb, "_condition_xml", lambda _original: _condition_xml)
+    for name in ("_lb_xml", "_tg_xml"):
+        _replace(alb, name, lambda original: lambda record: original(_escaped(record)))
+    _replace(alb, "_attrs_xml", lambda original: lambda attributes: original(_escaped(attributes)))
+    for operation in CHECKED_OPERATIONS:
+        alb._ACTION_MAP[operation] = _checked(operation, alb._ACTION_MAP[operation])
+    _check_templates()
+
+
+def _replace(module: ModuleType, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` returns for the original in the original's place; AttributeError when there is none."""
+    setattr(module, name, make(getattr(module, name)))
+
+
+# --- The API
+
+
+def _checked(operation: str, original: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    def checked(parameters: Record) -> Response:
+        try:
+            wanted = _parsed(parameters, elbv2_validation.input_shape(operation), "")
+            elbv2_validation.check(operation, wanted)
+            _check_against_state(operation, wanted)
+        except Invalid as invalid:
+            refusal: Response = alb._error(invalid.code, str(invalid))
+            return refusal
+        return original(parameters)
+
+    return checked
+
+
+def _parsed(parameters: Mapping[str, Any], shape: Shape, prefix: str) -> Any:  # noqa: ANN401  # what boto3 would take
+    """Return a part of a query's flat parameters in the form that boto3 takes; None where it is not given.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/CommonParameters.html
+    """
+    match shape:
+        case StructureShape():
+            dotted = f"{prefix}." if prefix else ""
+            members = {name: _parsed(parameters, member, dotted + name) for name, member in shape.members.items()}
+            given = {name: value for name, value in members.items() if value is not None}
+            return given if given or not prefix else None
+        case ListShape():
+            items: list[Any] = []
+            while (item := _parsed(parameters, shape.member, f"{prefix}.member.{len(items) + 1}")) is not None:
+                items.append(item)
+            return items or None
+    if prefix not in parameters:
+        return None
+    text = alb._p(parameters, prefix)
+    if shape.type_name in ("integer", "long"):
+        # What is no number stays text, which the check refuses.
+        return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else text
+    return text.lower() == "true" if shape.type_name == "boolean" else text
+
+
+def _check_against_state(operation: str, wanted: Mapping[str, Any]) -> None:
+    """Raise Invalid for what is refused because of what there already is."""
+    _check_expressions(wanted.get("Conditions", []))
+    _check_groups([*wanted.get("Actions", []), *wanted.get("DefaultActions", [])])
+    if operation == "CreateRule":
+        _check_priority(wanted["ListenerArn"], wanted["Priority"], but="")
+    if operation == "CreateListener":
+        _check_port(wanted["LoadBalancerArn"], wanted["Port"], but="")
+    if operation == "ModifyListener" and (listener := alb._listeners.get(wanted["ListenerArn"])):
+        _check_port(listener["LoadBalancerArn"], wanted.get("Port", listener["Port"]), but=wanted["ListenerArn"])
+    if operation == "ModifyTargetGroup" and (group := alb._tgs.get(wanted["TargetGroupArn"])):
+        names = ("HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds")
+        elbv2_validation.check(operation, {name: group[name] for name in names} | dict(wanted))
+    if operation == "RegisterTargets" and (group := alb._tgs.get(wanted["TargetGroupArn"])):
+        elbv2_validation.check_targets(wanted["Targets"], group["TargetType"])
+
+
+def _check_expressions(conditions: list[Record]) -> None:
+    for condition in conditions:
+        configs = [value for value in condition.values() if isinstance(value, dict)]
+        for text in [text for place in (condition, *configs) for text in place.get("RegexValues", [])]:
+            # The same language as that of a rule's transforms.
+            if alb._regex_invalid(text):
+                raise Invalid(f"The regular expression '{text}' is not valid")
+
+
+def _check_groups(actions: list[Record]) -> None:
+    for action in actions:
+        weighted = action.get("ForwardConfig", {}).get("TargetGroups", [])
+        arns = [group["TargetGroupArn"] for group in weighted] + [action.get("TargetGroupArn")]
+        missing = [arn for arn in arns if arn and arn not in alb._tgs]
+        if missing:
+            raise Invalid(f"Target groups '{missing[0]}' not found", "TargetGroupNotFound")
+
+
+def _check_port(balancer: str, port: int, but: str) -> None:
+    taken = [
+        one
+        for arn, one in alb._listeners.items()
+        if arn != but and one["LoadBalancerArn"] == balancer and one["Port"] == port
+    ]
+    if taken:
+        raise Invalid(
+            f"A listener already exists on this port for this load balancer '{balancer}'", "DuplicateListener"
+        )
+
+
+def _check_priority(listener: str, priority: int, but: str) -> None:
+    for arn, rule in alb._rules.items():
+        if arn != but and rule["ListenerArn"] == listener and rule["Priority"] == str(priority):
+            raise Invalid(f"Priority '{priority}' is currently in use", "PriorityInUse")
+
+
+# --- What is kept
+
+
+def _with_whole_actions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
+    def actions(parameters: Record, prefix: str = "DefaultActions") -> list[Record]:
+        return _merged(_parsed(parameters, _list_shape("Actions"), prefix), original(parameters, prefix))
+
+    return actions
+
+
+def _with_whole_conditions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
+    def conditions(parameters: Record, prefix: str = "Conditions") -> list[Record]:
+        return _conditions(_parsed(parameters, _list_shape("Conditions"), prefix), original(parameters, prefix))
+
+    return conditions
+
+
+def _list_shape(member: str) -> ListShape:
+    return cast("ListShape", elbv2_validation.input_shape("CreateRule").members[member])
+
+
+def _merged(whole: list[Record] | None, known: list[Record]) -> list[Record]:
+    """Return items with all that was said, and the defaults that MiniStack put in."""
+    return [said | kept for said, kept in zip(whole or [], known, strict=True)]
+
+
+def _conditions(whole: list[Record] | None, known: list[Record]) -> list[Record]:
+    """Return conditions as AWS tells them: the short form and the long form say the same."""
+    kept = []
+    for said, parsed in zip(whole or [], known, strict=True):
+        condition = parsed | said
+        field = str(said["Field"])
+        config = elbv2_validation.CONDITION_CONFIGS[field]
+        if field in elbv2_validation.SHORT_FIELDS:
+            values = said.get(config, {}).get("Values") or said.get("Values", [])
+            condition["Values"] = values
+            condition[config] = said.get(config, {}) | ({"Values": values} if values else {})
+        kept.append(condition)
+    return kept
+
+
+def _condition_xml(condition: Record) -> str:
+    # MiniStack's own traffic handler reads Values of every field.
+    short = condition["Field"] in elbv2_validation.SHORT_FIELDS
+    return _member_xml("Conditions", condition if short else {**condition, "Values": []})
+
+
+def _member_xml(member: str, value: Record) -> str:
+    return f"<member>{_xml(value, _list_shape(member).member)}</member>"
+
+
+def _xml(value: Any, shape: Shape) -> str:  # noqa: ANN401  # what boto3 would take
+    match shape:
+        case StructureShape():
+            told = {name: value[name] for name in shape.members if name in value and name not in SECRET_MEMBERS}
+            return "".join(f"<{name}>{_xml(one, shape.members[name])}</{name}>" for name, one in told.items())
+        case ListShape():
+            return "".join(f"<member>{_xml(item, shape.member)}</member>" for item in value)
+    return escape(str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _escaped(value: Any) -> Any:  # noqa: ANN401  # a record of any form
+    match value:
+        case dict():
+            return {key: _escaped(item) for key, item in value.items()}
+        case list():
+            return [_escaped(item) for item in value]
+        case str():
+            return escape(value)
+    return value
+
+
+# --- CloudFormation: MiniStack's resource types write into the same tables
+
+
+def _check_templates() -> None:
+    _replace(provisioners, "_elbv2_listener_actions", _with_whole_template_actions)
+    _replace(provisioners, "_flatten_listener_rule_conditions", _with_whole_template_conditions)
+    _replace(provisioners, "_elbv2_listener_create", _with_listener_attributes)
+    for kind, (name, check) in TEMPLATE_CHECKS.items():
+        handlers = provisioners._RESOURCE_HANDLERS[TYPE + kind]
+        for action, properties_index in (("create", 1), ("update", 2)):
+            function = f"_elbv2_{name}_{action}"
+            _replace(provisioners, function, _checked_properties(check, properties_index))
+            handlers[action] = getattr(provisioners, function)
+
+
+def _checked_properties(check: TemplateCheck, index: int) -> Callable[[Any], Any]:
+    def make(original: Callable[..., Resource]) -> Callable[..., Resource]:
+        def handler(*arguments: Any, **named: Any) -> Resource:  # noqa: ANN401  # create and update differ
+            try:
+                # An update begins with the id of the resource.
+                check(arguments[index], "" if index == 1 else arguments[0])
+            except Invalid as invalid:
+                raise provisioners._elbv2_handler_error(str(invalid)) from None
+            return original(*arguments, **named)
+
+        return handler
+
+    return make
+
+
+def _check_template(operation: str, properties: Mapping[str, Any], **more: Any) -> Record:  # noqa: ANN401
+    """Check a resource's properties as the operation that makes it would."""
+    shape = elbv2_validation.input_shape(operation)
+    known = {name: value for name, value in properties.items() if name in shape.members and value is not None}
+    wanted: Record = api_parameters.converted(known | more, shape)
+    elbv2_validation.check(operation, wanted)
+    return wanted
+
+
+def _check_attributes(operation: str, key: str, attributes: list[Record] | None) -> None:
+    if attributes:
+        _check_template(operation, {}, **{key: "given", "Attributes": attributes})
+
+
+def _check_balancer(properties: Record, _physical_id: str) -> None:
+    # Without a name CloudFormation makes one; subnets and groups are ids of other resources.
+    names = ("Name", "Scheme", "Type", "IpAddressType")
+    given = {name: properties[name] for name in names if name in properties}
+    _check_template("CreateLoadBalancer", {"Name": "made", **given})
+    operation = "ModifyLoadBalancerAttributes"
+    _check_attributes(operation, "LoadBalancerArn", properties.get("LoadBalancerAttributes"))
+
+
+def _check_listener(properties: Record, physical_id: str) -> None:
+    wanted = _check_template("CreateListener", properties)
+    _check_port(wanted["LoadBalancerArn"], wanted["Port"], but=physical_id)
+    _check_groups(wanted["DefaultActions"])
+    _check_attributes("ModifyListenerAttributes", "ListenerArn", properties.get("ListenerAttributes"))
+
+
+def _check_rule(properties: Record, physical_id: str) -> None:
+    wanted = _check_template("CreateRule", properties)
+    _check_priority(wanted["ListenerArn"], wanted["Priority"], but=physical_id)
+    _check_expressions(wanted["Conditions"])
+    _check_groups(wanted["Actions"])
+
+
+def _check_target_group(properties: Record, _physical_id: str) -> None:
+    _check_template("CreateTargetGroup", {"Name": "made", **properties})
+    operation = "ModifyTargetGroupAttributes"
+    _check_attributes(operation, "TargetGroupArn", properties.get("TargetGroupAttributes"))
+
+
+# The name of a type in the names of MiniStack's functions, and its check.
+TEMPLATE_CHECKS: dict[str, tuple[str, TemplateCheck]] = {
+    "LoadBalancer": ("load_balancer", _check_balancer),
+    "Listener": ("listener", _check_listener),
+    "ListenerRule": ("listener_rule", _check_rule),
+    "TargetGroup": ("target_group", _check_target_group),
+}
+
+
+def _with_whole_template_actions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
+    def actions(properties: Record, balancer: str | None, prop: str = "DefaultActions") -> list[Record]:
+        whole = api_parameters.converted(properties.get(prop) or [], _list_shape("Actions"))
+        return _merged(whole, original(properties, balancer, prop))
+
+    return actions
+
+
+def _with_whole_template_conditions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
+    def conditions(given: list[Record]) -> list[Record]:
+        return _conditions(api_parameters.converted(given, _list_shape("Conditions")), original(given))
+
+    return conditions
+
+
+def _with_listener_attributes(original: Callable[..., Resource]) -> Callable[..., Resource]:
+    def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
+        arn, attributes = original(logical_id, properties, stack_name)
+        alb._listener_attrs[arn] = [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
+        provisioners._elbv2_merge_attributes(alb._listener_attrs[arn], properties.get("ListenerAttributes"))
+        return arn, attributes
+
+    return create

@@ -1,0 +1,37 @@
+"""Programs of Debian's packages: found, or installed where we may do that."""
+
+import os
+import shutil
+
+from spotfleet.local.host import console
+from spotfleet.local.host.console import Failure, say
+
+
+def ensure(command: str, name: str) -> None:
+    """Make sure that there is a command: install its package, of the same name, where we are root on Debian or Ubuntu.
+
+    `name` is what users are told. Raises Failure with the command to run where we cannot.
+    """
+    if shutil.which(command):
+        return
+    if not may_install():
+        how = f"sudo apt-get install {command}" if shutil.which("apt-get") else f"your package manager ({command})"
+        raise Failure(f"{name} is not installed: install it with {how}.")
+    install(command, name)
+
+
+def may_install() -> bool:
+    """Tell whether we are root on Debian or Ubuntu."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(package: str, name: str) -> None:
+    """Install a Debian package with what it recommends left out; we must be root.
+
+    Raises Failure when apt-get fails.
+    """
+    say(f"Installing {name} (apt-get install {package}) ...")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", package]):
+        if console.run(["apt-get", *command], f"installing {name}", quiet) != 0:
+            raise Failure(f"apt-get could not install {package}; its own words are above. Install it, then run again.")
