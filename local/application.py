@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from local import clock, environment, gate, keys, ministack, page, server
+from local import clock, environment, gate, keys, ministack, page, page_files, server
 from local.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
 from local.gate import Headers, Message, Receive, Refusal, Send
 from local.signature import Request, Scope
@@ -40,10 +40,11 @@ def make(supervisor: "controllers.Supervisor", key: str) -> Application:
 
     async def route(scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path == server.PAGE_PATH:
-            await _send(send, 200, b"text/html; charset=utf-8", page.content(), page.policy())
+        file = page_files.answer(path, gate.as_text(headers)) if scope["method"] == "GET" else None
+        if file is not None:
+            await _answer(send, *file)
         elif path == f"{server.PAGE_PATH}.json" and gate.has_page_key(headers, key):
-            await _send_json(send, 200, json.dumps(page.snapshot()).encode())
+            await _send_json(send, 200, page.encoded())
         elif gate.is_registry(path):
             gate.require_registry(_target(scope), headers, key)
             await inner(scope, receive, _without_cors(send))
@@ -124,5 +125,9 @@ async def _send_json(send: Send, status: int, body: bytes, more: Headers = ()) -
 async def _send(send: Send, status: int, kind: bytes, body: bytes, more: Headers = ()) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
     headers += [(b"x-content-type-options", b"nosniff"), *more]
+    await _answer(send, status, headers, body)
+
+
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -188,11 +188,17 @@ def room(machine: Machine) -> placement.Machine:
     if machine.ecs is None:
         cpu, memory = offered(machine.type, machine.agent)
         return placement.Machine(machine.id, machine.zone, machine.type, cpu, memory)
-    left = {item["name"]: item.get("integerValue", 0) for item in machine.ecs["remainingResources"]}
+    cpu, memory = sizes(machine.ecs["remainingResources"])
     count = machine.ecs["runningTasksCount"] + machine.ecs["pendingTasksCount"]
     # What the tasks took is out of the room already.
     tasks = (placement.Need(),) * count
-    return placement.Machine(machine.id, machine.zone, machine.type, left["CPU"], left["MEMORY"], tasks)
+    return placement.Machine(machine.id, machine.zone, machine.type, cpu, memory, tasks)
+
+
+def sizes(resources: Iterable[Record]) -> tuple[int, int]:
+    """Return the CPU units and the MiB of memory in a container instance's registered or remaining resources."""
+    found = {item["name"]: int(item.get("integerValue", 0)) for item in resources}
+    return found["CPU"], found["MEMORY"]
 
 
 class Fleet(controllers.Controller):
@@ -435,8 +441,6 @@ def container_instances(ecs: aws.Client, names: Iterable[str]) -> dict[str, dict
 
 
 def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    notice = tags.get(NOTICE_TAG)
     return Machine(
         id=instance["InstanceId"],
         group=group["AutoScalingGroupName"],
@@ -449,9 +453,15 @@ def _machine(ec2: aws.Client, instance: Record, group: Record, member: Record, e
         agent=_agent(ec2, instance["InstanceId"]),
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
-        notice=datetime.fromisoformat(notice).timestamp() if notice else None,
+        notice=notice_of(instance),
         rebalanced=bool(group.get("CapacityRebalance", False)),
     )
+
+
+def notice_of(instance: Record) -> float | None:
+    """Return when EC2 takes a machine, in seconds since 1970, or None when it has no notice."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return datetime.fromisoformat(tags[NOTICE_TAG]).timestamp() if tags.get(NOTICE_TAG) else None
 
 
 def _agent(ec2: aws.Client, instance_id: str) -> dict[str, str]:

@@ -1,61 +1,78 @@
 """The live page: what every environment consists of and does, for a browser on this machine.
 
-page.html asks for the JSON that `snapshot` returns. A controller makes it, because it also keeps what was.
+The page asks for the JSON that `snapshot` returns. A controller makes it, because it also keeps what was; so it costs
+the same however many pages are open, and one that opens late sees the past as well.
 """
 
-import base64
-import functools
-import hashlib
-import re
+import json
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from local import aws, balancer_metrics, balancer_model, clock, controllers, environment, metrics_store, server, status
+from botocore.exceptions import ClientError
 
-FILE = Path(__file__).with_suffix(".html")
-# Points of the history, one for each step.
-POINTS = 300
+from local import (
+    aws,
+    balancer_metrics,
+    balancer_model,
+    clock,
+    controllers,
+    environment,
+    fleet,
+    metrics_store,
+    page_events,
+    page_history,
+    server,
+    status,
+)
+
 ACTIVITIES = 20
+# Machines come and go in crowds: of these more, to find the reason of each.
+GROUP_ACTIVITIES = 100
 CPU_MINUTES = 30
+# A minute's metric comes when the next one has begun.
+NEWEST_MINUTES = 3
 
-# What a browser keeps to when it shows the page, besides the script and the style that are in it.
-POLICY = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-_snapshot: dict[str, Any] = {"environments": []}
 _lock = threading.Lock()
 
 
-@functools.cache
-def content() -> bytes:
-    """Return the page, for whoever asks: what it shows, it asks for with the key that its address has."""
-    return FILE.read_bytes()
+@dataclass
+class _Shown:
+    """What the page shows, and the same as it is sent, once somebody has asked."""
+
+    snapshot: dict[str, Any]
+    encoded: bytes | None = None
 
 
-@functools.cache
-def policy() -> list[tuple[bytes, bytes]]:
-    """Return the headers by which a browser runs the page's own script and nothing that came from elsewhere.
+@dataclass
+class _Past:
+    """What is kept of an environment from look to look."""
 
-    https://developer.mozilla.org/docs/Web/HTTP/Guides/CSP
-    """
-    own = {kind: f"{kind}-src {_hash_of_inline(kind)}" for kind in ("script", "style")}
-    rules = f"{POLICY}; {own['script']}; {own['style']}"
-    return [(b"content-security-policy", rules.encode()), (b"referrer-policy", b"no-referrer")]
+    history: page_history.History = field(default_factory=lambda: page_history.History(page_history.window()))
+    log: page_events.Log = field(default_factory=page_events.Log)
+    # Those of the last look, or None before the first one: whatever is there then has not come just now.
+    machines: list[status.Machine] | None = None
 
 
-def _hash_of_inline(kind: str) -> str:
-    (text,) = re.findall(rb"<%b>(.*?)</%b>" % (kind.encode(), kind.encode()), content(), re.DOTALL)
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'"
+_shown = _Shown({"environments": []})
+# Kept here, because a controller that dies starts again as a new object.
+_pasts: dict[str, _Past] = {}
 
 
 def snapshot() -> dict[str, Any]:
     """Return what the page shows now."""
     with _lock:
-        return _snapshot
+        return _shown.snapshot
+
+
+def encoded() -> bytes:
+    """Return what the page shows now as JSON, which is made once for all who ask."""
+    with _lock:
+        if _shown.encoded is None:
+            _shown.encoded = json.dumps(_shown.snapshot, separators=(",", ":")).encode()
+        return _shown.encoded
 
 
 class Page(controllers.Controller):
@@ -71,7 +88,6 @@ class Page(controllers.Controller):
     ) -> None:
         self._find = find
         self._client = client
-        self._history: dict[str, deque[dict[str, Any]]] = {}
 
     def step(self) -> None:
         """Look once."""
@@ -79,52 +95,107 @@ class Page(controllers.Controller):
         if identity is None:
             raise ConnectionError("the embedded AWS does not answer")
         names = [name for name in environment.environments() if status.stack_names(name, identity)]
-        self._history = {name: self._history.get(name, deque(maxlen=POINTS)) for name in names}
+        for name in set(_pasts) - set(names):
+            del _pasts[name]
         made = {
+            "time": time.time(),
+            "window": page_history.window(),
+            "factor": clock.speed(),
             "speed": clock.label(),
             "controllers": identity["controllers"],
             "environments": [self._environment(name, identity) for name in names],
         }
-        global _snapshot  # noqa: PLW0603  # replaced as a whole: who has the old one may still be writing it out
+        global _shown  # noqa: PLW0603  # replaced as a whole: who has the old one may still be writing it out
         with _lock:
-            _snapshot = made
+            _shown = _Shown(made)
 
     def _environment(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
-        current = status.read(name, identity)
-        services = [self._service(region, arn) for region, arn in current.services]
-        running = sum(task.state == "RUNNING" for task in current.tasks)
-        point = {"time": time.time(), "desired": current.desired_tasks, "running": running}
-        point["machines"] = len(current.machines)
-        point["rate"] = sum(group["requests_per_second"] for service in services for group in service["groups"])
-        self._history[name].append(point)
-        history = list(self._history[name])
-        activities = [item for region, group in current.groups for item in self._group_activities(region, group)]
-        return {**current.as_json(), "services": services, "machine_activities": activities, "history": history}
+        """Return what is shown of an environment; while it cannot be read, what was shown before, and why."""
+        try:
+            return self._look(name, identity)
+        except ClientError as error:
+            # What was listed a moment ago is gone, or not there yet: it is being launched or deleted.
+            nothing = status.Status(name).as_json() | {"services": [], "phase": "unknown", "machine_activities": []}
+            nothing |= {"history": {"times": [], "series": {}}, "events": []}
+            before = (item for item in snapshot()["environments"] if item["environment"] == name)
+            return next(before, nothing) | {"problem": str(error)}
 
-    def _group_activities(self, region: str, group: str) -> list[dict[str, str]]:
+    def _look(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
+        current = status.read(name, identity)
+        moment = time.time()
+        past = _pasts.setdefault(name, _Past())
+        found: page_events.Found = {}
+        services = [self._service(region, arn, found) for region, arn in current.services]
+        of_groups = [item for region, group in current.groups for item in self._group_activities(region, group)]
+        before = current.machines if past.machines is None else past.machines
+        found |= page_events.of_machines(before, current.machines, of_groups, moment)
+        past.machines = current.machines
+        past.log.add(found, moment - page_history.window())
+        reservation = [self._reservation(region, group) for region, group in current.groups]
+        past.history.add(moment, figures(current, services, reservation[0] if reservation else {}))
+        return {
+            **current.as_json(),
+            "phase": phase(current),
+            "problem": None,
+            "services": services,
+            "machine_activities": [_activity(item) for item in of_groups[:ACTIVITIES]],
+            "events": past.log.as_json(),
+            "history": past.history.as_json(),
+        }
+
+    def _group_activities(self, region: str, group: str) -> list[dict[str, Any]]:
         """Return why machines have come and gone lately."""
         described = self._client("autoscaling", region).describe_scaling_activities(AutoScalingGroupName=group)
-        return [_activity(item) for item in described["Activities"][:ACTIVITIES]]
+        found: list[dict[str, Any]] = described["Activities"][:GROUP_ACTIVITIES]
+        return found
 
-    def _service(self, region: str, arn: str) -> dict[str, Any]:
+    def _reservation(self, region: str, group: str) -> dict[str, float | None]:
+        """Return what ECS scales an Auto Scaling group by, with its target; nothing when it does not scale it."""
+        ecs = self._client("ecs", region)
+        for cluster in fleet.clusters(ecs):
+            names = cluster.get("capacityProviders") or []
+            providers = ecs.describe_capacity_providers(capacityProviders=names)["capacityProviders"] if names else []
+            for provider in providers:
+                of_group = provider.get("autoScalingGroupProvider", {})
+                if of_group.get("autoScalingGroupArn", "").rpartition("/")[2] != group:
+                    continue
+                dimensions = {"CapacityProviderName": provider["name"], "ClusterName": cluster["clusterName"]}
+                value = self._newest(region, (fleet.RESERVATION_NAMESPACE, fleet.RESERVATION, dimensions))
+                target = of_group.get("managedScaling", {}).get("targetCapacity")
+                return {"reservation": value, "reservation_target": target}
+        return {}
+
+    def _newest(self, region: str, metric: tuple[str, str, Mapping[str, str]]) -> float | None:
+        last = metrics_store.minute(time.time())
+        values = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, NEWEST_MINUTES)
+        return newest(values)
+
+    def _service(self, region: str, arn: str, found: page_events.Found) -> dict[str, Any]:
+        """Return how a service does; add what happened to it to `found`."""
         cluster, name = arn.split("/")[1:3]
         resource = f"service/{cluster}/{name}"
         scaling = self._client("application-autoscaling", region)
         policies = scaling.describe_scaling_policies(ServiceNamespace="ecs", ResourceId=resource)["ScalingPolicies"]
-        activities = scaling.describe_scaling_activities(ServiceNamespace="ecs", ResourceId=resource)
-        metric = ("AWS/ECS", "CPUUtilization", {"ClusterName": cluster, "ServiceName": name})
+        answer = scaling.describe_scaling_activities(ServiceNamespace="ecs", ResourceId=resource)
+        activities = answer["ScalingActivities"][:ACTIVITIES]
+        dimensions = {"ClusterName": cluster, "ServiceName": name}
         last = metrics_store.minute(time.time())
+        metric = ("AWS/ECS", "CPUUtilization", dimensions)
         cpu = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, CPU_MINUTES)
         ecs = self._client("ecs", region)
         described = ecs.describe_services(cluster=cluster, services=[arn])["services"]
         groups = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
+        found |= page_events.of_scaling(name, activities)
+        for service in described:
+            found |= page_events.of_deployments(name, service.get("deployments", []))
         return {
             "name": name,
             "desired": sum(service["desiredCount"] for service in described),
             "running": sum(service["runningCount"] for service in described),
             "cpu_percent": cpu,
             "cpu_target_percent": _cpu_target(policies),
-            "activities": [_activity(item) for item in activities["ScalingActivities"][:ACTIVITIES]],
+            "memory_percent": self._newest(region, ("AWS/ECS", "MemoryUtilization", dimensions)),
+            "activities": [_activity(item) for item in activities],
             "events": [item["message"] for service in described for item in service.get("events", [])[:ACTIVITIES]],
             "groups": [self._group(region, group) for group in groups],
         }
@@ -135,6 +206,61 @@ class Page(controllers.Controller):
         now = balancer_metrics.now().get(name, balancer_metrics.NOTHING)
         states = [{"id": target.id, "port": target.port, "state": state} for target, state in targets.items()]
         return {"name": name, "targets": states, **asdict(now)}
+
+
+def figures(
+    current: status.Status, services: list[dict[str, Any]], reservation: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Return the figures of one look, for the charts; those of a service begin with its name and a slash."""
+    staying = [machine for machine in current.machines if not machine.draining]
+    found: dict[str, float | None] = {
+        "machines/draining": len(current.machines) - len(staying),
+        "machines/on-demand": sum(machine.kind == "on-demand" for machine in staying),
+        "machines/spot": sum(machine.kind == "spot" for machine in staying),
+        **{f"machines/{name}": value for name, value in reservation.items()},
+    }
+    for service in services:
+        of_service = {
+            "desired": service["desired"],
+            "running": service["running"],
+            "rate": sum(group["requests_per_second"] for group in service["groups"]),
+            "errors": sum(group["errors_per_second"] for group in service["groups"]),
+            **{name: _slowest(service["groups"], name) for name in ("p50", "p99")},
+            "cpu": newest(service["cpu_percent"][-NEWEST_MINUTES:]),
+            "cpu_target": service["cpu_target_percent"],
+            "memory": service["memory_percent"],
+        }
+        found |= {f"services/{service['name']}/{name}": _short(value) for name, value in of_service.items()}
+    return found
+
+
+def phase(current: status.Status) -> str:
+    """Return in a few words how far an environment is."""
+    states, layers = list(current.stacks.values()), len(environment.layers(current.environment))
+    if any(state.startswith("DELETE_IN_PROGRESS") for state in states):
+        return "is being deleted"
+    if any(state.endswith("_IN_PROGRESS") for state in states):
+        return "is being launched or changed"
+    bad = [state for state in states if state not in status.GOOD_STATES]
+    if bad:
+        return f"has stacks in the state {', '.join(sorted(set(bad)))}"
+    if len(states) < layers:
+        return f"has {len(states)} of its {layers} stacks"
+    return "is complete" if current.complete else "has tasks that are not in service yet"
+
+
+def newest(values: list[float | None]) -> float | None:
+    """Return the last value that has come."""
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def _slowest(groups: list[dict[str, Any]], name: str) -> float | None:
+    return max((group[name] for group in groups if group[name] is not None), default=None)
+
+
+def _short(value: float | None) -> float | None:
+    """Return a figure without digits that no chart can show."""
+    return None if value is None else round(value, 4)
 
 
 def _cpu_target(policies: list[dict[str, Any]]) -> float | None:
