@@ -51,8 +51,16 @@ export class Chart {
     this.events = events;
     this.range = [now - span, now];
     this.data = [history.times, ...chart.lines.map((line) => values(history, line, chart))];
-    fill(this.title, [chart.title, chart.unit, chart.note], () => [make("b", {textContent: chart.title}),
-      make("span", {className: "quiet", textContent: [chart.unit, chart.note].filter(Boolean).map((text) => ` ${text}`).join(",")})]);
+    fill(this.title, [chart.title, chart.unit, chart.note], () => [
+      make("b", {textContent: chart.title}),
+      make("span", {
+        className: "quiet",
+        textContent: [chart.unit, chart.note]
+          .filter(Boolean)
+          .map((text) => ` ${text}`)
+          .join(","),
+      }),
+    ]);
     this.time.textContent = `Time of day; AWS: ${timeText}`;
     const look = JSON.stringify(chart.lines);
     if (look !== this.look || !this.plotted) {
@@ -74,8 +82,12 @@ export class Chart {
   }
 
   options() {
-    const axis = {stroke: styled("--text"), grid: {stroke: styled("--grid"), width: 1}, ticks: {stroke: styled("--grid")},
-      font: "11px system-ui, sans-serif"};
+    const axis = {
+      stroke: styled("--text"),
+      grid: {stroke: styled("--grid"), width: 1},
+      ticks: {stroke: styled("--grid")},
+      font: "11px system-ui, sans-serif",
+    };
     const counts = this.chart.unit === "" ? {incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]} : {};
     return {
       width: Math.max(this.plot.clientWidth, 50),
@@ -83,10 +95,24 @@ export class Chart {
       padding: [12, 8, 0, 0],
       legend: {show: false},
       cursor: {drag: {x: false, y: false}, sync: {key: this.group}, y: false},
-      scales: {x: {time: true, range: () => this.range}, y: {range: (_plot, _low, high) => [0, top(high, this.chart.unit)]}},
+      scales: {
+        x: {time: true, range: () => this.range},
+        y: {range: (_plot, _low, high) => [0, top(high, this.chart.unit)]},
+      },
       axes: [
-        {...axis, size: 28, space: 64, incrs: STEPS, values: (_plot, splits, _axis, _space, step) => splits.map((at) => clock(at, step < 60))},
-        {...axis, ...counts, size: 62, values: (_plot, splits) => splits.map((value) => quantity(value, this.chart.unit))},
+        {
+          ...axis,
+          size: 28,
+          space: 64,
+          incrs: STEPS,
+          values: (_plot, splits, _axis, _space, step) => splits.map((at) => clock(at, step < 60)),
+        },
+        {
+          ...axis,
+          ...counts,
+          size: 62,
+          values: (_plot, splits) => splits.map((value) => quantity(value, this.chart.unit)),
+        },
       ],
       series: [{}, ...this.chart.lines.map((line) => this.series(line))],
       hooks: {draw: [() => this.mark()], setCursor: [() => this.show()]},
@@ -125,13 +151,17 @@ export class Chart {
   mark() {
     if (!this.plotted) return;
     this.bundled = this.bundles();
-    fill(this.marks, this.bundled.map(({left, events}) => [left, events.map((event) => event.kind)]), () =>
-      this.bundled.map(({left, events}) => {
-        const kind = heaviest(events);
-        const mark = make("div", {className: `mark ${kind}`, data: {events: events.length}}, sign(kind));
-        mark.style.left = `${left}px`;
-        return mark;
-      }));
+    fill(
+      this.marks,
+      this.bundled.map(({left, events}) => [left, events.map((event) => event.kind)]),
+      () =>
+        this.bundled.map(({left, events}) => {
+          const kind = heaviest(events);
+          const mark = make("div", {className: `mark ${kind}`, data: {events: events.length}}, sign(kind));
+          mark.style.left = `${left}px`;
+          return mark;
+        }),
+    );
   }
 
   // --- Values
@@ -148,18 +178,33 @@ export class Chart {
   }
 
   words() {
-    return this.chart.lines.map((line, number) => `${line.label} ${quantity(this.value(number), this.chart.unit)}`).join(", ");
+    return this.chart.lines
+      .map((line, number) => `${line.label} ${quantity(this.value(number), this.chart.unit)}`)
+      .join(", ");
   }
 
   // Say the values in the legend and to those who hear the page.
   tell() {
     const shown = this.chart.lines.map((line, number) => [line, quantity(this.value(number), this.chart.unit)]);
-    fill(this.legend, shown, () => shown.map(([line, text]) => make("li", {},
-      swatch(line), make("span", {className: "name", textContent: line.label}), make("b", {className: "value", textContent: text}))));
+    fill(this.legend, shown, () =>
+      shown.map(([line, text]) =>
+        make(
+          "li",
+          {},
+          swatch(line),
+          make("span", {className: "name", textContent: line.label}),
+          make("b", {className: "value", textContent: text}),
+        ),
+      ),
+    );
     const marked = this.events.filter((event) => event.time >= this.range[0]).length;
-    this.plot.setAttribute("aria-label", `${this.chart.title}, now: ${this.chart.lines.map((line, number) =>
-      `${line.label} ${quantity(newest(this.data[number + 1]), this.chart.unit)}`).join(", ")}. ${plural(marked, "event")} in the shown time. `
-      + "The left and right arrow keys move through time.");
+    this.plot.setAttribute(
+      "aria-label",
+      `${this.chart.title}, now: ${this.chart.lines
+        .map((line, number) => `${line.label} ${quantity(newest(this.data[number + 1]), this.chart.unit)}`)
+        .join(", ")}. ${plural(marked, "event")} in the shown time. ` +
+        "The left and right arrow keys move through time.",
+    );
   }
 
   point(pointed) {
@@ -181,13 +226,22 @@ export class Chart {
     if (this.tip.hidden) return;
     const moment = this.data[0][this.index];
     const near = (this.bundled ?? []).filter((one) => Math.abs(one.left - left) < NEAR).flatMap((one) => one.events);
-    const rows = this.chart.lines.map((line, number) => make("li", {}, swatch(line),
-      make("span", {className: "name", textContent: line.label}),
-      make("b", {textContent: quantity(this.value(number), this.chart.unit)})));
+    const rows = this.chart.lines.map((line, number) =>
+      make(
+        "li",
+        {},
+        swatch(line),
+        make("span", {className: "name", textContent: line.label}),
+        make("b", {textContent: quantity(this.value(number), this.chart.unit)}),
+      ),
+    );
     const happened = near.slice(0, SHOWN_EVENTS).map((event) => make("p", {}, sign(event.kind), ` ${sentence(event)}`));
     if (near.length > SHOWN_EVENTS) happened.push(make("p", {textContent: `and ${near.length - SHOWN_EVENTS} more`}));
-    this.tip.replaceChildren(make("p", {className: "when", textContent: `${clock(moment)}, ${duration(this.range[1] - moment)} ago`}),
-      make("ul", {}, ...rows), ...happened);
+    this.tip.replaceChildren(
+      make("p", {className: "when", textContent: `${clock(moment)}, ${duration(this.range[1] - moment)} ago`}),
+      make("ul", {}, ...rows),
+      ...happened,
+    );
     this.place(left);
   }
 
@@ -224,7 +278,8 @@ function top(high, unit) {
   return Math.max((high ?? 0) * 1.1, least);
 }
 
-const swatch = (line) => make("span", {className: `swatch look-${line.look}${line.dashed ? " dashed" : ""}`, aria: {hidden: "true"}});
+const swatch = (line) =>
+  make("span", {className: `swatch look-${line.look}${line.dashed ? " dashed" : ""}`, aria: {hidden: "true"}});
 
 // Colours are those of the drawing's time: they follow when the browser goes from light to dark.
 export const onColours = (act) => matchMedia("(prefers-color-scheme: dark)").addEventListener("change", act);

@@ -15,8 +15,7 @@ export const KINDS = {
 };
 const ORDER = Object.keys(KINDS);
 
-export const heaviest = (events) =>
-  ORDER.find((kind) => events.some((event) => event.kind === kind)) ?? "deployed";
+export const heaviest = (events) => ORDER.find((kind) => events.some((event) => event.kind === kind)) ?? "deployed";
 
 export const sign = (kind) =>
   make("span", {className: `sign ${kind}`, textContent: KINDS[kind]?.sign ?? "•", aria: {hidden: "true"}});
@@ -24,14 +23,26 @@ export const sign = (kind) =>
 export const sentence = (event) => `${clock(event.time)} ${event.what}${event.why ? ` – ${event.why}` : ""}`;
 
 function line(event) {
-  return make("li", {}, sign(event.kind), make("time", {textContent: clock(event.time)}), " ", event.what,
-    event.why ? make("span", {className: "why", textContent: ` – ${event.why}`}) : null);
+  return make(
+    "li",
+    {},
+    sign(event.kind),
+    make("time", {textContent: clock(event.time)}),
+    " ",
+    event.what,
+    event.why ? make("span", {className: "why", textContent: ` – ${event.why}`}) : null,
+  );
 }
 
 // The newest first.
-export const list = (events) => (events.length
-  ? [make("ol", {className: "events"}, ...events.toReversed().map(line))]
-  : [make("p", {className: "quiet", textContent: "Nothing in the shown time."})]);
+export const list = (events) =>
+  events.length
+    ? [make("ol", {className: "events"}, ...events.toReversed().map(line))]
+    : [make("p", {className: "quiet", textContent: "Nothing in the shown time."})];
 
-export const legend = () => make("ul", {className: "legend signs", aria: {label: "Signs in the charts"}},
-  ...ORDER.map((kind) => make("li", {}, sign(kind), ` ${KINDS[kind].name}`)));
+export const legend = () =>
+  make(
+    "ul",
+    {className: "legend signs", aria: {label: "Signs in the charts"}},
+    ...ORDER.map((kind) => make("li", {}, sign(kind), ` ${KINDS[kind].name}`)),
+  );

@@ -7,13 +7,18 @@ const UNFOLDED = 40;
 // What each state of health looks like without colour.
 const SIGNS = {healthy: "●", initial: "◌", draining: "◑", unhealthy: "✕"};
 
-export const health = (state) =>
-  make("span", {className: `health ${state}`}, `${SIGNS[state] ?? "○"} `, state);
+export const health = (state) => make("span", {className: `health ${state}`}, `${SIGNS[state] ?? "○"} `, state);
 
 export function task(one, several) {
-  return make("li", {}, health(one.health), " ", make("code", {textContent: one.id.slice(0, 8), title: one.id}),
+  return make(
+    "li",
+    {},
+    health(one.health),
+    " ",
+    make("code", {textContent: one.id.slice(0, 8), title: one.id}),
     ` ${one.state === "RUNNING" ? "" : `${one.state} `}${one.address ?? ""}`,
-    several && one.service ? make("span", {className: "quiet", textContent: ` ${one.service}`}) : null);
+    several && one.service ? make("span", {className: "quiet", textContent: ` ${one.service}`}) : null,
+  );
 }
 
 // What a machine is to the eye: a machine that drains is that first, whatever it was bought as.
@@ -26,21 +31,35 @@ function looks(machine) {
 function room(name, free, all, unit) {
   const bar = make("div", {className: "bar", aria: {hidden: "true"}}, make("div", {}));
   bar.firstChild.style.width = `${all ? (100 * (all - free)) / all : 0}%`;
-  return make("div", {className: "room"}, make("span", {textContent: name}), bar,
-    make("span", {textContent: `${number(free)} of ${number(all)} ${unit} free`}));
+  return make(
+    "div",
+    {className: "room"},
+    make("span", {textContent: name}),
+    bar,
+    make("span", {textContent: `${number(free)} of ${number(all)} ${unit} free`}),
+  );
 }
 
 function description(machine) {
   const {kind, text} = looks(machine);
   return [
-    make("p", {className: "title"}, make("span", {className: `badge ${kind}`, textContent: text}), " ",
-      make("span", {className: "quiet", textContent: `${machine.type} · ${machine.state}`})),
+    make(
+      "p",
+      {className: "title"},
+      make("span", {className: `badge ${kind}`, textContent: text}),
+      " ",
+      make("span", {className: "quiet", textContent: `${machine.type} · ${machine.state}`}),
+    ),
     make("p", {}, make("code", {textContent: machine.id})),
-    machine.notice ? make("p", {className: "warning", textContent: `! Spot notice: EC2 takes it at ${clock(machine.notice)}`}) : "",
+    machine.notice
+      ? make("p", {className: "warning", textContent: `! Spot notice: EC2 takes it at ${clock(machine.notice)}`})
+      : "",
     ...(machine.cpu_units === null
       ? [make("p", {className: "quiet", textContent: "has not joined the cluster yet"})]
-      : [room("CPU", machine.free_cpu_units, machine.cpu_units, "units"),
-        room("Memory", machine.free_memory_mib, machine.memory_mib, "MiB")]),
+      : [
+          room("CPU", machine.free_cpu_units, machine.cpu_units, "units"),
+          room("Memory", machine.free_memory_mib, machine.memory_mib, "MiB"),
+        ]),
   ];
 }
 
@@ -67,8 +86,14 @@ function updateMachine(node, machine, tasks, several) {
 const sum = (machines, name) => machines.reduce((total, one) => total + (one[name] ?? 0), 0);
 
 function zoneLine(name, machines) {
-  const free = `${number(sum(machines, "free_cpu_units"))} CPU units and ${number(sum(machines, "free_memory_mib"))} MiB free`;
-  return [make("h4", {textContent: name}), make("span", {className: "quiet", textContent: `${plural(machines.length, "machine")}, ${free}`})];
+  const [cpu, memory] = ["free_cpu_units", "free_memory_mib"].map((free) => number(sum(machines, free)));
+  return [
+    make("h4", {textContent: name}),
+    make("span", {
+      className: "quiet",
+      textContent: `${plural(machines.length, "machine")}, ${cpu} CPU units and ${memory} MiB free`,
+    }),
+  ];
 }
 
 // Show an environment's machines in `node`, zone by zone.
@@ -77,10 +102,29 @@ export function show(node, environment) {
   const several = environment.services.length > 1;
   const zones = [...new Set(machines.map((one) => one.zone))].sort();
   const create = () => make("section", {className: "zone"}, make("header", {}), make("div", {className: "machines"}));
-  keep(node, zones, (zone) => zone, create, (section, zone) => {
-    const here = machines.filter((one) => one.zone === zone).sort((a, b) => a.kind.localeCompare(b.kind) || a.id.localeCompare(b.id));
-    fill(section.firstElementChild, [zone, here], () => zoneLine(zone, here));
-    keep(section.lastElementChild, here, (one) => one.id, () => createMachine(tasks.length <= UNFOLDED),
-      (card, one) => updateMachine(card, one, tasks.filter((item) => item.machine === one.id), several));
-  });
+  keep(
+    node,
+    zones,
+    (zone) => zone,
+    create,
+    (section, zone) => {
+      const here = machines
+        .filter((one) => one.zone === zone)
+        .sort((a, b) => a.kind.localeCompare(b.kind) || a.id.localeCompare(b.id));
+      fill(section.firstElementChild, [zone, here], () => zoneLine(zone, here));
+      keep(
+        section.lastElementChild,
+        here,
+        (one) => one.id,
+        () => createMachine(tasks.length <= UNFOLDED),
+        (card, one) =>
+          updateMachine(
+            card,
+            one,
+            tasks.filter((item) => item.machine === one.id),
+            several,
+          ),
+      );
+    },
+  );
 }

@@ -40,18 +40,31 @@ function show(now) {
     return environments.get(one.environment).node;
   };
   const shown = now.environments;
+  const names = new Set(shown.map((one) => one.environment));
+  for (const name of [...environments.keys()]) if (!names.has(name)) environments.delete(name);
   document.getElementById("empty")?.remove();
-  keep(main, shown, (one) => one.environment, create, (_node, one) => environments.get(one.environment).show(one, now));
+  keep(
+    main,
+    shown,
+    (one) => one.environment,
+    create,
+    (_node, one) => environments.get(one.environment).show(one, now),
+  );
   if (!shown.length) main.append(empty());
 }
 
-const empty = () => make("p", {id: "empty"}, "No environment is launched. ", make("code", {textContent: "make up"}), " launches one.");
+const empty = () =>
+  make("p", {id: "empty"}, "No environment is launched. ", make("code", {textContent: "make up"}), " launches one.");
 
 function tell(now) {
   const seconds = (Date.now() - last.came) / 1000;
-  const old = seconds > OLD ? [`The figures are ${duration(seconds)} old: the embedded AWS answers, but does not look.`] : [];
-  say([...old, ...troubles(now)].join(" ") || (now.time ? `As of ${clock(now.time)}.` : "The embedded AWS is looking for the first time …"),
-    old.length ? "lost" : "live");
+  const old =
+    seconds > OLD ? [`The figures are ${duration(seconds)} old: the embedded AWS answers, but does not look.`] : [];
+  say(
+    [...old, ...troubles(now)].join(" ") ||
+      (now.time ? `As of ${clock(now.time)}.` : "The embedded AWS is looking for the first time …"),
+    old.length ? "lost" : "live",
+  );
 }
 
 function say(text, state) {

@@ -24,21 +24,19 @@ export function fill(node, shown, children) {
 
 // Keep one child for each item, by its key and in the items' order. `update` gets the child and the item.
 export function keep(parent, items, keyOf, create, update) {
+  const wanted = new Set(items.map(keyOf));
+  for (const child of [...parent.children]) if (!wanted.has(child.dataset.key)) child.remove();
   const present = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
-    let child = present.get(key);
-    present.delete(key);
-    if (!child) {
-      child = create(item);
-      child.dataset.key = key;
-    }
+    const child = present.get(key) ?? create(item);
+    child.dataset.key = key;
+    // What is in its place already is not moved: it would lose the focus.
     if (child === place) place = place.nextElementSibling;
     else parent.insertBefore(child, place);
     update(child, item);
   }
-  for (const child of present.values()) child.remove();
 }
 
 export const plural = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
