@@ -493,7 +493,7 @@ async def test_the_live_page_shows_the_environment_in_a_browser(project: Project
     figure = "document.querySelector('[data-figure=\"%s\"] b')?.textContent"
     with subprocess.Popen(
         ["hey", "-z", "10m", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL
-    ) as load:
+    ) as hey:
         try:
             async with chromium.tab(tmp_path) as tab:
                 await tab.open(page)
