@@ -1,5 +1,6 @@
 """What happened in an environment, for the marks in the charts: found in what AWS tells, and kept for a while."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,6 +9,10 @@ from local import clock
 from local.status import Machine
 
 KEPT = 200
+# In why a group has taken a machine out. One without tasks goes so soon that no look need have seen its notice itself.
+NOTICE = "Spot interruption notice"
+# With which a group's reasons begin: events have their own time.
+MOMENT = re.compile(r"^At \d\S+ ")
 # What ECS says of the end of a deployment.
 ENDS = {"COMPLETED": ("deployed", "is complete"), "FAILED": ("failed", "has failed")}
 
@@ -37,12 +42,15 @@ class Log:
     def __init__(self, most: int = KEPT) -> None:
         self._most = most
         self._kept: Found = {}
+        self._seen: set[tuple[str, str]] = set()
 
     def add(self, found: Found, since: float) -> None:
         """Keep what is new, and forget what was before a moment."""
-        together = found | self._kept
+        together = self._kept | {key: event for key, event in found.items() if key not in self._seen}
         lasting = [(key, event) for key, event in together.items() if event.time >= since]
         self._kept = dict(sorted(lasting, key=lambda item: item[1].time)[-self._most :])
+        # AWS goes on telling of what is forgotten here, a deployment for instance with a later time: it is not new.
+        self._seen = self._kept.keys() | found.keys()
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the events, oldest first."""
@@ -97,6 +105,8 @@ def of_machines(
     for machine in before:
         if machine.id not in now:
             why = _reason(machine, "Terminating", activities)
+            if NOTICE in why and machine.notice is None:
+                found["notice", machine.id] = Event(moment, "notice", f"{_words(machine)} has its Spot notice")
             found["gone", machine.id] = Event(moment, "gone", f"{_words(machine)} is gone", why)
     return found
 
@@ -110,5 +120,5 @@ def _reason(machine: Machine, beginning: str, activities: Sequence[Record]) -> s
     for item in activities:
         description = item.get("Description", "")
         if description.startswith(beginning) and machine.id in description:
-            return str(item.get("Cause", ""))
+            return MOMENT.sub("", str(item.get("Cause", "")))
     return ""

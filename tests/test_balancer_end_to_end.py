@@ -491,9 +491,7 @@ async def test_the_live_page_shows_the_environment_in_a_browser(project: Project
     status = project.status()
     page = project.local("status").stdout.rpartition("Live page: ")[2].strip()
     figure = "document.querySelector('[data-figure=\"%s\"] b')?.textContent"
-    with subprocess.Popen(
-        ["hey", "-z", "10m", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL
-    ) as hey:
+    with subprocess.Popen(["hey", "-z", "10m", "-c", "2", "-q", "10", status["url"]], stdout=subprocess.DEVNULL) as hey:
         try:
             async with chromium.tab(tmp_path) as tab:
                 await tab.open(page)

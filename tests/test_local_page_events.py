@@ -80,6 +80,16 @@ def test_a_machine_comes_and_goes_for_the_reason_that_its_group_gives() -> None:
     assert list(gone.values()) == [Event(NOW, "gone", f"{WORDS} is gone", "no task")]
 
 
+def test_a_notice_that_no_look_has_seen_is_told_by_the_group() -> None:
+    cause = "At 2026-03-02T00:00:00.000Z an instance was taken out of service in response to an EC2 {}."
+    activity = {"Description": "Terminating EC2 instance: i-1", "Cause": cause.format("Spot interruption notice")}
+    found = page_events.of_machines([SPOT], [], [activity], NOW)
+    assert [event.kind for event in found.values()] == ["notice", "gone"]
+    assert found["gone", "i-1"].why == cause.format("Spot interruption notice").partition("Z ")[2]
+    other = activity | {"Cause": cause.format("health check")}
+    assert [event.kind for event in page_events.of_machines([SPOT], [], [other], NOW).values()] == ["gone"]
+
+
 def test_a_notice_tells_of_the_time_that_is_left_in_seconds_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
     (event,) = page_events.of_machines([SPOT], [replace(SPOT, notice=NOW + 12)], [], NOW).values()
@@ -92,6 +102,14 @@ def test_an_event_is_kept_once_as_it_was_first_found() -> None:
     # As when scaling has touched the deployment since.
     log.add({("deployed", "1"): Event(8, "deployed", "again"), ("came", "i-1"): Event(4, "came", "x")}, since=0)
     assert [event["what"] for event in log.as_json()] == ["x", "first"]
+
+
+def test_what_aws_goes_on_telling_does_not_come_back_when_it_was_forgotten() -> None:
+    log = Log()
+    log.add({("deployed", "1"): Event(5, "deployed", "first")}, since=0)
+    for since in (6, 7):
+        log.add({("deployed", "1"): Event(8, "deployed", "touched since")}, since)
+    assert log.as_json() == []
 
 
 def test_the_log_forgets_what_is_old_and_does_not_grow() -> None:

@@ -13,7 +13,6 @@ const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const DASHES = {target: [5, 4], dashed: [2, 3]};
 
 const styled = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const newest = (list) => list.findLast((value) => value !== null && value !== undefined) ?? null;
 
 export class Chart {
   constructor(chart, group) {
@@ -174,7 +173,7 @@ export class Chart {
 
   value(number) {
     const list = this.data[number + 1];
-    return this.index === null ? newest(list) : list[this.index];
+    return this.index === null ? list.at(-1) : list[this.index];
   }
 
   words() {
@@ -201,7 +200,7 @@ export class Chart {
     this.plot.setAttribute(
       "aria-label",
       `${this.chart.title}, now: ${this.chart.lines
-        .map((line, number) => `${line.label} ${quantity(newest(this.data[number + 1]), this.chart.unit)}`)
+        .map((line, number) => `${line.label} ${quantity(this.data[number + 1].at(-1), this.chart.unit)}`)
         .join(", ")}. ${plural(marked, "event")} in the shown time. ` +
         "The left and right arrow keys move through time.",
     );

@@ -22,7 +22,7 @@ const CHARTS = [
     id: "use",
     title: "CPU and memory",
     several: "CPU",
-    note: "of the reserved, by AWS minute",
+    note: "of what is reserved",
     unit: "%",
     stepped: true,
     of: [
