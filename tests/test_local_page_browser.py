@@ -111,6 +111,20 @@ async def test_charts_are_reached_and_read_by_keys(source: Source, tab: Tab) -> 
     assert await tab.value("document.querySelectorAll('.tip:not([hidden])').length") == 0
 
 
+async def test_a_finger_moves_the_pointer_from_chart_to_chart(source: Source, tab: Tab) -> None:
+    await tab.open(source.url, width=360)
+    await tab.until(CANVASES)
+    await tab.send("Emulation.setTouchEmulationEnabled", enabled=True)
+    for chart in ("requests", "latency"):
+        place = MIDDLE.replace("requests", chart)
+        for share in (0.5, 0.55, 0.6, 0.65):
+            (x, y), kind = await tab.value(place % share), "touchStart" if share == 0.5 else "touchMove"
+            await tab.send("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        await tab.until(f"document.querySelector('[data-chart={chart}] .tip:not([hidden])') !== null")
+        assert await tab.value("document.querySelectorAll('.tip:not([hidden])').length") == 1
+        await tab.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_many_services_machines_and_tasks_fit_any_width(

@@ -14,11 +14,14 @@ const DASHES = {target: [5, 4], dashed: [2, 3]};
 
 const styled = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+let pointedAt = null;
+
 export class Chart {
   constructor(chart, group) {
     this.group = group;
     this.plotted = null;
     this.pointed = false;
+    this.keyed = false;
     this.title = make("figcaption", {});
     this.plot = make("div", {className: "plot", tabIndex: 0, role: "img"});
     this.legend = make("ul", {className: "legend"});
@@ -39,7 +42,7 @@ export class Chart {
     // A finger that is drawn over the chart moves the pointer; up and down it scrolls the page.
     this.plot.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" || !this.plotted) return;
-      this.pointed = true;
+      this.point(true);
       this.plotted.setCursor({left: event.clientX - this.plotted.over.getBoundingClientRect().left, top: 1});
     });
   }
@@ -206,7 +209,12 @@ export class Chart {
     );
   }
 
+  // Only one chart has the pointer: a finger leaves the one before without a word.
   point(pointed) {
+    if (pointed && pointedAt !== this) {
+      pointedAt?.point(false);
+      pointedAt = this;
+    }
     this.pointed = pointed;
     if (!pointed) this.tip.hidden = true;
   }
@@ -264,7 +272,7 @@ export class Chart {
     if (to === undefined || last < 0) return;
     event.preventDefault();
     this.keyed = true;
-    this.pointed = true;
+    this.point(true);
     const moment = this.data[0][Math.min(Math.max(to, 0), last)];
     this.plotted.setCursor({left: this.plotted.valToPos(Math.max(moment, this.range[0]), "x"), top: 1});
     this.said.textContent = `${clock(moment)}: ${this.words()}`;
