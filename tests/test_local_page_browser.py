@@ -13,7 +13,7 @@ from tests.chromium import Tab
 
 pytestmark = pytest.mark.matrix
 
-LONG = [f"a-service-with-a-very-long-name-that-has-sixty-characters-{number:02}x" for number in range(3)]
+LONG = [f"a_service_with_a_very_long_name_that_has_sixty_characters_{number:02}x" for number in range(3)]
 HOSTILE = "<img src=x onerror=alert(1)>"
 LOST = 'document.body?.dataset.state === "lost"'
 LIVE = 'document.body?.dataset.state === "live"'
