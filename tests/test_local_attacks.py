@@ -106,6 +106,7 @@ def signed(
         ("GET", "/?Action=CreateVpc&CidrBlock=10.0.0.0/16", ""),
         ("OPTIONS", "/", ""),
         ("GET", "/_spotfleet/page", ""),
+        ("GET", "/_spotfleet/page/page.js", ""),
         ("GET", "/v2/", ""),
     ],
 )
@@ -186,6 +187,18 @@ def test_the_page_shows_nothing_without_its_key(cloud: Cloud) -> None:
     own = {"Authorization": f"Bearer {keys.of_page(key(paths.ROOT, cloud.port))}"}
     status, _headers, body = send(cloud, "GET", "/_spotfleet/page.json", own)
     assert (status, json.loads(body)["environments"]) == (200, [])
+
+
+def test_the_files_of_the_page_are_read_only_and_the_only_ones_there(cloud: Cloud) -> None:
+    status, headers, body = send(cloud, "GET", "/_spotfleet/page/page.js")
+    assert (status, headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+    assert str(cloud.pid) not in body
+    assert send(cloud, "GET", "/_spotfleet/page/page.js", {"If-None-Match": headers["etag"]})[::2] == (304, "")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert send(cloud, method, "/_spotfleet/page/page.js")[0] == 403
+    for path in ("/../page.py", "/%2e%2e/page.py", "/..%2fpage.py", "/vendor", "//etc/passwd", "/page.js/"):
+        assert send(cloud, "GET", f"/_spotfleet/page{path}")[0] == 403
 
 
 class EvilPage(BaseHTTPRequestHandler):

@@ -3,7 +3,7 @@
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spotfleet.behaviour import placement
@@ -122,11 +122,17 @@ def room(machine: Machine) -> placement.Machine:
     if machine.ecs is None:
         cpu, memory = offered(machine.type, machine.agent)
         return placement.Machine(machine.id, machine.zone, machine.type, cpu, memory)
-    left = {item["name"]: item.get("integerValue", 0) for item in machine.ecs["remainingResources"]}
+    cpu, memory = sizes(machine.ecs["remainingResources"])
     count = machine.ecs["runningTasksCount"] + machine.ecs["pendingTasksCount"]
     # What the tasks took is out of the room already.
     tasks = (placement.Need(),) * count
-    return placement.Machine(machine.id, machine.zone, machine.type, left["CPU"], left["MEMORY"], tasks)
+    return placement.Machine(machine.id, machine.zone, machine.type, cpu, memory, tasks)
+
+
+def sizes(resources: Iterable[Record]) -> tuple[int, int]:
+    """Return the CPU units and the MiB of memory in a container instance's registered or remaining resources."""
+    found = {item["name"]: int(item.get("integerValue", 0)) for item in resources}
+    return found["CPU"], found["MEMORY"]
 
 
 def launched_types(overrides: Sequence[Record], otherwise: Sequence[str]) -> list[str]:

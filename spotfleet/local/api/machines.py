@@ -30,8 +30,6 @@ def read_machines(region: str) -> list[Machine]:
 
 
 def _machine(ec2: clients.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    notice = tags.get(NOTICE_TAG)
     return Machine(
         id=instance["InstanceId"],
         group=group["AutoScalingGroupName"],
@@ -44,9 +42,15 @@ def _machine(ec2: clients.Client, instance: Record, group: Record, member: Recor
         agent=_agent(ec2, instance["InstanceId"]),
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
-        notice=datetime.fromisoformat(notice).timestamp() if notice else None,
+        notice=notice_of(instance),
         rebalanced=bool(group.get("CapacityRebalance", False)),
     )
+
+
+def notice_of(instance: Record) -> float | None:
+    """Return when EC2 takes a machine, in seconds since 1970, or None when it has no notice."""
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return datetime.fromisoformat(tags[NOTICE_TAG]).timestamp() if tags.get(NOTICE_TAG) else None
 
 
 def _agent(ec2: clients.Client, instance_id: str) -> dict[str, str]:

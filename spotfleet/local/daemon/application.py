@@ -10,8 +10,9 @@ from typing import Any
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
-from spotfleet.local.daemon import gate, page
+from spotfleet.local.daemon import gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
+from spotfleet.local.daemon.page import files, snapshot
 from spotfleet.local.daemon.supervisor import Supervisor
 from spotfleet.local.emulator import application as emulator
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
@@ -43,10 +44,11 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
     async def route(scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path == embedded_aws.PAGE_PATH:
-            await _send(send, 200, b"text/html; charset=utf-8", page.content(), page.policy())
+        file = files.answer(path, gate.as_text(headers)) if scope["method"] == "GET" else None
+        if file is not None:
+            await _answer(send, *file)
         elif path == f"{embedded_aws.PAGE_PATH}.json" and gate.has_page_key(headers, key):
-            await _send_json(send, 200, json.dumps(page.snapshot()).encode())
+            await _send_json(send, 200, snapshot.encoded())
         elif gate.is_registry(path):
             gate.require_registry(_target(scope), headers, key)
             await inner(scope, receive, _without_cors(send))
@@ -78,7 +80,7 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
     own: dict[str, Callable[[], dict[str, Any]]] = {
         embedded_aws.IDENTITY_PATH: identity,
-        f"{embedded_aws.PAGE_PATH}.json": page.snapshot,
+        f"{embedded_aws.PAGE_PATH}.json": snapshot.snapshot,
     }
     return answer
 
@@ -127,5 +129,9 @@ async def _send_json(send: Send, status: int, body: bytes, more: Headers = ()) -
 async def _send(send: Send, status: int, kind: bytes, body: bytes, more: Headers = ()) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
     headers += [(b"x-content-type-options", b"nosniff"), *more]
+    await _answer(send, status, headers, body)
+
+
+async def _answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

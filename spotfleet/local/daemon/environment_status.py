@@ -3,10 +3,14 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spotfleet.behaviour.draining import service_of
+from spotfleet.behaviour.machine_life import sizes
+from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
-from spotfleet.local.api.ecs import read_container_instances
+from spotfleet.local.api.ecs import read_clusters, read_container_instances
 from spotfleet.local.api.elbv2 import read_targets
+from spotfleet.local.api.machines import notice_of
 from spotfleet.local.balancer import haproxy, ports, wanted
 from spotfleet.local.host import paths
 
@@ -27,17 +31,28 @@ class Task:
     address: str | None
     image: str
     machine: str | None = None
+    service: str = ""
 
 
 @dataclass
 class Machine:
-    """An instance of the Auto Scaling group. `kind` is on-demand or spot."""
+    """An instance of the Auto Scaling group. `kind` is on-demand or spot.
+
+    `notice` is when EC2 takes it, in seconds since 1970. CPU units and memory, all that it offers to tasks and what is
+    free of it, are known once it has joined the cluster.
+    """
 
     id: str
     zone: str
     state: str
     type: str
     kind: str
+    draining: bool = False
+    notice: float | None = None
+    cpu_units: int | None = None
+    free_cpu_units: int | None = None
+    memory_mib: int | None = None
+    free_memory_mib: int | None = None
 
 
 @dataclass
@@ -116,18 +131,28 @@ def _machines(region: str, group: str) -> list[Machine]:
     if not instances:
         return []
     ids = [instance["InstanceId"] for instance in instances]
+    ecs = clients.client("ecs", region)
+    joined = read_container_instances(ecs, [cluster["clusterName"] for cluster in read_clusters(ecs)])
     found = pages(clients.client("ec2", region), "describe_instances", "Reservations", InstanceIds=ids)
-    kinds = {item["InstanceId"]: item.get("InstanceLifecycle", "on-demand") for r in found for item in r["Instances"]}
-    return [
-        Machine(
-            id=instance["InstanceId"],
-            zone=instance["AvailabilityZone"],
-            state=instance["LifecycleState"],
-            type=instance.get("InstanceType", "unknown"),
-            kind=kinds.get(instance["InstanceId"], "unknown"),
-        )
-        for instance in instances
-    ]
+    known = {item["InstanceId"]: item for reservation in found for item in reservation["Instances"]}
+    return [_machine(item, known.get(item["InstanceId"], {}), joined.get(item["InstanceId"])) for item in instances]
+
+
+def _machine(member: Record, instance: Record, joined: Record | None) -> Machine:
+    """Return a machine as its group, EC2, and ECS once it has joined, describe it."""
+    machine = Machine(
+        id=member["InstanceId"],
+        zone=member["AvailabilityZone"],
+        state=member["LifecycleState"],
+        type=member.get("InstanceType", "unknown"),
+        kind=instance.get("InstanceLifecycle", "on-demand") if instance else "unknown",
+        notice=notice_of(instance),
+    )
+    if joined is not None:
+        machine.draining = joined["status"] == "DRAINING"
+        machine.cpu_units, machine.memory_mib = sizes(joined["registeredResources"])
+        machine.free_cpu_units, machine.free_memory_mib = sizes(joined["remainingResources"])
+    return machine
 
 
 def _add_service(status: Status, region: str, arn: str) -> None:
@@ -145,7 +170,8 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]
     arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service["serviceName"]))
-    described = ecs.describe_tasks(cluster=cluster, tasks=arns[:DESCRIBED_TASKS])["tasks"] if arns else []
+    parts = [arns[first : first + DESCRIBED_TASKS] for first in range(0, len(arns), DESCRIBED_TASKS)]
+    described = [task for part in parts for task in ecs.describe_tasks(cluster=cluster, tasks=part)["tasks"]]
     groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
     health = _health_by_port(region, groups)
     on_machines = {item["containerInstanceArn"]: id_ for id_, item in read_container_instances(ecs, [cluster]).items()}
@@ -189,4 +215,5 @@ def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict
         address=f"127.0.0.1:{ports[0]}" if ports else None,
         image=task["containers"][0]["image"],
         machine=on_machines.get(task.get("containerInstanceArn", "")),
+        service=service_of(task),
     )

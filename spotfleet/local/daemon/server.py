@@ -22,7 +22,7 @@ from spotfleet.local.controllers.service_scaling import Scaling
 from spotfleet.local.controllers.status_metrics import ResourceMetrics
 from spotfleet.local.controllers.task_health import TaskHealth
 from spotfleet.local.controllers.usage_metrics import Metrics
-from spotfleet.local.daemon.page import Page
+from spotfleet.local.daemon.page.snapshot import Page
 from spotfleet.local.daemon.supervisor import Supervisor
 from spotfleet.local.host import clock, keys, paths, variables
 from spotfleet.local.host.console import Failure
