@@ -81,9 +81,7 @@ def changed(*further_services: str, **changes: object) -> Changed:
 def copy_service(folder: Path, name: str) -> None:
     """Add a further service to an environment as the documentation says: a copy whose first line has its name."""
     text = (folder / "service.yaml").read_text()
-    (folder / f"{name}.yaml").write_text(
-        re.sub(r'settings_of_service\("service"\)', f'settings_of_service("{name}")', text)
-    )
+    (folder / f"{name}.yaml").write_text(text.replace('service = "service"', f'service = "{name}"'))
 
 
 def _literal(value: object) -> str:

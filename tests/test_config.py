@@ -41,12 +41,6 @@ def test_config_folder_itself_holds_no_stack() -> None:
     assert [file.name for file in (PROJECT / "config").glob("*.yaml")] == ["config.yaml"]
 
 
-@pytest.mark.parametrize("layer", sorted(LAYERS))
-def test_wiring_is_the_same_in_all_environments(layer: str) -> None:
-    contents = {(PROJECT / "config" / environment / f"{layer}.yaml").read_bytes() for environment in ENVIRONMENTS}
-    assert len(contents) == 1
-
-
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_environments_have_the_same_settings(environment: str) -> None:
     keys = [

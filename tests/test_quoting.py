@@ -208,7 +208,9 @@ def test_a_key_of_any_length_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted(PROJECT.glob("config/**/*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+    "file",
+    sorted([*PROJECT.glob("config/**/*.yaml"), *PROJECT.glob("config/wiring/*.j2")]),
+    ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
 def test_every_value_in_the_configuration_is_quoted(file: Path) -> None:
     outputs = jinja2.Environment(autoescape=False).parse(file.read_text()).find_all(nodes.Output)  # noqa: S701  # YAML

@@ -362,7 +362,7 @@ def test_machines_chosen_by_what_they_have_are_counted_by_the_smallest() -> None
 def test_hook_names_a_service_whose_file_or_settings_are_missing(project: Path) -> None:
     edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\n")
     edit(project, r"^max_machines: 4", "max_machines: 5")
-    with pytest.raises(SceptreException, match=r"services\.api has no config/dev/api\.yaml: copy service\.yaml"):
+    with pytest.raises(SceptreException, match=r"services\.api has no config/dev/api\.yaml: copy service\.yaml, with"):
         run_hook(project)
     copy_service(project / "config/dev", "api")
     run_hook(project)
@@ -375,7 +375,7 @@ def test_hook_names_a_copy_of_a_service_that_kept_the_others_name(project: Path)
     edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\nmax_machines: 5\n")
     edit(project, r"^max_machines: 4.*\n", "")
     shutil.copy(project / "config/dev/service.yaml", project / "config/dev/api.yaml")
-    with pytest.raises(SceptreException, match=r'config/dev/api\.yaml must begin with .*settings_of_service\("api"\)'):
+    with pytest.raises(SceptreException, match=r'config/dev/api\.yaml must begin with {% set service = "api" %}'):
         run_hook(project)
 
 
@@ -593,9 +593,11 @@ def test_no_message_holds_the_password_of_an_address(key: str) -> None:
 
 
 def test_a_new_hook_is_told_how_to_be_installed(project: Path) -> None:
-    path = project / "config/dev/vpc.yaml"
-    path.write_text(f"{path.read_text()}\n    - !brand_new_hook {{}}\n")
-    with pytest.raises(SceptreException, match=r"see its line \d+; a hook that is new needs rm -rf .* -e \.$"):
+    edit(project, r"\Z", "    - !brand_new_hook {}\n", "dev/vpc.yaml")
+    where = r"see line \d+ of what it becomes with wiring/vpc\.yaml\.j2 and wiring/stack\.yaml\.j2"
+    with pytest.raises(
+        SceptreException, match=rf"^dev/vpc\.yaml .* {where}; a hook that is new needs rm -rf .* -e \.$"
+    ):
         run_hook(project)
 
 

@@ -127,7 +127,7 @@ services:
 max_machines: 7
 ```
 
-`config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `settings_of_service("api")`."""
+`config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `service = "api"`."""
 
 
 def _requirements() -> str:
