@@ -19,7 +19,7 @@ from sceptre.stack import Stack
 from hooks.quoting import dumps
 from hooks.settings import SceptreSettings, Settings
 from tests.changed import Changed
-from tests.lint_templates import PROJECT
+from tests.sample_project import ROOT
 
 Json = Any
 
@@ -209,10 +209,10 @@ def test_a_key_of_any_length_is_written() -> None:
 
 @pytest.mark.parametrize(
     "file",
-    sorted([*PROJECT.glob("config/**/*.yaml"), *PROJECT.glob("config/wiring/*.j2")]),
+    sorted([*ROOT.glob("config/wiring/*.j2"), *ROOT.glob("tests/sample/config/**/*.yaml")]),
     ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
-def test_every_value_in_the_configuration_is_quoted(file: Path) -> None:
+def test_every_value_in_the_wiring_is_quoted(file: Path) -> None:
     outputs = jinja2.Environment(autoescape=False).parse(file.read_text()).find_all(nodes.Output)  # noqa: S701  # YAML
     written = [node for output in outputs for node in output.nodes if not isinstance(node, nodes.TemplateData)]
     assert [node.lineno for node in written if not (isinstance(node, nodes.Filter) and node.name == "tojson")] == []

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from sceptre.plan.plan import SceptrePlan
 
 from hooks import instance_types, shown
 from hooks.settings import Settings, find_problems, remarks, tasks_during_deployment, tasks_per_machine
-from hooks.valid_settings import ValidSettings, settings_of
+from hooks.valid_settings import ValidSettings
+from tests import sample_project
 from tests.changed import copy_service
-from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tests.sample_project import ENVIRONMENTS
 from tools import instance_types_by_region
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
@@ -31,18 +31,13 @@ REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory
 
 def settings(environment: str = "dev", /, **changes: object) -> dict[str, Any]:
     """Return an environment's settings with some of them changed."""
-    return as_configured(environment) | changes
-
-
-@cache
-def as_configured(environment: str) -> dict[str, Any]:
-    return settings_of(next(iter(plan(environment).graph)).config)
+    return sample_project.settings(environment) | changes
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Copy what Sceptre reads, to be broken by the test."""
-    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    sample_project.write_config(tmp_path / "config")
     return tmp_path
 
 
@@ -688,7 +683,7 @@ def test_hook_names_an_environment_that_no_stack_can_be_named_after(
 
 
 def test_hook_names_a_template_that_is_too_large(project: Path) -> None:
-    (project / "templates").symlink_to(PROJECT / "templates")
+    (project / "templates").symlink_to(sample_project.ROOT / "templates")
     edit(project, r"\Z", "\nenvironment_variables: {" + ", ".join(f"A{n}: {'x' * 900}" for n in range(50)) + "}\n")
     with pytest.raises(SceptreException, match=r"template_bucket_name is missing: .* the template of dev/service has"):
         run_hook(project)

@@ -1,7 +1,6 @@
 """The wiring in config/wiring/: every environment's files find it, errors name the right file, and it is optional."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
 from hooks.valid_settings import ValidSettings
-from tests.lint_templates import PROJECT
+from tests import sample_project
 
 # A file as it was before the wiring was shared, with what the test needs of it.
 OWN_WIRING = """\
@@ -30,8 +29,9 @@ API = "services: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\nmax
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Copy config/, to be changed by the test."""
-    return Path(shutil.copytree(PROJECT / "config", tmp_path / "config"))
+    """Make a folder config/, to be changed by the test."""
+    sample_project.write_config(tmp_path / "config")
+    return tmp_path / "config"
 
 
 def stacks(config: Path | str, command_path: str = "dev") -> dict[str, Stack]:
