@@ -4,6 +4,7 @@ Each change is made in a copy of the repository, and what its user would run is 
 made in the same copy, each in an environment of its own where it can be.
 """
 
+import os
 import re
 import shutil
 import sys
@@ -16,10 +17,12 @@ from hooks.quoting import dumps
 from tests import sample_project
 from tests.projects import ROOT, Project
 
-# All tests but those of the embedded AWS and of the service's connections, which no file that changes here reaches.
-TESTS = "not local and not wire and not fuzz and not bodies and not slow_clients and not container and not requests"
-# Those that read config/ as it is.
-TESTS_OF_ENVIRONMENTS = "shipped or docs or page or commands"
+# What marks a test that has to do with configuration, templates, pages or documents: what it imports.
+ABOUT_CHANGES = (
+    r"sample_project|tests\.sample|tests\.changed|tests\.rules|lint_templates|settings_page|requirements\.in"
+)
+# Those that look at the environments that there are.
+ABOUT_ENVIRONMENTS = r"lint_templates import|settings_page|environments\(\)"
 
 Change = Callable[[Project], None]
 
@@ -171,15 +174,26 @@ def test_every_way_of_the_readme_is_tried() -> None:
 
 
 def run(project: Project, *arguments: str) -> None:
-    """Run a module of Python in the copy, which has to succeed."""
+    """Run a module of Python in the copy, as a user does whose shell has nothing set; it has to succeed."""
+    project.variables = dict(os.environ)
     done = project.run(sys.executable, "-m", *arguments)
     assert done.returncode == 0, done.stdout[-5000:]
+
+
+def run_tests(project: Project, about: str) -> None:
+    """Run the fast tests in the copy whose text says that they are about something."""
+    files = [
+        file for file in sorted((project.folder / "tests").rglob("test_*.py")) if re.search(about, file.read_text())
+    ]
+    assert files
+    names = [file.relative_to(project.folder).as_posix() for file in files if file.name != Path(__file__).name]
+    run(project, "pytest", "-q", "-m", "not e2e and not matrix", *names)
 
 
 @pytest.mark.matrix
 def test_a_changed_project_passes_lint_and_tests(changed: Project) -> None:
     run(changed, "tests.lint_templates")
-    run(changed, "pytest", "-q", "-m", "not e2e and not matrix", "-k", TESTS, "-n", "2", "--dist", "loadfile")
+    run_tests(changed, ABOUT_CHANGES)
 
 
 @pytest.mark.matrix
@@ -188,4 +202,4 @@ def test_a_project_with_other_environments_passes_lint_and_tests(tmp_path: Path)
     (tmp_path / "config/dev").rename(tmp_path / "config/test")
     shutil.rmtree(tmp_path / "config/prod")
     run(project, "tests.lint_templates")
-    run(project, "pytest", "-q", "-m", "not e2e and not matrix", "-k", TESTS_OF_ENVIRONMENTS)
+    run_tests(project, ABOUT_ENVIRONMENTS)
