@@ -12,6 +12,7 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 
+from spotfleet.configuration.wiring import included
 from spotfleet.facts import aws_names
 from spotfleet.settings.problems import LAYERS, find_problems, remarks
 from spotfleet.stacks.once import once_per_command
@@ -21,7 +22,10 @@ NOT_SETTINGS = {
     *("template", "parameters", "sceptre_user_data", "hooks", "dependencies", "stack_timeout", "ignore", "obsolete"),
     *("project_path", "stack_group_path"),
 }
+# The end of the wiring's name, and the name of the template that a file with wiring of its own has.
 SERVICE_TEMPLATE = "service.yaml.j2"
+# With wiring of its own a file gives the name to the function itself.
+SERVICE_NAME = re.compile(r"(?:\bset\s+service\s*=|settings_of_service\()\s*[\"']([^\"']+)")
 # Bytes of a template without a bucket: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LARGEST_TEMPLATE = 51_200
 # Settings of fewer characters make no template that large.
@@ -101,16 +105,16 @@ def _problems_of_service_files(
     files = {file.stem: file.read_text() for file in folder.glob("*.yaml") if file.stem not in LAYERS}
     services = {name: text for name, text in files.items() if SERVICE_TEMPLATE in text}
     for name in sorted(named - services.keys()):
-        yield f"services.{name}", f"has no config/{environment}/{name}.yaml: copy service.yaml, with its own name in it"
+        yield f"services.{name}", f"has no config/{environment}/{name}.yaml: copy service.yaml, with this name in it"
     for name in sorted(services.keys() - named):
         yield (
             "services",
             f"has no {name}, which config/{environment}/{name}.yaml needs for a listener_priority of its own",
         )
     for name in sorted(services.keys() & named):
-        if f'settings_of_service("{name}")' not in services[name]:
-            call = f'{{% set own = settings_of_service("{name}") %}}'
-            yield f"services.{name}", f"is not read: config/{environment}/{name}.yaml must begin with {call}"
+        if name not in SERVICE_NAME.findall(services[name]):
+            first_line = f'{{% set service = "{name}" %}}'
+            yield f"services.{name}", f"is not read: config/{environment}/{name}.yaml must begin with {first_line}"
 
 
 def _file_with(key: str, stack_name: str, config_folder: Path) -> str:
@@ -118,8 +122,9 @@ def _file_with(key: str, stack_name: str, config_folder: Path) -> str:
     line = re.compile(rf"^{re.escape(key.partition('.')[0])}\s*:", re.MULTILINE)
     of_stack = Path(f"{stack_name}.yaml")
     own = of_stack.with_name("config.yaml")
+    wiring = map(Path, included(config_folder / of_stack))
     # The nearest one to the stack decides.
-    files = [of_stack, own, *(parent / "config.yaml" for parent in own.parent.parents)]
+    files = [of_stack, *wiring, own, *(parent / "config.yaml" for parent in own.parent.parents)]
     holding = (file for file in files if (config_folder / file).is_file() and line.search(_text(config_folder / file)))
     return f"config/{next(holding, own).as_posix()}"
 

@@ -1,4 +1,4 @@
-"""The environment dev with other settings, as a test wants them, rendered by Sceptre like any other."""
+"""The sample's environment dev with other settings, as a test wants them, rendered by Sceptre like any other."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from sceptre.stack import Stack
 from hooks.valid_settings import settings_of
 from spotfleet.configuration.quoting import dumps
 from spotfleet.settings.problems import find_problems
-from tests.lint_templates import PROJECT
+from tests import sample_project
 
 Json = dict[str, Any]
 
@@ -28,8 +28,8 @@ class Changed:
     """The stacks of the environment, by name, and what they are made from."""
 
     def __init__(self, folder: Path, changes: Json, further_services: tuple[str, ...]) -> None:
-        shutil.copytree(PROJECT / "config", folder / "config")
-        (folder / "templates").symlink_to(PROJECT / "templates")
+        shutil.copytree(sample_project.folder() / "config", folder / "config")
+        (folder / "templates").symlink_to(sample_project.folder() / "templates")
         file = folder / "config/dev/config.yaml"
         kept = [line for line in file.read_text().splitlines() if line.partition(":")[0] not in changes]
         file.write_text("\n".join([*kept, *(f"{key}: {_literal(value)}" for key, value in changes.items()), ""]))
@@ -81,9 +81,7 @@ def changed(*further_services: str, **changes: object) -> Changed:
 def copy_service(folder: Path, name: str) -> None:
     """Add a further service to an environment as the documentation says: a copy whose first line has its name."""
     text = (folder / "service.yaml").read_text()
-    (folder / f"{name}.yaml").write_text(
-        re.sub(r'settings_of_service\("service"\)', f'settings_of_service("{name}")', text)
-    )
+    (folder / f"{name}.yaml").write_text(text.replace('service = "service"', f'service = "{name}"'))
 
 
 def _literal(value: object) -> str:

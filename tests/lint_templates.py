@@ -14,17 +14,23 @@ from sceptre.plan.plan import SceptrePlan
 
 PROJECT = Path(__file__).parent.parent
 RENDERED = PROJECT / "build" / "templates"
-ENVIRONMENTS = sorted(file.parent.name for file in (PROJECT / "config").glob("*/config.yaml"))
+CONFIG = PROJECT / "config"
+# An environment may be in a folder of environments, which has settings but no stacks.
+ENVIRONMENTS = sorted(
+    file.parent.relative_to(CONFIG).as_posix()
+    for file in CONFIG.rglob("config.yaml")
+    if file.parent != CONFIG and len([*file.parent.glob("*.yaml")]) > 1
+)
 
 
-def plan(environment: str) -> SceptrePlan:
+def plan(environment: str, project: Path = PROJECT) -> SceptrePlan:
     """Read an environment's configuration as every sceptre command does."""
-    return SceptrePlan(SceptreContext(str(PROJECT), environment))
+    return SceptrePlan(SceptreContext(str(project), environment))
 
 
-def render(environment: str) -> dict[str, str]:
+def render(environment: str, project: Path = PROJECT) -> dict[str, str]:
     """Return the body of each layer's template."""
-    return {stack.name.rpartition("/")[2]: body for stack, body in plan(environment).generate().items()}
+    return {stack.name.rpartition("/")[2]: body for stack, body in plan(environment, project).generate().items()}
 
 
 def write(bodies: dict[str, str], folder: Path) -> list[Path]:

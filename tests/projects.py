@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests import signed
+from tests import sample_project, signed
 
 ROOT = Path(__file__).parents[1]
 # Longer than any one command takes, so that a command that hangs fails its test.
@@ -27,7 +27,7 @@ COMMAND_SECONDS = 300
 
 
 class Project:
-    """A copy of the project's files and the commands that its user runs in it."""
+    """A copy of the project's files, with the settings and pages of tests/sample, and the commands of its user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,6 +35,8 @@ class Project:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+        sample_project.write_config(folder / "config")
+        shutil.copy2(sample_project.SAMPLE / "handlers.py", folder / "service/handlers.py")
         self.port = free_port()
         self.variables = os.environ | local_variables(self.port)
 

@@ -8,24 +8,37 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.lint_templates import PROJECT
-from tests.rules.variants import EVERYWHERE, rendered, stacks
+from sceptre.stack import Stack
+
+from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tests.rendered import layers
+from tests.rules import variants
 
 SCANNERS = PROJECT / "build" / "scanners" / "bin"
 FOLDER = PROJECT / "build" / "scan"
 BODIES = PROJECT / "build" / "validate"
 
 
+def everywhere() -> Iterator[tuple[str, Iterable[Stack]]]:
+    """Yield each environment with its stacks, and the variants, which have what no environment may have."""
+    for environment in ENVIRONMENTS:
+        yield environment, plan(environment).graph
+    for name in variants.VARIANTS:
+        # No environment's name has an underscore.
+        yield f"variant_{name}", variants.stacks(name)
+
+
 def write() -> int:
     """Write the templates to build/scan; return how many resources they have."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     count = 0
-    for name in EVERYWHERE:
+    for name, stacks in everywhere():
         (FOLDER / name).mkdir(parents=True)
-        for layer, template in rendered(name).items():
+        for layer, template in layers(stacks).items():
             resources = template["Resources"]
             count += len(resources)
             (FOLDER / name / f"{layer}.json").write_text(json.dumps({"Resources": resources}, indent=2))
@@ -36,8 +49,8 @@ def write_bodies() -> dict[str, Path]:
     """Write the templates as CloudFormation gets them to build/validate; return the folder of each region."""
     shutil.rmtree(BODIES, ignore_errors=True)
     folders = {}
-    for name in EVERYWHERE:
-        for stack in stacks(name):
+    for name, stacks in everywhere():
+        for stack in stacks:
             folders[stack.region] = BODIES / stack.region
             file = folders[stack.region] / name / f"{stack.name.rpartition('/')[2]}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)

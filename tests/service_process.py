@@ -87,7 +87,7 @@ class ServiceProcess:
 
 @contextmanager
 def running_service(
-    module: str = "service", max_files: int | None = None, **settings: str | float
+    module: str = "tests.sample", max_files: int | None = None, **settings: str | float
 ) -> Iterator[ServiceProcess]:
     """Run `python -m <module>` with `settings` (`DRAIN_SECONDS=1`) in its environment until the block ends."""
     port = free_port()

@@ -7,9 +7,9 @@ import time
 
 from aiohttp import BodyPartReader, web
 
-from service import handlers
-from service.__main__ import main
 from service.server.response import Response
+from tests.sample import handlers
+from tests.sample.__main__ import main
 
 
 async def fail(_: web.Request) -> web.StreamResponse:

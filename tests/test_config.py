@@ -1,11 +1,11 @@
-"""What Sceptre makes of config/: stacks, their names, order, tags and hooks."""
+"""What Sceptre makes of the sample's config/ and our wiring: stacks, their names, order, tags and hooks."""
 
 import re
 
 import pytest
 from sceptre.plan.plan import SceptrePlan
 
-from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tests.sample_project import ENVIRONMENTS, plan
 
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 LAUNCH_ORDER = [{"vpc", "cluster"}, {"load-balancer", "machines"}, {"service"}]
@@ -25,35 +25,6 @@ def order(environment: str, command: str, *, reverse: bool = False) -> list[set[
     resolved: SceptrePlan = plan(environment)
     resolved.resolve(command, reverse)
     return [{stack.name.removeprefix(f"{environment}/") for stack in batch} for batch in resolved.launch_order]
-
-
-def test_ships_development_and_production() -> None:
-    assert {"dev", "prod"} <= set(ENVIRONMENTS)
-
-
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_environment_has_the_five_layers_and_no_other_stack(environment: str) -> None:
-    assert {stack.name for stack in plan(environment).graph} == {f"{environment}/{layer}" for layer in LAYERS}
-
-
-def test_config_folder_itself_holds_no_stack() -> None:
-    # Sceptre would merge config/vpc.yaml into config/dev/vpc.yaml without a word.
-    assert [file.name for file in (PROJECT / "config").glob("*.yaml")] == ["config.yaml"]
-
-
-@pytest.mark.parametrize("layer", sorted(LAYERS))
-def test_wiring_is_the_same_in_all_environments(layer: str) -> None:
-    contents = {(PROJECT / "config" / environment / f"{layer}.yaml").read_bytes() for environment in ENVIRONMENTS}
-    assert len(contents) == 1
-
-
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_environments_have_the_same_settings(environment: str) -> None:
-    keys = [
-        re.findall(r"^(\w+):", (PROJECT / "config" / name / "config.yaml").read_text(), re.MULTILINE)
-        for name in (environment, ENVIRONMENTS[0])
-    ]
-    assert keys[0] == keys[1]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -116,17 +87,3 @@ def test_launch_of_a_service_without_room_ends(environment: str) -> None:
     # Tasks that wait for a machine never trip the circuit breaker.
     service = next(stack for stack in plan(environment).graph if stack.name.endswith("/service"))
     assert 0 < service.stack_timeout <= 60
-
-
-def test_production_is_protected_and_survives_the_loss_of_a_zone() -> None:
-    settings = next(iter(plan("prod").graph)).stack_group_config
-    assert settings["deletion_protection"] is True
-    assert settings["empty_repository_on_delete"] is False
-    assert (settings["availability_zones"], settings["egress"]) == (3, "nat_gateway_per_zone")
-
-
-def test_production_is_watched_and_asks_only_for_a_domain_to_have_https() -> None:
-    settings = next(iter(plan("prod").graph)).stack_group_config
-    assert settings["alarms"] is settings["dashboard"] is settings["deployment_alarms"] is True
-    assert settings["access_logs"] is settings["web_application_firewall"] is True
-    assert (settings["domain_name"], settings["hosted_zone_id"]) == ("", "")

@@ -144,7 +144,7 @@ def test_settings_of_sceptre_that_name_things_of_an_account_work_here_as_well(pr
 
 
 def test_after_an_image_that_is_not_there_the_next_launch_mends_all(project: Project) -> None:
-    file = project.folder / "config/dev/service.yaml"
+    file = project.folder / "config/wiring/service.yaml.j2"
     before = file.read_text()
     image = before[before.index("  Image: !image_uri") : before.index("  CpuArchitecture:")]
     file.write_text(before.replace(image, f"  Image: 127.0.0.1:{project.port}/mistyped:1\n"))

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from spotfleet.settings.environment import SECTIONS
+from tests import sample_project
 from tests.changed import copy_service
 from tests.projects import ROOT, Project, Requests
 
@@ -178,7 +179,7 @@ def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None
     settings = {name for section in SECTIONS for name in section.model_fields} | {"services"}
     launched = {*FULL, *FULL["services"]["api"], *OTHER, *ARM, *GATEWAY}
     assert settings - launched == SAME_EVERYWHERE
-    text = (ROOT / "config/dev/config.yaml").read_text()
+    text = (sample_project.SAMPLE / "config/dev/config.yaml").read_text()
     dev = yaml.safe_load(jinja2.Template(text).render(environment_variable={}))
     for name in launched & dev.keys():
         values = [environment[name] for environment in (FULL, OTHER, ARM, GATEWAY) if name in environment]
@@ -249,8 +250,10 @@ def add_program(folder: Path) -> None:
     (folder / "spotfleet/facts").mkdir(parents=True)
     for name in ("Dockerfile", ".dockerignore", "spotfleet/facts/origins.py"):
         shutil.copy(ROOT / name, folder / name)
-    handlers = folder / "service/handlers.py"
-    handlers.write_text(handlers.read_text().replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API"))
+    pages = (sample_project.SAMPLE / "handlers.py").read_text()
+    (folder / "service/handlers.py").write_text(
+        pages.replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API")
+    )
 
 
 def check_answers(cloud: Cloud, output: str) -> None:

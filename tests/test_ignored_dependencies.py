@@ -6,7 +6,7 @@ from sceptre.plan.plan import SceptrePlan
 from sceptre.resolvers.stack_output import StackOutput
 
 from hooks import ignored_dependencies
-from spotfleet.local.host import paths
+from tests import sample_project
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from spotfleet.local.host import paths
     [("vpc", []), ("load-balancer", ["dev/vpc"]), ("machines", ["dev/cluster", "dev/vpc"])],
 )
 def test_a_stack_knows_its_dependencies_again(layer: str, dependencies: list[str]) -> None:
-    plan = SceptrePlan(SceptreContext(str(paths.ROOT), f"dev/{layer}.yaml", ignore_dependencies=True))
+    plan = SceptrePlan(SceptreContext(str(sample_project.folder()), f"dev/{layer}.yaml", ignore_dependencies=True))
     plan.resolve("launch")
     (stack,) = plan.command_stacks
     assert stack.dependencies == []
@@ -22,10 +22,10 @@ def test_a_stack_knows_its_dependencies_again(layer: str, dependencies: list[str
     assert sorted(found.name for found in stack.dependencies) == dependencies
 
 
-@pytest.mark.parametrize("environment_name", ["dev", "prod"])
+@pytest.mark.parametrize("environment", ["dev", "prod"])
 @pytest.mark.parametrize("layer", ["vpc", "cluster", "load-balancer", "machines", "service"])
-def test_a_diff_of_one_stack_knows_them_too(environment_name: str, layer: str) -> None:
-    context = SceptreContext(str(paths.ROOT), f"{environment_name}/{layer}.yaml", ignore_dependencies=True)
+def test_a_diff_of_one_stack_knows_them_too(environment: str, layer: str) -> None:
+    context = SceptreContext(str(sample_project.folder()), f"{environment}/{layer}.yaml", ignore_dependencies=True)
     plan = SceptrePlan(context)
     plan.resolve("diff")
     (stack,) = plan.command_stacks

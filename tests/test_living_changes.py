@@ -8,10 +8,11 @@ import pytest
 
 from spotfleet.settings.environment import Settings
 from spotfleet.stacks.living_changes import Deployed, refusals, remarks
+from tests import sample_project
 from tests.projects import ROOT
 from tools.settings_page import settings_of
 
-DEV = settings_of("dev").model_dump()
+DEV = settings_of("dev", sample_project.SAMPLE / "config").model_dump()
 HTTPS = {"domain_name": "app.example.com", "hosted_zone_id": "Z0123456789ABC"}
 API: dict[str, Any] = {"listener_priority": 90, "max_tasks": 1}
 # The environment dev as it is launched.

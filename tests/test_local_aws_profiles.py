@@ -49,7 +49,9 @@ def test_profiles_are_found_in_every_file(tmp_path: Path) -> None:
         prod__config="profile:\nvalue: !tag x",
         eu__vpc="profile: {{ var.p }}",
     )
-    assert aws_profiles.names(tmp_path) == ["all", "deep", "one"]
+    (tmp_path / "wiring").mkdir()
+    (tmp_path / "wiring/stack.yaml.j2").write_text("profile: shared\n")
+    assert aws_profiles.names(tmp_path) == ["all", "deep", "one", "shared"]
 
 
 def test_clients_find_each_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

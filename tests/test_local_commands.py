@@ -29,8 +29,11 @@ from spotfleet.local.emulator.resource_types.base import Owner
 from spotfleet.local.emulator.resource_types.ecs import Service
 from spotfleet.local.host import base_image, console, docker_engine, paths, variables
 from spotfleet.local.host.console import Failure
+from tests import sample_project
 
 Captured = pytest.CaptureFixture[str]
+# Any one that there is.
+ENVIRONMENT = paths.environments()[0]
 
 
 @contextmanager
@@ -64,11 +67,12 @@ def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]"
 def test_unknown_environment_names_those_that_exist(command: str) -> None:
     result = run(command, "nowhere")
     assert result.returncode == 1
-    assert result.stderr == "There is no environment 'nowhere' in config/. Environments: dev, prod.\n"
+    known = ", ".join(paths.environments())
+    assert result.stderr == f"There is no environment 'nowhere' in config/. Environments: {known}.\n"
 
 
 def test_status_without_embedded_aws(free_port: int) -> None:
-    result = run("status", LOCAL_AWS_PORT=str(free_port))
+    result = run("status", ENVIRONMENT, LOCAL_AWS_PORT=str(free_port))
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
@@ -76,7 +80,7 @@ def test_status_without_embedded_aws(free_port: int) -> None:
 
 
 def test_down_without_embedded_aws_is_no_error(free_port: int) -> None:
-    result = run("down", LOCAL_AWS_PORT=str(free_port), DOCKER_HOST="unix:///nonexistent.sock")
+    result = run("down", ENVIRONMENT, LOCAL_AWS_PORT=str(free_port), DOCKER_HOST="unix:///nonexistent.sock")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "The embedded AWS does not run.\n"
 
@@ -101,7 +105,7 @@ def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, c
 
     monkeypatch.setattr(status, "of_environment", interrupted)
     monkeypatch.setattr(variables, "enter", dict)
-    monkeypatch.setattr(sys, "argv", ["spotfleet", "status"])
+    monkeypatch.setattr(sys, "argv", ["spotfleet", "status", ENVIRONMENT])
     assert cli.main() == 130
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -226,6 +230,12 @@ def test_engine_stays_while_others_need_it(
 # --- Base image
 
 
+@pytest.fixture
+def in_sample_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands read the settings of the tests' own project."""
+    monkeypatch.setattr(paths, "ROOT", sample_project.folder())
+
+
 @contextmanager
 def answering(status: int) -> Iterator[str]:
     """Run a web server that gives every request one answer, and return its address."""
@@ -256,11 +266,13 @@ def test_a_service_that_cannot_answer_is_a_failure() -> None:
         launch._answer(url)
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_base_image_of_the_user_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_IMAGE", "mine:1")
     assert base_image.choose("dev") == "mine:1"
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_base_image_in_the_cache_is_used_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BASE_IMAGE", raising=False)
     configured = paths.setting("dev", "base_image")
@@ -269,6 +281,7 @@ def test_base_image_in_the_cache_is_used_as_configured(monkeypatch: pytest.Monke
     assert base_image.choose("dev") is None
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_base_image_is_built_once_where_no_registry_is(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     built: list[str] = []
     monkeypatch.delenv("BASE_IMAGE", raising=False)
@@ -330,6 +343,7 @@ def test_package_sources_are_those_of_the_release(tmp_path: Path) -> None:
 # --- Settings, parameters, status
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_setting_is_read_from_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_IMAGE", "mine:1")
     assert paths.setting("dev", "base_image") == "mine:1"
@@ -337,10 +351,12 @@ def test_setting_is_read_from_the_environment_first(monkeypatch: pytest.MonkeyPa
     assert paths.setting("dev", "no_such_key") is None
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_layers_are_the_stack_files() -> None:
     assert paths.layers("dev") == ["cluster", "load-balancer", "machines", "service", "vpc"]
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_stacks_of_an_environment() -> None:
     names = ("spotfleet-dev-vpc", "spotfleet-dev-load-balancer", "spotfleet-prod-vpc", "spotfleet-dev-other")
     identity = {"stacks": [{"name": name, "region": "eu-west-1"} for name in names]}
@@ -459,6 +475,7 @@ def complete_status() -> environment_status.Status:
     return current
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(status, "of_environment", lambda _name: complete_status())
     assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
@@ -472,6 +489,7 @@ def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captur
     assert len(text.splitlines()) < 24
 
 
+@pytest.mark.usefixtures("in_sample_project")
 def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
     current = complete_status()
     activity = {"time": "2026-03-02T12:00:05+00:00", "why": "an instance was started"}
@@ -486,6 +504,7 @@ def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
     assert lines[-3:] == ["  12:00:09  at 9", "  12:00:07  at 7", "  12:00:05  an instance was started"]
 
 
+@pytest.mark.usefixtures("in_sample_project")
 @pytest.mark.parametrize("change", ["stack", "task"])
 def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     current = complete_status()
@@ -516,7 +535,7 @@ def services_of(*names: str) -> list[tuple[str, str]]:
     return [("eu-west-1", f"arn:aws:ecs:eu-west-1:000000000000:service/c/{name}") for name in names]
 
 
-@pytest.mark.usefixtures("launching")
+@pytest.mark.usefixtures("launching", "in_sample_project")
 @pytest.mark.parametrize("others", [[], ["api"]])
 def test_up_succeeds_while_a_service_is_to_have_no_task(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, others: list[str]
@@ -533,7 +552,7 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
     assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
 
 
-@pytest.mark.usefixtures("launching")
+@pytest.mark.usefixtures("launching", "in_sample_project")
 def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
     current = complete_status()
     current.desired_tasks, current.tasks = 0, []

@@ -1,6 +1,5 @@
 """Every two values of different options together, rendered and strictly linted."""
 
-import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -140,15 +139,6 @@ def test_matrix_varies_every_setting_that_shapes_a_template() -> None:
     varied = {name for values in OPTIONS.values() for settings in values for name in settings}
     assert varied | PLAIN == Settings.model_fields.keys() - SceptreSettings.model_fields.keys()
     assert not varied & PLAIN
-
-
-def test_combinations_hold_every_pair() -> None:
-    options = {"one": "ab", "two": "cde", "three": "fg", "four": "hi"}
-    combinations = all_pairs(options)
-    for one, other in itertools.combinations(options, 2):
-        met = {(combination[one], combination[other]) for combination in combinations}
-        assert len(met) == len(options[one]) * len(options[other])
-    assert len(combinations) < 12
 
 
 @pytest.mark.matrix

@@ -12,7 +12,7 @@ from sceptre.stack import Stack
 
 from hooks.no_dependants import NoDependants
 from spotfleet.stacks import stack_state
-from tests.lint_templates import PROJECT
+from tests import sample_project
 from tests.stacks import Aws, client_error, make_stack
 
 
@@ -33,7 +33,7 @@ class Environment:
         return {"Stacks": [{"StackStatus": self.states[layer]}]}
 
     def delete(self, layer: str) -> None:
-        NoDependants(stack=make_stack(f"dev/{layer}", self.aws, PROJECT)).run()
+        NoDependants(stack=make_stack(f"dev/{layer}", self.aws, sample_project.folder())).run()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_lets_a_stack_go_that_nothing_builds_on_any_more(monkeypatch: pytest.Mon
 
 def test_sees_dependants_when_sceptre_is_told_to_ignore_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = Environment(monkeypatch, vpc="CREATE_COMPLETE", machines="CREATE_COMPLETE")
-    stacks = SceptrePlan(SceptreContext(str(PROJECT), "dev", ignore_dependencies=True)).graph
+    stacks = SceptrePlan(SceptreContext(str(sample_project.folder()), "dev", ignore_dependencies=True)).graph
     vpc = next(stack for stack in stacks if stack.name == "dev/vpc")
     with pytest.raises(SceptreException, match="dev/machines, which builds on it"):
         NoDependants(stack=vpc).run()

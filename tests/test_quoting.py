@@ -20,7 +20,7 @@ from spotfleet.configuration.quoting import dumps
 from spotfleet.settings.environment import Settings
 from spotfleet.settings.sceptre import SceptreSettings
 from tests.changed import Changed
-from tests.lint_templates import PROJECT
+from tests.sample_project import ROOT
 
 Json = Any
 
@@ -209,9 +209,11 @@ def test_a_key_of_any_length_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", sorted(PROJECT.glob("config/**/*.yaml")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+    "file",
+    sorted([*ROOT.glob("config/wiring/*.j2"), *ROOT.glob("tests/sample/config/**/*.yaml")]),
+    ids=lambda file: f"{file.parent.name}-{file.stem}",
 )
-def test_every_value_in_the_configuration_is_quoted(file: Path) -> None:
+def test_every_value_in_the_wiring_is_quoted(file: Path) -> None:
     outputs = jinja2.Environment(autoescape=False).parse(file.read_text()).find_all(nodes.Output)  # noqa: S701  # YAML
     written = [node for output in outputs for node in output.nodes if not isinstance(node, nodes.TemplateData)]
     assert [node.lineno for node in written if not (isinstance(node, nodes.Filter) and node.name == "tojson")] == []

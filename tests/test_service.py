@@ -9,12 +9,14 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 
-from service import handlers
+from service import app as service_app
+from service import handlers as shipped_handlers
 from service.app import create_app
 from service.server.lifecycle import LIFECYCLE
 from service.server.response import Response
 from service.server.server import connection_factory
 from service.settings import Settings
+from tests.sample import handlers
 
 Client = TestClient[web.Request, web.Application]
 AiohttpClient = Callable[[web.Application], Awaitable[Client]]
@@ -22,6 +24,12 @@ AiohttpClient = Callable[[web.Application], Awaitable[Client]]
 SITE = "https://shop.example"
 OTHER_SITE = "https://other.example"
 PREFLIGHT = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "X-Token"}
+
+
+@pytest.fixture(autouse=True)
+def sample_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service have the tests' own pages."""
+    monkeypatch.setattr(service_app, "handlers", handlers)
 
 
 @pytest.fixture
@@ -32,6 +40,12 @@ async def client(aiohttp_client: AiohttpClient) -> Client:
 @pytest.fixture
 async def client_of_one_site(aiohttp_client: AiohttpClient) -> Client:
     return await aiohttp_client(create_app(Settings(cors_origins=(SITE,))))
+
+
+def test_the_pages_in_the_service_make_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_app, "handlers", shipped_handlers)
+    assert callable(shipped_handlers.healthcheck)
+    create_app(Settings())
 
 
 async def test_page(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The rendered templates of every environment: strictly linted, wired to each other, and right where AWS is strict."""
+"""The templates of the sample's environments: strictly linted, wired to each other, and right where AWS is strict."""
 
 import base64
 import ipaddress
@@ -19,8 +19,8 @@ from sceptre.stack import Stack
 from spotfleet.behaviour import machine_life
 from tests import lint_templates
 from tests.changed import changed
-from tests.lint_templates import ENVIRONMENTS, plan
 from tests.rules.security import SESSION_MANAGER
+from tests.sample_project import ENVIRONMENTS, folder, plan
 
 LAYERS = ["cluster", "load-balancer", "machines", "service", "vpc"]
 LAYERS_OF_ENVIRONMENTS = list(itertools.product(ENVIRONMENTS, LAYERS))
@@ -50,7 +50,7 @@ def stacks(environment: str) -> dict[str, Stack]:
 
 @cache
 def bodies(environment: str) -> dict[str, str]:
-    return lint_templates.render(environment)
+    return lint_templates.render(environment, folder())
 
 
 @cache

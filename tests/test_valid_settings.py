@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 
-from hooks.valid_settings import ValidSettings, settings_of
+from hooks.valid_settings import ValidSettings
 from spotfleet.facts import instance_types
 from spotfleet.settings import shown
 from spotfleet.settings.capacity import tasks_during_deployment, tasks_per_machine
 from spotfleet.settings.environment import Settings
 from spotfleet.settings.problems import find_problems, remarks
+from tests import sample_project
 from tests.changed import copy_service
-from tests.lint_templates import ENVIRONMENTS, PROJECT, plan
+from tests.sample_project import ENVIRONMENTS
 from tools import instance_types_by_region
 
 CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
@@ -34,18 +34,13 @@ REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory
 
 def settings(environment: str = "dev", /, **changes: object) -> dict[str, Any]:
     """Return an environment's settings with some of them changed."""
-    return as_configured(environment) | changes
-
-
-@cache
-def as_configured(environment: str) -> dict[str, Any]:
-    return settings_of(next(iter(plan(environment).graph)).config)
+    return sample_project.settings(environment) | changes
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Copy what Sceptre reads, to be broken by the test."""
-    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    sample_project.write_config(tmp_path / "config")
     return tmp_path
 
 
@@ -365,7 +360,7 @@ def test_machines_chosen_by_what_they_have_are_counted_by_the_smallest() -> None
 def test_hook_names_a_service_whose_file_or_settings_are_missing(project: Path) -> None:
     edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\n")
     edit(project, r"^max_machines: 4", "max_machines: 5")
-    with pytest.raises(SceptreException, match=r"services\.api has no config/dev/api\.yaml: copy service\.yaml"):
+    with pytest.raises(SceptreException, match=r"services\.api has no config/dev/api\.yaml: copy service\.yaml, with"):
         run_hook(project)
     copy_service(project / "config/dev", "api")
     run_hook(project)
@@ -378,7 +373,7 @@ def test_hook_names_a_copy_of_a_service_that_kept_the_others_name(project: Path)
     edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\nmax_machines: 5\n")
     edit(project, r"^max_machines: 4.*\n", "")
     shutil.copy(project / "config/dev/service.yaml", project / "config/dev/api.yaml")
-    with pytest.raises(SceptreException, match=r'config/dev/api\.yaml must begin with .*settings_of_service\("api"\)'):
+    with pytest.raises(SceptreException, match=r'config/dev/api\.yaml must begin with {% set service = "api" %}'):
         run_hook(project)
 
 
@@ -596,9 +591,11 @@ def test_no_message_holds_the_password_of_an_address(key: str) -> None:
 
 
 def test_a_new_hook_is_told_how_to_be_installed(project: Path) -> None:
-    path = project / "config/dev/vpc.yaml"
-    path.write_text(f"{path.read_text()}\n    - !brand_new_hook {{}}\n")
-    with pytest.raises(SceptreException, match=r"see its line \d+; a hook that is new needs rm -rf .* -e \.$"):
+    edit(project, r"\Z", "    - !brand_new_hook {}\n", "dev/vpc.yaml")
+    where = r"see line \d+ of what it becomes with wiring/vpc\.yaml\.j2 and wiring/stack\.yaml\.j2"
+    with pytest.raises(
+        SceptreException, match=rf"^dev/vpc\.yaml .* {where}; a hook that is new needs rm -rf .* -e \.$"
+    ):
         run_hook(project)
 
 
@@ -689,7 +686,7 @@ def test_hook_names_an_environment_that_no_stack_can_be_named_after(
 
 
 def test_hook_names_a_template_that_is_too_large(project: Path) -> None:
-    (project / "templates").symlink_to(PROJECT / "templates")
+    (project / "templates").symlink_to(sample_project.ROOT / "templates")
     edit(project, r"\Z", "\nenvironment_variables: {" + ", ".join(f"A{n}: {'x' * 900}" for n in range(50)) + "}\n")
     with pytest.raises(SceptreException, match=r"template_bucket_name is missing: .* the template of dev/service has"):
         run_hook(project)

@@ -11,7 +11,7 @@ from sceptre.stack import Stack
 from hooks import way_in
 from hooks.way_in import WayIn
 from spotfleet.stacks import stack_state
-from tests.lint_templates import PROJECT
+from tests import sample_project
 from tests.stacks import Aws, client_error, make_stack
 
 RULE = {"IpProtocol": "tcp", "UserIdGroupPairs": [{"GroupId": "sg-balancer"}]}
@@ -44,7 +44,10 @@ class Upgrade:
 
     def launch(self) -> int:
         """Launch the machines; return how often the group was looked at."""
-        hook = WayIn(stack=make_stack("dev/machines", self.aws, PROJECT), argument={"security_group_id": "sg-new"})
+        hook = WayIn(
+            stack=make_stack("dev/machines", self.aws, sample_project.folder()),
+            argument={"security_group_id": "sg-new"},
+        )
         hook.run()
         return len(self.aws.called("ec2.describe_security_groups"))
 

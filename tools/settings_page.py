@@ -51,10 +51,12 @@ def costs() -> dict[str, str]:
     }
 
 
-def page() -> str:
-    """Return the text of docs/settings.md."""
+def page(config: Path = ROOT / "config") -> str:
+    """Return the text of docs/settings.md, with the bills of the environments dev and prod of this configuration."""
     chapters = [INTRODUCTION, *(_chapter(section) for section in SECTIONS)]
-    chapters += [_services(), _requirements(), *map(_bill, ("dev", "prod")), _sources(), _chapter(SceptreSettings)]
+    shown = [name for name in ("dev", "prod") if (config / name).is_dir()]
+    bills = [_bill(environment, settings_of(environment, config)) for environment in shown]
+    chapters += [_services(), _requirements(), *bills, _sources(), _chapter(SceptreSettings)]
     return "\n\n".join(chapters) + "\n"
 
 
@@ -76,10 +78,10 @@ def dollars(amount: float, digits: int = 2) -> str:
     return f"{amount:.{digits}f} $"
 
 
-def settings_of(environment: str) -> Settings:
-    """Return the settings of a shipped environment, without Sceptre."""
+def settings_of(environment: str, config: Path = ROOT / "config") -> Settings:
+    """Return the settings of an environment, without Sceptre."""
     values: dict[str, Any] = {}
-    for file in (ROOT / "config/config.yaml", ROOT / "config" / environment / "config.yaml"):
+    for file in (config / "config.yaml", config / environment / "config.yaml"):
         text = jinja2.Template(file.read_text()).render(environment_variable={}, stack_group_path=environment)
         values |= yaml.safe_load(text)
     return Settings.model_validate(values)
@@ -129,7 +131,7 @@ services:
 max_machines: 7
 ```
 
-`config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `settings_of_service("api")`."""
+`config/<environment>/api.yaml` is a copy of `service.yaml` whose first line says `service = "api"`."""
 
 
 def _requirements() -> str:
@@ -141,8 +143,7 @@ instance_requirements: {min_vcpus: 2, max_vcpus: 4, min_memory_gib: 4, max_memor
 ```"""
 
 
-def _bill(environment: str) -> str:
-    settings = settings_of(environment)
+def _bill(environment: str, settings: Settings) -> str:
     lines = floor(settings)
     rows = [f"| {line.what} | {line.dollars:.2f} |" for line in [*lines, Line("**together**", total(lines))]]
     first = settings.instance_types[0]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from jinja2 import Environment, pass_context
+from jinja2 import Environment, Undefined, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
@@ -26,8 +26,13 @@ class SettingDefaults(Extension):
 
 
 @pass_context
-def settings_of_service(context: Context, name: str) -> dict[str, Any]:
-    """Return the settings of the layer service with those in the place that `services` has for this one."""
+def settings_of_service(context: Context, name: str | Undefined) -> dict[str, Any]:
+    """Return the settings of the layer service with those in the place that `services` has for this one.
+
+    Raises ValueError, which Sceptre reports with the file's name, when a file does not say which service it is.
+    """
+    if isinstance(name, Undefined):
+        raise ValueError('must say which service this is, in its first line, such as {% set service = "api" %}')
     shared = {field: context.resolve(field) for field in ServiceSettings.model_fields}
     services = context.resolve("services")
     own = services.get(name) if isinstance(services, dict) else None

@@ -3,9 +3,13 @@
 Sceptre would show the text around the place, which may be a password, below a traceback.
 """
 
+from pathlib import Path
+
 import yaml
 from jinja2 import Environment, Template
 from jinja2.ext import Extension
+
+from spotfleet.configuration.wiring import included
 
 # What an earlier setuptools has left is read first, and knows yesterday's hooks only.
 INSTALL = (
@@ -20,7 +24,7 @@ class CheckedTemplate(Template):
         """Return the text. Raises ValueError, which Sceptre reports with the file's name, when it is not YAML."""
         text = super().render(*args, **kwargs)
         if (self.name or "").endswith(".yaml"):
-            _require_yaml(text)
+            _require_yaml(text, Path(self.filename or ""))
         return text
 
 
@@ -32,15 +36,22 @@ class ShortYamlErrors(Extension):
         environment.template_class = CheckedTemplate
 
 
-def _require_yaml(text: str) -> None:
+def _require_yaml(text: str, file: Path) -> None:
     try:
         # The loader that Sceptre uses, which knows its tags.
         yaml.safe_load(text)
     except yaml.constructor.ConstructorError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ValueError(
-            f"is not YAML that Sceptre knows: see its line {line}; a hook that is new needs {INSTALL}"
-        ) from None
+        where = _line(error.problem_mark, file) or "its line 1"
+        raise ValueError(f"is not YAML that Sceptre knows: see {where}; a hook that is new needs {INSTALL}") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ValueError(f"is not YAML{f': see its line {mark.line + 1}' if mark else ''}") from None
+        where = _line(getattr(error, "problem_mark", None), file)
+        raise ValueError(f"is not YAML{where and f': see {where}'}") from None
+
+
+def _line(mark: yaml.Mark | None, file: Path) -> str:
+    """Say which line a mark is in: of the file, or of what it becomes with what it includes."""
+    if mark is None:
+        return ""
+    wiring = included(file)
+    line = mark.line + 1
+    return f"line {line} of what it becomes with {' and '.join(wiring)}" if wiring else f"its line {line}"

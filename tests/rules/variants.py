@@ -1,4 +1,4 @@
-"""Settings that neither shipped environment has, so that every rule and scanner has something to look at."""
+"""Settings that neither environment of the sample has, so that every rule and scanner has something to look at."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from sceptre.stack import Stack
 
 from tests.changed import changed
-from tests.lint_templates import ENVIRONMENTS, plan
 from tests.rendered import Layers, layers
+from tests.sample_project import ENVIRONMENTS, plan
 
 FULL: dict[str, Any] = {
     **{"availability_zones": 3, "used_zones": 2, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},
@@ -37,10 +37,10 @@ EVERYWHERE = [*ENVIRONMENTS, *VARIANTS]
 
 
 def stacks(name: str) -> Iterable[Stack]:
-    """Return the stacks of an environment or a variant."""
+    """Return the stacks of an environment of the sample or of a variant."""
     return changed(**VARIANTS[name]).stacks.values() if name in VARIANTS else plan(name).graph
 
 
 def rendered(name: str) -> Layers:
-    """Return the templates of an environment or a variant, with the configured values filled in."""
+    """Return the templates of an environment of the sample or of a variant, with the configured values filled in."""
     return layers(stacks(name))

@@ -26,7 +26,8 @@ def names(config: Path) -> list[str]:
 
     A value may be a Jinja2 template of environment variables and of simple settings in the files above its own.
     """
-    files = sorted(config.glob("**/*.yaml"), key=lambda file: (len(file.parts), file.name != "config.yaml", file))
+    found_files = [*config.glob("**/*.yaml"), *config.glob("wiring/*.yaml.j2")]
+    files = sorted(found_files, key=lambda file: (len(file.parts), file.name != "config.yaml", file))
     known: dict[Path, dict[str, object]] = {}
     found: set[str] = set()
     for file in files:
