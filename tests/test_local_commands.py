@@ -145,7 +145,7 @@ def test_wait_for_gives_up(monkeypatch: pytest.MonkeyPatch, capsys: Captured) ->
 @pytest.mark.usefixtures("no_engine")
 def test_no_engine_and_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}" if name == "apt-get" else None)
     with pytest.raises(Failure, match="No Docker engine answers: install and start one with: sudo apt-get install"):
         docker_engine.ensure()
 
@@ -177,7 +177,7 @@ def test_root_installs_docker(monkeypatch: pytest.MonkeyPatch) -> None:
         return 100 if "install" in command else 0
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}" if name == "apt-get" else None)
     monkeypatch.setattr(console, "run", remember)
     with pytest.raises(Failure, match=r"apt-get could not install docker\.io"):
         docker_engine.ensure()
@@ -282,7 +282,7 @@ def test_base_image_is_built_once_where_no_registry_is(monkeypatch: pytest.Monke
 
 
 def test_no_base_image_without_debian(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name, **_path: None)
     with pytest.raises(Failure, match="only Debian and Ubuntu can build a base image"):
         base_image._codename("public.ecr.aws")
 
@@ -292,7 +292,7 @@ def test_failed_build_leaves_no_archive(monkeypatch: pytest.MonkeyPatch, free_po
         Path(command[-2]).write_text("half an archive")
         return 1
 
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(console, "run", fill_disk)
     with pytest.raises(Failure, match="mmdebstrap could not build spotfleet-base:bookworm"):
