@@ -123,13 +123,22 @@ def _ports(environ: Mapping[str, str]) -> Iterator[Lack]:
     wrong = {name for name, value in numbers.items() if not value.isdecimal() or not 0 < int(value) <= HIGHEST_PORT}
     for name in wrong:
         yield Lack(f"{name} is {numbers[name]!r}: give a port number from 1 to {HIGHEST_PORT}.")
-    if "LOCAL_AWS_PORT" in wrong or (ROOT / ".local" / numbers["LOCAL_AWS_PORT"] / "running").exists():
+    if "LOCAL_AWS_PORT" in wrong or _runs(numbers["LOCAL_AWS_PORT"]):
         return
     for name, (_default, who) in PORTS.items():
         if name not in wrong and (reason := _why_taken(int(numbers[name]))):
             other = f"{name}={int(numbers[name]) + FURTHER}"
             where = f"Port {numbers[name]}, where {who} would answer, is not free ({reason})"
             yield Lack(f"{where}: stop what uses it, or choose another port with {other}.")
+
+
+def _runs(port: str) -> bool:
+    """Tell whether an embedded AWS of this folder runs on a port, or was killed there."""
+    try:
+        return (ROOT / ".local" / port / "running").exists()
+    except OSError:
+        # The folder is another user's, which `up` says.
+        return False
 
 
 def _why_taken(port: int) -> str | None:
