@@ -15,7 +15,7 @@ from spotfleet.cli.verb import Verb, environment_argument
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.balancer import haproxy
 from spotfleet.local.daemon import environment_status, process
-from spotfleet.local.host import base_image, clock, console, docker_engine, machine_check, paths, variables
+from spotfleet.local.host import base_image, console, docker_engine, machine_check, paths, variables
 from spotfleet.local.host.console import Failure, say
 
 SETTLE_SECONDS = 330
@@ -50,7 +50,7 @@ def up(environment: str) -> None:
         say(f"The desired count of {names} is 0, by schedule or by hand: nothing answers there until it is raised.")
     else:
         say(_answer(current.url or ""))
-    say(f"\nLive page: {embedded_aws.page_url()} ({clock.label(current.speed)})")
+    say(f"\nLive page: {embedded_aws.page_url()}")
 
 
 def _require_machine(name: str) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
@@ -41,7 +43,9 @@ def load(environment: str, rps: int, seconds: int, as_json: bool) -> int:
 
 def send_for_program(line: list[str]) -> int:
     """Send the load, print what hey's report says as one JSON object, and return hey's exit code."""
-    ensure_installed()
+    # Whatever the installation says, the standard output is for the program that asks.
+    with redirect_stdout(sys.stderr):
+        ensure_installed()
     report: list[str] = []
     exit_code = console.run(line, "sending", tell=report.append, still=console.complain)
     say(json.dumps(summary("\n".join(report))))
