@@ -124,6 +124,8 @@ class Board:
             if re.fullmatch(pattern, text):
                 if doing is not None:
                     row.doing = doing
+                if doing == "":
+                    self.build_output.clear()
                 return None
         if row.doing in BUILDING:
             self.build_output.append(text)
@@ -197,7 +199,7 @@ def _state(row: Row) -> str:
 
 
 def _count(row: Row) -> str:
-    if not row.total or row.started is None:
+    if not row.total or (not row.status and row.ended is None):
         return ""
     if row.status.startswith("DELETE"):
         left = [status for status in row.resources.values() if status != "DELETE_COMPLETE"]
