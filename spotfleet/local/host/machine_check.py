@@ -9,7 +9,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,12 +153,12 @@ def _why_taken(port: int) -> str | None:
     return None
 
 
-def _builder_of_base_image(name: str, answers: Callable[[str], bool] = registry_answers) -> Iterator[Lack]:
+def _builder_of_base_image(name: str) -> Iterator[Lack]:
     """Yield mmdebstrap where the base image can neither be pulled nor is there, and is to be built."""
     if os.environ.get("BASE_IMAGE") or packages.find("mmdebstrap") or not packages.find("apt-get"):
         return
     cached = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]) or ""
-    if name in cached.split() or "spotfleet-base:" in cached or answers(registry_of(name)):
+    if name in cached.split() or "spotfleet-base:" in cached or registry_answers(registry_of(name)):
         return
     yield _package("mmdebstrap", f"{registry_of(name)} cannot be reached, and mmdebstrap, which builds a base image,")
 
