@@ -53,13 +53,14 @@ def stacks_in_order(environment: str, verb: str) -> list[Stack]:
     """Return the stacks of an environment in the order in which Sceptre launches or deletes them."""
     plan = SceptrePlan(SceptreContext(command_path=environment, project_path=str(paths.ROOT)))
     plan.resolve(command=verb, reverse=verb == "delete")
-    found = []
-    before: list[str] = []
-    for batch in plan.launch_order:
-        for stack in sorted(batch, key=lambda one: str(one.name)):
-            needed = [one.name for one in stack.dependencies] if verb == "launch" else before
-            found.append(Stack(stack.name, stack.external_name, stack.region, tuple(needed)))
-        before = [one.name for one in found]
+    found: list[Stack] = []
+    # Sceptre goes on with the next ones when all of these have ended.
+    for together in plan.launch_order:
+        before = tuple(stack.name for stack in found)
+        found += [
+            Stack(stack.name, stack.external_name, stack.region, before)
+            for stack in sorted(together, key=lambda one: str(one.name))
+        ]
     return found
 
 

@@ -103,9 +103,7 @@ def _bootstrap(image: str, archive: Path) -> None:
     command += ["--dpkgopt=path-exclude=/usr/share/locale/*", "--customize-hook=rm -rf $1/var/lib/apt/lists/*"]
     command += [f"--aptopt={option}" for option in _proxy_options()]
     command += [codename, str(archive), str(sources)]
-    # It runs programs of administrators, which an ordinary user's PATH has none of.
-    found = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:{packages.ADMINISTRATORS_FOLDERS}"}
-    if console.run(command, "building the base image", found) != 0:
+    if console.run(command, "building the base image", packages.variables()) != 0:
         raise Failure(
             f"mmdebstrap could not build {image}; its own words are above (a full disk, or no package mirror)."
         )

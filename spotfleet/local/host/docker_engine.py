@@ -64,6 +64,7 @@ def _start() -> None:
         with paths.open_log(LOG_FILE) as log:
             process = subprocess.Popen(  # the command is ours
                 [packages.find("dockerd") or "dockerd"],
+                env=packages.variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,6 +15,11 @@ def find(command: str) -> str | None:
     return shutil.which(command) or shutil.which(command, path=ADMINISTRATORS_FOLDERS)
 
 
+def variables() -> dict[str, str]:
+    """Return this process's variables for a program that runs those of administrators, whoever's PATH we have."""
+    return os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:{ADMINISTRATORS_FOLDERS}"}
+
+
 def ensure(command: str, name: str) -> None:
     """Make sure that there is a command: install its package, of the same name, where we are root on Debian or Ubuntu.
 
@@ -43,7 +48,7 @@ def install(package: str, name: str) -> None:
     Raises Failure when apt-get fails.
     """
     say(f"Installing {name} (apt-get install {package}) ...")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    quiet = variables() | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", package]):
         if console.run(["apt-get", *command], f"installing {name}", quiet) != 0:
             raise Failure(f"apt-get could not install {package}; its own words are above. Install it, then run again.")
