@@ -8,14 +8,17 @@ PYTHON ?= python3
 RUN := .venv/bin/python -E
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status load pin-base-image test test-all unit lint scan requirements bench clean
+.PHONY: help up machine down status load pin-base-image test test-all unit lint scan requirements bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 	@echo "  ENV=$(ENV) names the environment, a folder in config/"
 
-up: .venv/installed ## Launch the environment on the embedded AWS and show that it answers
+up: machine .venv/installed ## Launch the environment on the embedded AWS and show that it answers
 	@$(RUN) -m spotfleet up $(ENV)
+
+machine: # Before the half minute of installation, not after it.
+	@PYTHON=$(PYTHON) tools/check_machine.sh $(ENV)
 
 down: .venv/installed ## Delete the environment, stop the embedded AWS, leave nothing
 	@$(RUN) -m spotfleet down $(ENV)

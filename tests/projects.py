@@ -54,11 +54,11 @@ class Project:
         return int(signed.ask(self.folder, self.port, "/_spotfleet")["pid"])
 
     def local(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m spotfleet`."""
+        """Run a verb of `spotfleet`."""
         return self.run(sys.executable, "-m", "spotfleet", *arguments, **variables)
 
     def sceptre(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run plain `sceptre` with the variables that `python -m spotfleet env` prints, and nothing else of ours."""
+        """Run plain `sceptre` with the variables that `spotfleet env` prints, and nothing else of ours."""
         sceptre = Path(sys.executable).with_name("sceptre")
         script = f'eval "$({sys.executable} -m spotfleet env)" && exec {sceptre} "$@"'
         return self.run("sh", "-c", script, "sh", *arguments, **variables)

@@ -10,8 +10,9 @@ import pytest
 from sceptre.exceptions import SceptreException
 
 from spotfleet.image import base_image, docker_command
-from spotfleet.image.base_image import BaseImage, registry_of, repository_of, resolve
+from spotfleet.image.base_image import BaseImage, repository_of, resolve
 from spotfleet.image.docker_command import Report
+from spotfleet.image.registries import registry_answers, registry_of
 from spotfleet.local.host import paths
 from tools import pin_base_image
 
@@ -234,8 +235,8 @@ def test_docker_hub_has_many_names(docker: Docker, tmp_path: Path, name: str) ->
 def test_registry_that_cannot_be_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert base_image.registry_answers(f"127.0.0.1:{port}") is False
-    assert base_image.registry_answers("registry.invalid") is False
+    assert registry_answers(f"127.0.0.1:{port}") is False
+    assert registry_answers("registry.invalid") is False
 
 
 def test_what_a_dockerfile_builds_on_by_name() -> None:

@@ -366,7 +366,7 @@ def test_another_key_is_refused_in_words(cloud: Cloud, service: str, operation: 
         getattr(client, operation)()
     error = caught.value.response["Error"]
     assert error["Code"] == "SignatureDoesNotMatch"
-    assert "python -m spotfleet env" in error["Message"]
+    assert "spotfleet env" in error["Message"]
 
 
 def test_a_signature_is_for_one_request_only() -> None:

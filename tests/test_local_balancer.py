@@ -64,7 +64,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(controller, "REGISTRATION_SECONDS", 0)
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
     monkeypatch.setattr(target_health, "_reports", {})
-    for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT", "LOCAL_SPEED"):
+    for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"):
         monkeypatch.delenv(variable, raising=False)
     return Bench(tmp_path)
 
@@ -425,7 +425,7 @@ def test_a_port_that_is_none_is_named_also_while_the_embedded_aws_runs(
 
 
 def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "haproxy" else f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: None if name == "haproxy" else f"/bin/{name}")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Failure, match=r"HAProxy .* is not installed: install it with sudo apt-get install haproxy"):
         haproxy.ensure_installed()

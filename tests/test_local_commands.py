@@ -1,6 +1,5 @@
 """The commands around the embedded AWS: what they say and return when something is not as it should be."""
 
-import argparse
 import json
 import os
 import platform
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from spotfleet.cli import commands as cli
-from spotfleet.cli import launch, status
+from spotfleet.cli import launch, main, status
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.clients import client
 from spotfleet.local.balancer import haproxy
@@ -27,7 +26,7 @@ from spotfleet.local.daemon import environment_status, process, server
 from spotfleet.local.emulator.api_parameters import api_parameters
 from spotfleet.local.emulator.resource_types.base import Owner
 from spotfleet.local.emulator.resource_types.ecs import Service
-from spotfleet.local.host import base_image, console, docker_engine, paths, variables
+from spotfleet.local.host import base_image, console, docker_engine, machine_check, paths, variables
 from spotfleet.local.host.console import Failure
 from tests import sample_project
 
@@ -56,11 +55,21 @@ def free_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
 
 
 def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run python -m spotfleet."""
+    """Run the command, as `make` does."""
     command = [sys.executable, "-m", "spotfleet", *arguments]
     return subprocess.run(
         command, cwd=paths.ROOT, env=os.environ | variables, capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Return what runs a verb in this process, whose variables it leaves alone."""
+    monkeypatch.setattr(variables, "enter", dict)
+    return lambda *arguments: CliRunner().invoke(main.spotfleet, arguments, prog_name="spotfleet")
+
+
+Invoke = Callable[..., Result]
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status"])
@@ -99,15 +108,14 @@ def test_port_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
             server.serve()
 
 
-def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_interrupt_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     def interrupted(_name: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(status, "of_environment", interrupted)
-    monkeypatch.setattr(variables, "enter", dict)
-    monkeypatch.setattr(sys, "argv", ["spotfleet", "status", ENVIRONMENT])
-    assert cli.main() == 130
-    assert capsys.readouterr().err.count("\n") == 1
+    result = invoke("status", ENVIRONMENT)
+    assert result.exit_code == 130
+    assert result.stderr.count("\n") == 1
 
 
 def test_only_one_command_at_a_time(tmp_path: Path) -> None:
@@ -150,7 +158,7 @@ def test_wait_for_gives_up(monkeypatch: pytest.MonkeyPatch, capsys: Captured) ->
 @pytest.mark.usefixtures("no_engine")
 def test_no_engine_and_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}" if name == "apt-get" else None)
     with pytest.raises(Failure, match="No Docker engine answers: install and start one with: sudo apt-get install"):
         docker_engine.ensure()
 
@@ -182,7 +190,7 @@ def test_root_installs_docker(monkeypatch: pytest.MonkeyPatch) -> None:
         return 100 if "install" in command else 0
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if name == "apt-get" else None)
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}" if name == "apt-get" else None)
     monkeypatch.setattr(console, "run", remember)
     with pytest.raises(Failure, match=r"apt-get could not install docker\.io"):
         docker_engine.ensure()
@@ -296,7 +304,7 @@ def test_base_image_is_built_once_where_no_registry_is(monkeypatch: pytest.Monke
 
 
 def test_no_base_image_without_debian(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name, **_path: None)
     with pytest.raises(Failure, match="only Debian and Ubuntu can build a base image"):
         base_image._codename("public.ecr.aws")
 
@@ -306,7 +314,7 @@ def test_failed_build_leaves_no_archive(monkeypatch: pytest.MonkeyPatch, free_po
         Path(command[-2]).write_text("half an archive")
         return 1
 
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, **_path: f"/usr/bin/{name}")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(console, "run", fill_disk)
     with pytest.raises(Failure, match="mmdebstrap could not build spotfleet-base:bookworm"):
@@ -476,14 +484,16 @@ def complete_status() -> environment_status.Status:
 
 
 @pytest.mark.usefixtures("in_sample_project")
-def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     monkeypatch.setattr(status, "of_environment", lambda _name: complete_status())
-    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 0
-    answer = json.loads(capsys.readouterr().out)
+    result = invoke("status", "dev", "--json")
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
     assert {"url", "stacks", "image", "tasks", "machines"} <= answer.keys()
     assert answer["stacks"]["spotfleet-dev-vpc"] == "CREATE_COMPLETE"
-    assert cli.show(argparse.Namespace(environment="dev", json=False)) == 0
-    text = capsys.readouterr().out
+    result = invoke("status")
+    assert result.exit_code == 0
+    text = result.stdout
     for word in ("spotfleet-dev-vpc", "web:1", "spot", "healthy", "http://127.0.0.1:8080/"):
         assert word in text
     assert len(text.splitlines()) < 24
@@ -506,14 +516,14 @@ def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
 
 @pytest.mark.usefixtures("in_sample_project")
 @pytest.mark.parametrize("change", ["stack", "task"])
-def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, change: str) -> None:
     current = complete_status()
     if change == "stack":
         current.stacks["spotfleet-dev-vpc"] = "ROLLBACK_COMPLETE"
     else:
         current.tasks[0].health = "answers 503"
     monkeypatch.setattr(status, "of_environment", lambda _name: current)
-    assert cli.show(argparse.Namespace(environment="dev", json=True)) == 1
+    assert invoke("status", "dev", "--json").exit_code == 1
 
 
 # --- The end of a launch
@@ -528,7 +538,8 @@ def launching(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         *((docker_engine, "ensure"), (haproxy, "ensure_installed"), (process, "start")),
         *((base_image, "choose"), (console, "run")),
     ):
-        monkeypatch.setattr(module, name, lambda *_arguments: 0)
+        monkeypatch.setattr(module, name, lambda *_arguments, **_more: 0)
+    monkeypatch.setattr(machine_check, "lacks", lambda _image: [])
 
 
 def services_of(*names: str) -> list[tuple[str, str]]:
@@ -538,7 +549,7 @@ def services_of(*names: str) -> list[tuple[str, str]]:
 @pytest.mark.usefixtures("launching", "in_sample_project")
 @pytest.mark.parametrize("others", [[], ["api"]])
 def test_up_succeeds_while_a_service_is_to_have_no_task(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured, others: list[str]
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke, others: list[str]
 ) -> None:
     current = complete_status()
     current.services, current.at_zero = services_of("web", *others), ["web"]
@@ -546,19 +557,21 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
         current.desired_tasks, current.tasks = 0, []
     monkeypatch.setattr(status, "of_environment", lambda _name: current)
     # Whoever asked the URL, on which nothing listens, would get no answer.
-    assert launch.up(argparse.Namespace(environment="dev")) == 0
-    _blank, url, line, _blank, _page = capsys.readouterr().out.splitlines()
+    result = invoke("up")
+    assert result.exit_code == 0
+    _blank, url, line, _blank, _page = result.stdout.splitlines()
     assert url == "http://127.0.0.1:8080/"
     assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
 
 
 @pytest.mark.usefixtures("launching", "in_sample_project")
-def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     current = complete_status()
     current.desired_tasks, current.tasks = 0, []
     monkeypatch.setattr(status, "of_environment", lambda _name: current)
-    with pytest.raises(Failure, match="The service of dev is not healthy: see python -m spotfleet status dev"):
-        launch.up(argparse.Namespace(environment="dev"))
+    result = invoke("up")
+    assert result.exit_code == 1
+    assert "The service of dev is not healthy: see spotfleet status dev" in result.stderr
 
 
 # --- A service that does not get steady

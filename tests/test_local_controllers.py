@@ -146,12 +146,12 @@ def test_an_aws_that_does_not_answer_is_not_an_empty_one(monkeypatch: pytest.Mon
     assert embedded_aws.regions() == ["a", "b"]
 
 
-def test_time_is_real_by_default_and_divided_by_one_factor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LOCAL_SPEED", raising=False)
+def test_time_is_divided_by_one_factor_which_is_10_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "1")
     assert (clock.seconds(60), clock.aws_seconds(60), clock.label()) == (60, 60, "AWS's times, real")
-    monkeypatch.setenv("LOCAL_SPEED", "10")
+    monkeypatch.delenv("LOCAL_SPEED")
     assert (clock.seconds(60), clock.aws_seconds(6)) == (6, 60)
-    assert clock.label() == "AWS's times, 10 times faster (LOCAL_SPEED=10)"
+    assert clock.label() == "AWS's times, 10 times faster (LOCAL_SPEED=10; real with LOCAL_SPEED=1)"
 
 
 @pytest.mark.parametrize("value", ["fast", "0", "-1", "0.5", "61", "nan"])

@@ -143,5 +143,5 @@ def test_make_runs_its_commands_in_any_shell(hostile: dict[str, str], tmp_path: 
         cwd=paths.ROOT, env=own, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert "The embedded AWS does not run" in result.stderr
-    assert "python -m spotfleet up dev" in result.stderr
+    assert "spotfleet up dev" in result.stderr
     assert "Traceback" not in result.stderr

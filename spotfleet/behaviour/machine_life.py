@@ -13,7 +13,7 @@ from spotfleet.facts import instance_types
 # From launch until the agent registers. On AWS it takes half a minute and more: a rehearsal need not wait as long.
 BOOT_SECONDS = 10
 
-# The tag by which `python -m spotfleet interrupt` gives a machine its notice; the value is when EC2 takes it.
+# The tag by which `spotfleet interrupt` gives a machine its notice; the value is when EC2 takes it.
 NOTICE_TAG = "spotfleet:interruption"
 
 # In ms: what the ECS agent takes when it is told nothing, or nothing between the bounds.

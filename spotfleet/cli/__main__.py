@@ -1,4 +1,4 @@
-"""python -m spotfleet: rehearse an environment on the AWS embedded in this repository."""
+"""spotfleet: rehearse an environment on the AWS embedded in this repository."""
 
 import os
 import sys
@@ -9,24 +9,27 @@ from spotfleet.local.host import shell
 
 
 def run() -> int:
-    """Run the command that the arguments name, and return its exit code."""
+    """Run the verb that the arguments name, and return its exit code."""
     if sys.argv[1:2] == ["env"]:
         return _run_for_shell()
-    commands = _commands()
-    return commands() if commands else 1
+    command = _command()
+    return command() if command else 1
 
 
 def _run_for_shell() -> int:
     """Print what a shell is to run, whatever happens: when it fails, that leads to no AWS at all."""
-    # Of the shell, whose variables are to go: a command replaces its own.
+    # Of the shell, whose variables are to go: a verb replaces its own.
     environ = dict(os.environ)
+    # With this, what is printed would be a script that completes words.
+    os.environ.pop("_SPOTFLEET_COMPLETE", None)
     code = 1
     try:
         # Help would be run as well.
         is_help = bool({"-h", "--help"} & set(sys.argv))
         with redirect_stdout(sys.stderr if is_help else sys.stdout):
-            commands = _commands()
-            code = commands() if commands else 1
+            command = _command()
+            if command and command() == 0 and not is_help:
+                code = 0
     except SystemExit:
         code = 1
     finally:
@@ -35,13 +38,13 @@ def _run_for_shell() -> int:
     return code
 
 
-def _commands() -> Callable[[], int] | None:
+def _command() -> Callable[[], int] | None:
     try:
-        from spotfleet.cli import commands  # noqa: PLC0415  # it needs packages that may be missing
+        from spotfleet.cli import main  # noqa: PLC0415  # it needs packages that may be missing
     except ImportError as error:
-        print(f"{error}: run `make .venv/installed`, then .venv/bin/python -m spotfleet", file=sys.stderr)
+        print(f"{error}: run `make .venv/installed`, then .venv/bin/spotfleet", file=sys.stderr)
         return None
-    return commands.main
+    return main.main
 
 
 if __name__ == "__main__":

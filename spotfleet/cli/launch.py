@@ -1,6 +1,5 @@
-"""Launches and deletes an environment on the embedded AWS."""
+"""spotfleet up and down: an environment launched on the embedded AWS, and deleted."""
 
-import argparse
 import http.client
 import ssl
 import sys
@@ -9,11 +8,14 @@ import urllib.request
 from http import HTTPStatus
 from pathlib import Path
 
-from spotfleet.cli import status
+import click
+
+from spotfleet.cli import live, status
+from spotfleet.cli.verb import Verb, environment_argument
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.balancer import haproxy
 from spotfleet.local.daemon import environment_status, process
-from spotfleet.local.host import base_image, console, docker_engine, paths, variables
+from spotfleet.local.host import base_image, console, docker_engine, machine_check, paths, variables
 from spotfleet.local.host.console import Failure, say
 
 SETTLE_SECONDS = 330
@@ -21,10 +23,18 @@ SETTLE_SECONDS = 330
 SERVICE_SECONDS = 120
 
 
-def up(arguments: argparse.Namespace) -> int:
-    """Launch the environment and print what its service answers."""
-    name = arguments.environment
+@click.command(cls=Verb)
+@environment_argument
+def up(environment: str) -> None:
+    """Launch an environment, and show that it answers.
+
+    It is launched on the embedded AWS, which is started unless it runs. Run it again after a change: what has changed
+    is updated, and nothing else. On a terminal each stack has one line. LOCAL_SPEED says how fast AWS's waiting times
+    pass, from 1, as they are, to 60; by default 10.
+    """
+    name = environment
     with console.only_one(paths.STATE / "lock"):
+        _require_machine(name)
         docker_engine.ensure()
         haproxy.ensure_installed()
         process.start()
@@ -32,8 +42,7 @@ def up(arguments: argparse.Namespace) -> int:
         for_sceptre = variables.for_sceptre()
         if image := base_image.choose(name):
             for_sceptre[base_image.VARIABLE] = image
-        if console.run([_sceptre(), "launch", "-y", name], f"launching {name}", for_sceptre) != 0:
-            raise Failure(f"sceptre launch {name} failed; the reason is above. After mending it, run this again.")
+        _run_sceptre("launch", name, f"launching {name}", for_sceptre)
         current = _wait_for_service(name)
     say(f"\n{current.url}")
     if current.at_zero:
@@ -42,11 +51,36 @@ def up(arguments: argparse.Namespace) -> int:
     else:
         say(_answer(current.url or ""))
     say(f"\nLive page: {embedded_aws.page_url()}")
-    return 0
 
 
-def _sceptre() -> str:
-    return str(Path(sys.executable).with_name("sceptre"))
+def _require_machine(name: str) -> None:
+    """Raise Failure that names all that this machine lacks, before anything is begun."""
+    configured = paths.setting(name, "base_image")
+    lacking = machine_check.lacks(configured if isinstance(configured, str) else None)
+    if words := machine_check.message(lacking):
+        raise Failure(words)
+
+
+def _run_sceptre(verb: str, name: str, activity: str, for_sceptre: dict[str, str]) -> None:
+    """Run a command of Sceptre's for an environment. Raises Failure when it fails, after its reason was printed."""
+    command = [str(Path(sys.executable).with_name("sceptre")), verb, "-y", name]
+    failed = f"sceptre {verb} {name} failed; the reason is above. After mending it, run this again."
+    if not live.is_possible():
+        if console.run(command, activity, for_sceptre, folder=paths.ROOT) != 0:
+            raise Failure(failed)
+        return
+    log = live.log_file(verb, name)
+    say(f"{activity.capitalize()} (all that Sceptre says: {log})")
+    if live.run(command, activity, for_sceptre, _stacks(name, verb), log) != 0:
+        raise Failure(f"{failed} The whole log: {log}")
+
+
+def _stacks(name: str, verb: str) -> list[live.Stack]:
+    """Return the stacks in Sceptre's order; none where it cannot read them, which its own run then says."""
+    try:
+        return live.stacks_in_order(name, verb)
+    except Exception:  # whatever a configuration can make Jinja, YAML and Sceptre raise
+        return []
 
 
 def _settle(name: str) -> None:
@@ -57,7 +91,7 @@ def _settle(name: str) -> None:
         return current is None or not any(state.endswith("_IN_PROGRESS") for state in current.stacks.values())
 
     if not console.wait_for(settled, f"waiting for the stacks of {name} that are changing", SETTLE_SECONDS):
-        raise Failure(f"A stack of {name} is still changing: see python -m spotfleet status {name}")
+        raise Failure(f"A stack of {name} is still changing: see spotfleet status {name}")
 
 
 def _wait_for_service(name: str) -> environment_status.Status:
@@ -70,7 +104,7 @@ def _wait_for_service(name: str) -> environment_status.Status:
         return current is not None and current.complete and current.url is not None and bool(current.services)
 
     if not console.wait_for(ready, f"waiting for the service of {name}", SERVICE_SECONDS) or current is None:
-        raise Failure(f"The service of {name} is not healthy: see python -m spotfleet status {name}")
+        raise Failure(f"The service of {name} is not healthy: see spotfleet status {name}")
     return current
 
 
@@ -98,9 +132,14 @@ def _as_text(response: http.client.HTTPResponse | urllib.error.HTTPError) -> str
     return f"HTTP/1.1 {response.status} {response.reason}\n{response.read().decode(errors='replace')}"
 
 
-def down(arguments: argparse.Namespace) -> int:
-    """Delete the environment, and with the last one the embedded AWS and all that is left of it."""
-    name = arguments.environment
+@click.command(cls=Verb)
+@environment_argument
+def down(environment: str) -> None:
+    """Delete an environment, and stop the embedded AWS.
+
+    While that has other environments it keeps running. With the last one all that is left of it goes.
+    """
+    name = environment
     with console.only_one(paths.STATE / "lock"):
         docker_engine.use_address_of_command()
         identity = embedded_aws.find()
@@ -112,21 +151,19 @@ def down(arguments: argparse.Namespace) -> int:
             others = _other_stacks(name)
             if others:
                 say(f"The embedded AWS keeps running: it still has {', '.join(others)}.")
-                return 0
+                return
             process.stop()
             say("The embedded AWS is stopped.")
         process.remove_leftovers()
         if words := docker_engine.give_up():
             say(words)
-    return 0
 
 
 def _delete(name: str) -> None:
     _settle(name)
     # The name confirms what a protected environment asks for.
     for_sceptre = variables.for_sceptre() | {"CONFIRM_DELETE": name}
-    if console.run([_sceptre(), "delete", "-y", name], f"deleting {name}", for_sceptre) != 0:
-        raise Failure(f"sceptre delete {name} failed; the reason is above. After mending it, run this again.")
+    _run_sceptre("delete", name, f"deleting {name}", for_sceptre)
 
 
 def _other_stacks(name: str) -> list[str]:
@@ -135,5 +172,5 @@ def _other_stacks(name: str) -> list[str]:
         return []
     remaining = environment_status.stack_names(name, identity)
     if remaining:
-        raise Failure(f"Stacks of {name} are left: {', '.join(remaining)}. See python -m spotfleet status {name}")
+        raise Failure(f"Stacks of {name} are left: {', '.join(remaining)}. See spotfleet status {name}")
     return sorted(stack["name"] for stack in identity["stacks"])

@@ -1,6 +1,5 @@
-"""Losing machines on purpose: a Spot interruption with its notice, a machine that dies, and how often AWS does it."""
+"""spotfleet interrupt, kill, rates: machines lost on purpose, with notice or without, and how often AWS does it."""
 
-import argparse
 import json
 import math
 import random
@@ -9,8 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import click
+
 from spotfleet.behaviour import machine_life
 from spotfleet.behaviour.machine_life import Machine
+from spotfleet.cli.verb import Verb, environment_argument, json_option
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.daemon import environment_status
@@ -31,19 +33,49 @@ PLAYED_DAYS = 5_000
 BAD_DAY = 0.99
 
 
-def interrupt(arguments: argparse.Namespace) -> int:
-    """Give Spot machines their two-minute notice."""
-    speed = _speed()
-    region, machines = _machines(arguments.environment)
-    chosen = choose_spot(machines, arguments.machine, arguments.share, take_all=arguments.all)
+class Share(click.ParamType[float]):
+    """A share of machines, above 0 and up to 1."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Return the number that a text says."""
+        try:
+            share = float(value)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no share: give a number above 0 and up to 1, such as 0.5", param, ctx)
+        return share
+
+
+@click.command(cls=Verb)
+@environment_argument
+@click.option("--machine", metavar="ID", help="This machine; by default the one with most tasks.")
+@click.option("--share", type=Share(), metavar="SHARE", help="This share of the Spot machines, such as 0.5.")
+@click.option("--all", "take_all", is_flag=True, help="All Spot machines.")
+@json_option()
+def interrupt(environment: str, machine: str | None, share: float | None, take_all: bool, as_json: bool) -> None:
+    """Give Spot machines their two-minute notice.
+
+    EC2 does so when it takes machines back. They drain, their group replaces them, and they end when the two minutes
+    are over, of AWS's time.
+    """
+    if sum((machine is not None, share is not None, take_all)) > 1:
+        raise click.UsageError("--machine, --share and --all exclude each other")
+    speed = float(_identity()["speed"])
+    region, machines = _machines(environment)
+    chosen = choose_spot(machines, machine, share, take_all=take_all)
     real_seconds = NOTICE_SECONDS / speed
     moment = datetime.fromtimestamp(time.time() + real_seconds, UTC).isoformat()
-    ids = [machine.id for machine in chosen]
+    ids = [one.id for one in chosen]
     clients.client("ec2", region).create_tags(Resources=ids, Tags=[{"Key": machine_life.NOTICE_TAG, "Value": moment}])
-    for machine in chosen:
-        say(f"{machine.id} ({machine.type}, {machine.zone}, {_tasks(machine)}) got its notice.")
+    if as_json:
+        say(json.dumps({"machines": [_as_json(one) for one in chosen], "taken_at": moment, "speed": speed}))
+        return
+    for one in chosen:
+        say(f"{one.id} ({one.type}, {one.zone}, {_tasks(one)}) got its notice.")
     say(f"EC2 takes {'it' if len(ids) == 1 else 'them'} in {real_seconds:.0f} s ({clock.label(speed)}).")
-    return 0
 
 
 def choose_spot(machines: Sequence[Machine], name: str | None, share: float | None, *, take_all: bool) -> list[Machine]:
@@ -56,36 +88,49 @@ def choose_spot(machines: Sequence[Machine], name: str | None, share: float | No
     if name:
         machine = _named(present, name)
         if not machine.spot:
-            raise Failure(
-                f"{name} is on-demand: EC2 takes back Spot machines only. Take any with: python -m spotfleet kill"
-            )
+            raise Failure(f"{name} is on-demand: EC2 takes back Spot machines only. Take any with: spotfleet kill")
         return [machine]
     if not spot:
-        raise Failure("There is no Spot machine to interrupt: see python -m spotfleet status")
+        raise Failure("There is no Spot machine to interrupt: see spotfleet status")
     if take_all:
         return spot
     return spot[: math.ceil(len(spot) * share) if share else 1]
 
 
-def kill(arguments: argparse.Namespace) -> int:
-    """End a machine without notice: by default the one with most tasks."""
-    region, machines = _machines(arguments.environment)
-    present = [machine for machine in machines if machine.running]
+@click.command(cls=Verb)
+@environment_argument
+@click.option("--machine", metavar="ID", help="This machine; by default the one with most tasks.")
+@json_option()
+def kill(environment: str, machine: str | None, as_json: bool) -> None:
+    """End a machine without notice.
+
+    It may be of either kind, on-demand or Spot. Its group replaces it.
+    """
+    region, machines = _machines(environment)
+    present = [one for one in machines if one.running]
     if not present:
-        raise Failure("There is no machine to kill: see python -m spotfleet status")
-    machine = _named(present, arguments.machine) if arguments.machine else max(present, key=_task_count)
-    clients.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
-    say(f"{machine.id} ({machine.type}, {machine.zone}, {_tasks(machine)}) is gone; its group replaces it.")
-    return 0
+        raise Failure("There is no machine to kill: see spotfleet status")
+    chosen = _named(present, machine) if machine else max(present, key=_task_count)
+    clients.client("ec2", region).terminate_instances(InstanceIds=[chosen.id])
+    if as_json:
+        say(json.dumps({"machines": [_as_json(chosen)]}))
+    else:
+        say(f"{chosen.id} ({chosen.type}, {chosen.zone}, {_tasks(chosen)}) is gone; its group replaces it.")
 
 
-def rates(arguments: argparse.Namespace) -> int:
-    """Show what a day at the published interruption frequencies would do to the Spot machines."""
-    _region, machines = _machines(arguments.environment)
-    forecast = day([machine.type for machine in machines if machine.running and machine.spot])
-    if arguments.json:
+@click.command(cls=Verb)
+@environment_argument
+@json_option()
+def rates(environment: str, as_json: bool) -> None:
+    """Show what a day of Spot interruptions would do.
+
+    By the frequencies that AWS has published for the types of the Spot machines that run now.
+    """
+    _region, machines = _machines(environment)
+    forecast = day([one.type for one in machines if one.running and one.spot])
+    if as_json:
         say(json.dumps(forecast, indent=2))
-        return 0
+        return
     say(f"{'type':<14} {'machines':>8} {'a month':>9} {'a day':>8}")
     for row in forecast["types"]:
         known = "" if row["published"] else "  (not listed here: AWS's average)"
@@ -96,7 +141,6 @@ def rates(arguments: argparse.Namespace) -> int:
         f"\nInterruptions expected in a day: {forecast['expected']:.3f}; on one day in a hundred {forecast['bad_day']}."
     )
     say("Real days of AWS, whatever LOCAL_SPEED says. Source: https://aws.amazon.com/ec2/spot/instance-advisor/")
-    return 0
 
 
 def day(types: Sequence[str], seed: int = 1) -> dict[str, Any]:
@@ -141,15 +185,14 @@ def _tasks(machine: Machine) -> str:
     return f"{count} task{'' if count == 1 else 's'}"
 
 
-def _speed() -> float:
-    """Return the speed of the embedded AWS, which this process need not share."""
-    return float(_identity()["speed"])
+def _as_json(machine: Machine) -> dict[str, Any]:
+    return {"id": machine.id, "type": machine.type, "zone": machine.zone, "tasks": _task_count(machine)}
 
 
 def _identity() -> dict[str, Any]:
     identity = embedded_aws.find()
     if identity is None:
-        raise Failure(f"The embedded AWS does not run at {paths.endpoint()}. Start it with: python -m spotfleet up")
+        raise Failure(f"The embedded AWS does not run at {paths.endpoint()}. Start it with: spotfleet up")
     return identity
 
 
@@ -167,34 +210,4 @@ def _machines(name: str) -> tuple[str, list[Machine]]:
         }
         if groups:
             return region, [machine for machine in read_machines(region) if machine.group in groups]
-    raise Failure(f"{name} has no machines: launch it with python -m spotfleet up {name}")
-
-
-def add_parsers(commands: Any) -> None:  # noqa: ANN401  # argparse does not publish the class
-    """Add the commands interrupt, kill and rates to the parser of `python -m spotfleet`."""
-    for name, command, text in (
-        ("interrupt", interrupt, "give Spot machines their two-minute notice, as EC2 does when it takes them back"),
-        ("kill", kill, "end a machine without notice: by default the one with most tasks"),
-        ("rates", rates, "show what a day at the published interruption frequencies would do"),
-    ):
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.add_argument("environment", nargs="?", default="dev", help="folder below config/ (default: dev)")
-        sub.set_defaults(command=command)
-        if name == "rates":
-            sub.add_argument("--json", action="store_true", help="print one JSON object")
-            continue
-        which = sub.add_mutually_exclusive_group() if name == "interrupt" else sub
-        which.add_argument("--machine", metavar="ID", help="the machine; by default the one with most tasks")
-        if name == "interrupt":
-            which.add_argument("--share", type=_share, help="this share of the Spot machines, such as 0.5")
-            which.add_argument("--all", action="store_true", help="all Spot machines")
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share: give a number above 0 and up to 1, such as 0.5")
-    return share
+    raise Failure(f"{name} has no machines: launch it with: spotfleet up {name}")

@@ -1,29 +1,54 @@
-"""Shows what an environment consists of."""
+"""spotfleet status: what an environment consists of."""
 
+import json
 from typing import Any
 
+import click
+
+from spotfleet.cli.verb import FAILED, Verb, environment_argument, json_option
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.daemon.environment_status import Status, Task, read
-from spotfleet.local.host import clock
+from spotfleet.local.host import clock, paths
+from spotfleet.local.host.console import Failure, say
 
 # Scaling activities that fit the screen.
 SHOWN_ACTIVITIES = 3
 
 
-def as_text(status: Status) -> str:
+@click.command(cls=Verb)
+@environment_argument
+@json_option()
+def status(environment: str, as_json: bool) -> int:
+    """Show stacks, image, machines, tasks and URL.
+
+    The exit code is 0 when the environment is complete and healthy, and 1 when it is not.
+    """
+    current = of_environment(environment)
+    if current is None:
+        raise Failure(
+            f"The embedded AWS does not run at {paths.endpoint()}. Start it and launch with: spotfleet up {environment}"
+        )
+    if as_json:
+        say(json.dumps(current.as_json(), indent=2))
+    else:
+        say(f"{as_text(current)}\n\nLive page: {embedded_aws.page_url()}")
+    return 0 if current.complete else FAILED
+
+
+def as_text(current: Status) -> str:
     """Return the status on one screen."""
-    lines = [f"{status.environment}: {status.url or 'no load balancer yet'} ({clock.label(status.speed)})"]
-    lines += [*status.troubles, "", "Stacks"]
-    lines += [f"  {name:<32} {state}" for name, state in status.stacks.items()] or ["  none"]
-    lines += ["", "Image", f"  {status.image or 'none'}", "", "Machines"]
-    lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in status.machines] or ["  none"]
-    lines += ["", f"Tasks ({len(status.tasks)} of {status.desired_tasks})"]
-    lines += [_task_line(task) for task in status.tasks] or ["  none"]
-    services = status.figures.get("services", [])
+    lines = [f"{current.environment}: {current.url or 'no load balancer yet'} ({clock.label(current.speed)})"]
+    lines += [*current.troubles, "", "Stacks"]
+    lines += [f"  {name:<32} {state}" for name, state in current.stacks.items()] or ["  none"]
+    lines += ["", "Image", f"  {current.image or 'none'}", "", "Machines"]
+    lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in current.machines] or ["  none"]
+    lines += ["", f"Tasks ({len(current.tasks)} of {current.desired_tasks})"]
+    lines += [_task_line(task) for task in current.tasks] or ["  none"]
+    services = current.figures.get("services", [])
     if services:
         lines += ["", "Now", *(_service_line(service) for service in services)]
     activities = [item for service in services for item in service["activities"]]
-    activities = sorted([*activities, *status.figures.get("machine_activities", [])], key=_started, reverse=True)
+    activities = sorted([*activities, *current.figures.get("machine_activities", [])], key=_started, reverse=True)
     if activities:
         lines += [
             "",
@@ -60,6 +85,6 @@ def of_environment(name: str) -> Status | None:
     identity = embedded_aws.find()
     if identity is None:
         return None
-    status = read(name, identity)
-    status.figures = embedded_aws.shown(name)
-    return status
+    current = read(name, identity)
+    current.figures = embedded_aws.shown(name)
+    return current

@@ -8,9 +8,6 @@ and so the fixes of the base arrive.
 import json
 import os
 import re
-import threading
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +15,11 @@ from sceptre.exceptions import SceptreException
 
 from spotfleet.image import docker_command, docker_config
 from spotfleet.image.docker_command import EngineImage, Report
+from spotfleet.image.registries import DOCKER_HUB, DOCKER_HUB_NAMES, registry_answers, registry_of
 
 PINS = Path("config/base-images.json")
 PIN_COMMAND = "make pin-base-image"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-DOCKER_HUB = "registry-1.docker.io"
-DOCKER_HUB_NAMES = ("docker.io", "index.docker.io", DOCKER_HUB)
-REGISTRY_SECONDS = 4.0
-# What a registry's root answers: yes, or who are you.
-REGISTRY_ANSWERS = (200, 401)
 
 
 @dataclass(frozen=True)
@@ -147,14 +140,6 @@ def repository_of(name: str) -> str:
     return folder + slash + last.partition(":")[0]
 
 
-def registry_of(name: str) -> str:
-    """Return the host, with its port if any, of an image's registry; Docker Hub when the name has none."""
-    host = name.partition("/")[0] if "/" in name else ""
-    if host in DOCKER_HUB_NAMES:
-        return DOCKER_HUB
-    return host if "." in host or ":" in host or host == "localhost" else DOCKER_HUB
-
-
 def _full(repository: str) -> str:
     """Return a repository's name with what may be left out of those of Docker Hub."""
     if registry_of(repository) != DOCKER_HUB:
@@ -169,25 +154,3 @@ def _digest(copy: EngineImage, name: str) -> str | None:
     wanted = _full(repository_of(name))
     found = [reference.partition("@") for reference in copy.repository_digests]
     return max((digest for repository, _, digest in found if _full(repository) == wanted), default=None)
-
-
-def registry_answers(host: str) -> bool:
-    """Tell within 4 s whether a registry can be reached; a name or certificate that fails counts as no."""
-    answered = threading.Event()
-
-    def ask() -> None:
-        try:
-            with urllib.request.urlopen(f"https://{host}/v2/", timeout=REGISTRY_SECONDS) as response:  # https
-                status = response.status
-        except urllib.error.HTTPError as error:
-            status = error.code
-        except (OSError, ValueError):
-            return
-        if status in REGISTRY_ANSWERS:
-            answered.set()
-
-    # A thread, because looking up a name knows no time limit.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REGISTRY_SECONDS)
-    return answered.is_set()

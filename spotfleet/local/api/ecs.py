@@ -1,6 +1,6 @@
 """Questions to ECS that more than one part asks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from spotfleet.behaviour import placement
@@ -8,6 +8,7 @@ from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
 
 # Tasks, container instances and services that ECS describes in one call.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 DESCRIBED = {"tasks": 100, "containerInstances": 100, "services": 10}
 
 
@@ -29,8 +30,25 @@ def read_waiting_tasks(ecs: clients.Client, cluster: str, provider: str) -> list
 
 def read_tasks(ecs: clients.Client, cluster: str) -> list[dict[str, Any]]:
     """Return the tasks of a cluster that are to run."""
-    arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster))
-    return [task for part in _parts(arns, "tasks") for task in ecs.describe_tasks(cluster=cluster, tasks=part)["tasks"]]
+    return list(_described_tasks(ecs, cluster, pages(ecs, "list_tasks", "taskArns", cluster=cluster)))
+
+
+def read_tasks_of_service(ecs: clients.Client, cluster: str, service: str) -> list[dict[str, Any]]:
+    """Return the tasks of a service, by its name, that are to run."""
+    arns = pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service)
+    return list(_described_tasks(ecs, cluster, arns))
+
+
+def read_services(ecs: clients.Client, cluster: str) -> Iterator[dict[str, Any]]:
+    """Yield the active services of a cluster."""
+    for part in _parts(list(pages(ecs, "list_services", "serviceArns", cluster=cluster)), "services"):
+        described = ecs.describe_services(cluster=cluster, services=part)["services"]
+        yield from (service for service in described if service["status"] == "ACTIVE")
+
+
+def _described_tasks(ecs: clients.Client, cluster: str, arns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for part in _parts(list(arns), "tasks"):
+        yield from ecs.describe_tasks(cluster=cluster, tasks=part)["tasks"]
 
 
 def _parts(items: Sequence[str], kind: str) -> list[Sequence[str]]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -111,10 +110,10 @@ class Process:
 
     def _haproxy(self) -> list[str]:
         """Return the command, which works in the folder of its socket: a socket's path has 97 characters at most."""
-        found = shutil.which("haproxy")
+        found = packages.find("haproxy")
         if not found:
             raise Refused(
-                "HAProxy, which is the load balancer, is not installed any more: python -m spotfleet up installs it."
+                "HAProxy, which is the load balancer, is not installed any more: spotfleet up installs it, or says how."
             )
         return [found, "-C", str(self._folder)]
 

@@ -7,22 +7,19 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfigur
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from spotfleet.behaviour import draining
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
-from spotfleet.local.api.clients import pages
-from spotfleet.local.api.ecs import read_clusters, read_tasks
+from spotfleet.local.api.ecs import read_clusters, read_services, read_tasks
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.host import clock
 
 logger = logging.getLogger("spotfleet.task_health")
 
-# Services that ECS describes in one call.
-DESCRIBED_SERVICES = 10
 # The health of a task that is to be replaced, in ECS's words.
 UNHEALTHY = "UNHEALTHY"
 
@@ -47,7 +44,7 @@ class TaskHealth(controller.Controller):
             ecs = self._client("ecs", region)
             for cluster in read_clusters(ecs):
                 name = cluster["clusterName"]
-                services = [service for service in _services(ecs, name) if service["loadBalancers"]]
+                services = [service for service in read_services(ecs, name) if service["loadBalancers"]]
                 if not services:
                     continue
                 tasks = read_tasks(ecs, name)
@@ -85,14 +82,6 @@ def _is_wanted(task: dict[str, Any]) -> bool:
 
 def _is_leaving(task: dict[str, Any]) -> bool:
     return bool(task["healthStatus"] == UNHEALTHY)
-
-
-def _services(ecs: clients.Client, cluster: str) -> Iterator[dict[str, Any]]:
-    arns = list(pages(ecs, "list_services", "serviceArns", cluster=cluster))
-    for first in range(0, len(arns), DESCRIBED_SERVICES):
-        part = arns[first : first + DESCRIBED_SERVICES]
-        described = ecs.describe_services(cluster=cluster, services=part)["services"]
-        yield from (service for service in described if service["status"] == "ACTIVE")
 
 
 def _ports(task: dict[str, Any]) -> set[int]:

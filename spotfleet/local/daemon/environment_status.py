@@ -8,14 +8,12 @@ from spotfleet.behaviour.machine_life import sizes
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
-from spotfleet.local.api.ecs import read_clusters, read_container_instances
+from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_tasks_of_service
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.api.machines import notice_of
 from spotfleet.local.balancer import haproxy, ports, wanted
 from spotfleet.local.host import paths
 
-# Tasks that ECS describes in one call.
-DESCRIBED_TASKS = 100
 # States of a stack that works. After a rolled-back update it is as it was before, and it stays in that state when a
 # launch then finds nothing to change.
 GOOD_STATES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
@@ -169,9 +167,7 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     status.image = definition["containerDefinitions"][0]["image"]
     status.desired_tasks += service["desiredCount"]
-    arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service["serviceName"]))
-    parts = [arns[first : first + DESCRIBED_TASKS] for first in range(0, len(arns), DESCRIBED_TASKS)]
-    described = [task for part in parts for task in ecs.describe_tasks(cluster=cluster, tasks=part)["tasks"]]
+    described = read_tasks_of_service(ecs, cluster, service["serviceName"])
     groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
     health = _health_by_port(region, groups)
     on_machines = {item["containerInstanceArn"]: id_ for id_, item in read_container_instances(ecs, [cluster]).items()}

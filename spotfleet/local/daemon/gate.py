@@ -97,7 +97,7 @@ def require_form(request: Request) -> None:
 
 
 def _unsigned(error: Unsigned) -> Refusal:
-    reason = f'{error} Programs get the key with: eval "$(python -m spotfleet env)", anew after each start.'
+    reason = f'{error} Programs get the key with: eval "$(spotfleet env)", anew after each start.'
     return Refusal(403, "SignatureDoesNotMatch", reason)
 
 

@@ -23,7 +23,7 @@ def start() -> None:
     """
     ports.require_numbers()
     if identity := embedded_aws.find():
-        say(f"The embedded AWS runs at {paths.endpoint()}.")
+        say(f"The embedded AWS runs at {paths.endpoint()}, with {clock.label(float(identity['speed']))}.")
         _mention_other_speed(float(identity["speed"]))
         return
     require_free_port()
@@ -32,6 +32,7 @@ def start() -> None:
     remove_leftovers()
     ports.require_free()
     say(f"Starting the embedded AWS at {paths.endpoint()} (log: {paths.log_file()}).")
+    say(f"It runs with {clock.label()}.")
     with paths.open_log(paths.log_file()) as log:
         process = subprocess.Popen(  # the command is ours
             [sys.executable, "-m", "spotfleet", "serve"],
@@ -64,7 +65,7 @@ def remove_leftovers() -> None:
 
 def _mention_other_speed(speed: float) -> None:
     if os.environ.get(clock.VARIABLE) and clock.speed() != speed:
-        say(f"It runs with {clock.label(speed)}: another {clock.VARIABLE} takes effect when it starts again.")
+        say(f"Another {clock.VARIABLE} takes effect when it starts again.")
 
 
 def stop() -> bool:

@@ -3,10 +3,9 @@
 import os
 import platform
 import re
-import shutil
 from pathlib import Path
 
-from spotfleet.image.base_image import registry_answers, registry_of
+from spotfleet.image.registries import registry_answers, registry_of
 from spotfleet.local.host import console, packages, paths
 from spotfleet.local.host.console import Failure, output, say
 
@@ -59,7 +58,7 @@ def _in_docker_cache(image: str) -> bool:
 def _codename(registry: str) -> str:
     """Return this machine's Debian or Ubuntu release, "bookworm"."""
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
-    if not shutil.which("apt-get") or "VERSION_CODENAME" not in release:
+    if not packages.find("apt-get") or "VERSION_CODENAME" not in release:
         raise Failure(
             f"{registry} cannot be reached, and only Debian and Ubuntu can build a base image from their packages: "
             f"name an image that Docker has with {VARIABLE}=<image>."
@@ -75,11 +74,11 @@ def _build(image: str, registry: str, cpu_architecture: object) -> None:
             f"{registry} cannot be reached, and a base image for {cpu_architecture} cannot be built on "
             f"{platform.machine()}: name one that Docker has with {VARIABLE}=<image>."
         )
-    if not shutil.which("mmdebstrap"):
+    if not packages.find("mmdebstrap"):
         if not packages.may_install():
             raise Failure(
                 f"{registry} cannot be reached, and building a base image from Debian's packages needs mmdebstrap: "
-                "sudo apt-get install mmdebstrap"
+                f"{packages.how_to_install('mmdebstrap')}"
             )
         packages.install("mmdebstrap", "mmdebstrap, which builds a base image from Debian's packages")
     say(f"{registry} cannot be reached: building {image} from Debian's packages, once ...")
@@ -97,13 +96,14 @@ def _bootstrap(image: str, archive: Path) -> None:
     codename = image.partition(":")[2]
     sources = paths.state_folder() / "base-image.list"
     sources.write_text("".join(f"{line}\n" for line in package_sources(SOURCES_FOLDER, codename)))
-    command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "--skip=cleanup/apt/lists"]
+    command = [packages.find("mmdebstrap") or "mmdebstrap", "--variant=minbase", f"--include={PACKAGES}"]
+    command += ["--skip=cleanup/apt/lists"]
     # Neither manuals nor caches: half of the image's size.
     command += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]
     command += ["--dpkgopt=path-exclude=/usr/share/locale/*", "--customize-hook=rm -rf $1/var/lib/apt/lists/*"]
     command += [f"--aptopt={option}" for option in _proxy_options()]
     command += [codename, str(archive), str(sources)]
-    if console.run(command, "building the base image") != 0:
+    if console.run(command, "building the base image", packages.variables()) != 0:
         raise Failure(
             f"mmdebstrap could not build {image}; its own words are above (a full disk, or no package mirror)."
         )

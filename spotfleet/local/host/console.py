@@ -40,10 +40,21 @@ def complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str], activity: str, environment: dict[str, str] | None = None) -> int:
-    """Run a command, printing its output line by line, and return its exit code.
+Tell = Callable[[str], None]
 
-    `activity` ("launching dev") is printed with the seconds so far whenever the command was silent for 4 s.
+
+def run(
+    command: Sequence[str],
+    activity: str,
+    environment: dict[str, str] | None = None,
+    tell: Tell = say,
+    still: Tell = say,
+    folder: Path | None = None,
+) -> int:
+    """Run a command, telling its output line by line, and return its exit code.
+
+    It runs in `folder`, by default in this process's own. `activity` ("launching dev") is told to `still` with the
+    seconds so far whenever the command was silent for 4 s.
     The command gets a process group of its own, so that Ctrl-C ends it and what it started without their tracebacks.
     Raises Failure when the command does not exist.
     """
@@ -51,6 +62,7 @@ def run(command: Sequence[str], activity: str, environment: dict[str, str] | Non
         process = subprocess.Popen(  # the command is ours
             command,
             env=environment,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -62,15 +74,15 @@ def run(command: Sequence[str], activity: str, environment: dict[str, str] | Non
         raise Failure(f"Cannot run {command[0]}: {error.strerror}.") from error
     try:
         assert process.stdout is not None  # noqa: S101  # it is a pipe
-        for line in _lines(process.stdout, activity):
-            say(line)
+        for line in _lines(process.stdout, activity, still):
+            tell(line)
         return process.wait()
     except KeyboardInterrupt:
         _end(process)
         raise
 
 
-def _lines(stdout: IO[str], activity: str) -> Iterator[str]:
+def _lines(stdout: IO[str], activity: str, still: Tell) -> Iterator[str]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -85,7 +97,7 @@ def _lines(stdout: IO[str], activity: str) -> Iterator[str]:
         try:
             line = lines.get(timeout=QUIET)
         except queue.Empty:
-            yield _still(activity, started)
+            still(_still(activity, started))
             continue
         if line is None:
             return
@@ -153,5 +165,5 @@ def only_one(lock_file: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Failure("Another `python -m spotfleet up` or `down` is running here: wait for it to end.") from error
+            raise Failure("Another `spotfleet up` or `down` is running here: wait for it to end.") from error
         yield

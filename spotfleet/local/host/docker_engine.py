@@ -1,14 +1,12 @@
 """The Docker engine: found, or installed and started where we may do that."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
-from spotfleet.image import docker_config
-from spotfleet.local.host import console, packages, paths
+from spotfleet.local.host import console, machine_check, packages, paths
 from spotfleet.local.host.console import Failure, output, say
 
 PID_FILE = paths.STATE / "dockerd.pid"
@@ -50,25 +48,10 @@ def prepare() -> None:
 
 
 def _install() -> None:
-    for chosen in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"):
-        if os.environ.get(chosen):
-            raise Failure(f"No Docker engine answers at {chosen}={os.environ[chosen]}: start it or unset that.")
-    if (context := docker_config.context()) != docker_config.DEFAULT_CONTEXT:
-        raise Failure(f"No Docker engine answers in the context {context}: start it, or `docker context use default`")
-    if not packages.may_install():
-        raise Failure(f"No Docker engine answers: {_advice()}")
-    if not shutil.which("dockerd"):
+    if problem := machine_check.engine_problem():
+        raise Failure(problem)
+    if not packages.find("dockerd"):
         packages.install("docker.io", "Docker")
-
-
-def _advice() -> str:
-    if not shutil.which("docker"):
-        if shutil.which("apt-get"):
-            return "install and start one with: sudo apt-get install docker.io"
-        return "install one, see https://docs.docker.com/engine/install/"
-    if shutil.which("systemctl"):
-        return "start it with: sudo systemctl start docker (and be in the group docker, or run this as root)"
-    return "start Docker, then run this again."
 
 
 def _start() -> None:
@@ -80,7 +63,8 @@ def _start() -> None:
         paths.make_private(LOG_FILE.parent)
         with paths.open_log(LOG_FILE) as log:
             process = subprocess.Popen(  # the command is ours
-                [shutil.which("dockerd") or "dockerd"],
+                [packages.find("dockerd") or "dockerd"],
+                env=packages.variables(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,382 @@
+"""The command `spotfleet`: its verbs, their options and exit codes, and what they say."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from spotfleet.behaviour.machine_life import Machine
+from spotfleet.cli import execute, load, logs, losses, main, services, status
+from spotfleet.cli.services import Service
+from spotfleet.local.api import clients, embedded_aws
+from spotfleet.local.daemon import environment_status
+from spotfleet.local.daemon.environment_status import Status
+from spotfleet.local.host import paths, variables
+from spotfleet.local.host.console import Failure
+from tools.cli_page import PAGE, page
+
+Invoke = Callable[..., Result]
+VERBS = {str(verb.name): verb for verb in main.VERBS}
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Return what runs a verb in this process, whose variables it leaves alone."""
+    monkeypatch.setattr(variables, "enter", lambda: dict(os.environ))
+    return lambda *arguments: CliRunner().invoke(main.spotfleet, arguments, prog_name="spotfleet")
+
+
+@pytest.fixture
+def no_embedded_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no embedded AWS run."""
+    monkeypatch.setattr(embedded_aws, "find", lambda: None)
+
+
+# --- The group
+
+
+def test_the_page_of_the_verbs_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run: python -m tools.cli_page"
+
+
+@pytest.mark.parametrize("verb", main.VERBS, ids=lambda verb: str(verb.name))
+def test_every_verb_and_option_has_help(verb: click.Command, invoke: Invoke) -> None:
+    assert verb.help
+    assert [option.name for option in verb.params if isinstance(option, click.Option) and not option.help] == []
+    shown = invoke(str(verb.name), "--help")
+    assert shown.exit_code == 0
+    # On one line in the list of all verbs.
+    assert "..." not in verb.get_short_help_str(limit=90)
+
+
+def test_all_verbs_are_there() -> None:
+    assert list(VERBS) == [
+        *("up", "status", "open", "logs", "exec", "load", "interrupt", "kill", "rates", "env", "down", "serve"),
+    ]
+    assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
+        *("status", "open", "logs", "load", "interrupt", "kill", "rates"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing",),
+        ("up", "--fast"),
+        ("status", "dev", "prod"),
+        ("load", "--rps", "many"),
+        ("interrupt", "--share", "0"),
+        ("interrupt", "--share", "2"),
+        ("interrupt", "--all", "--share", "0.5"),
+        ("interrupt", "--all", "--machine", "i-1"),
+        ("exec",),
+        ("exec", "service"),
+        ("exec", "service", "ls", "--"),
+    ],
+)
+def test_a_wrong_call_ends_with_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+@pytest.mark.usefixtures("no_embedded_aws")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("status",), ("open",), ("logs",), ("exec", "--", "x"), ("load",), ("interrupt",), ("kill",), ("rates",)),
+        *(("env",), ("logs", "--json"), ("status", "--json")),
+    ],
+)
+def test_without_an_embedded_aws_one_line_says_how_to_start_it(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "spotfleet up" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_embedded_aws")
+def test_a_message_that_names_the_command_can_be_pasted(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    hint = "run `. .venv/bin/activate` first"
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    assert hint in invoke("status").stderr
+    # It names none.
+    assert hint not in invoke("status", "nowhere").stderr
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/spotfleet")
+    assert hint not in invoke("status").stderr
+
+
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "spotfleet"], [str(Path(sys.executable).parent / "spotfleet")]]
+)
+def test_it_is_called_spotfleet_from_any_folder(tmp_path: Path, command: list[str]) -> None:
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LOCAL_AWS_PORT": "1"}
+    if "-m" in command:
+        variables["PYTHONPATH"] = str(paths.ROOT)
+    shown = subprocess.run(
+        [*command, "status"], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert shown.returncode == 1
+    assert "Start it and launch with: spotfleet up dev" in shown.stderr
+
+
+# --- open
+
+
+def test_open_starts_a_browser_and_prints_the_address(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    opened: list[str] = []
+
+    def start(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(embedded_aws, "find", lambda: {"stacks": []})
+    monkeypatch.setattr(embedded_aws, "page_url", lambda: "http://127.0.0.1:1/page#key")
+    monkeypatch.setattr(webbrowser, "open", start)
+    assert invoke("open").stdout == "http://127.0.0.1:1/page#key\n"
+    assert json.loads(invoke("open", "--json").stdout) == {"url": "http://127.0.0.1:1/page#key", "opened": True}
+    assert opened == ["http://127.0.0.1:1/page#key"] * 2
+    monkeypatch.setattr(webbrowser, "open", lambda _url: False)
+    assert "no browser here" in invoke("open").stdout
+
+
+# --- logs and exec
+
+
+class FakeLogs:
+    """CloudWatch Logs with the events of one group, of which it returns two at a time."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def add(self, moment: int, task: str, message: str) -> None:
+        """Let a task print a line."""
+        event = {"timestamp": moment, "message": message, "eventId": f"{len(self.events)}"}
+        self.events.append({**event, "logStreamName": f"web/web/{task}"})
+
+    def filter_log_events(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401  # as boto3
+        """Return the first two events from a time on."""
+        later = [event for event in self.events if event["timestamp"] >= asked["startTime"]]
+        return {"events": sorted(later, key=lambda event: event["timestamp"])[:2]}
+
+
+TASK, OTHER = "6f327ebb-791c-4392-8859-71a3feca6ee3", "bee4045f-9f4d-4c73-b9e5-6fc1265349a8"
+
+
+@pytest.fixture
+def fake_logs(monkeypatch: pytest.MonkeyPatch) -> FakeLogs:
+    """Give the environment two services, of which one has printed something."""
+    fake = FakeLogs()
+    found = {"service": Service("service", "eu-west-1", None, ["group"]), "api": Service("api", "eu-west-1")}
+    monkeypatch.setattr(clients, "client", lambda *_names: fake)
+    monkeypatch.setattr(services, "of_environment", lambda _name: found)
+    return fake
+
+
+def test_logs_are_those_of_all_tasks_the_newest_last(fake_logs: FakeLogs, invoke: Invoke) -> None:
+    for moment, task, message in ((3000, TASK, "c"), (1000, TASK, "a"), (2000, OTHER, "b"), (4000, TASK, "d\x1b[2J")):
+        fake_logs.add(moment, task, message)
+    # What a stranger has sent does nothing to a terminal.
+    assert invoke("logs", "service").stdout.splitlines() == [
+        "00:00:01.000 6f327ebb a",
+        "00:00:02.000 bee4045f b",
+        "00:00:03.000 6f327ebb c",
+        r"00:00:04.000 6f327ebb d\x1b[2J",
+    ]
+    # Of several services each line says whose it is.
+    assert invoke("logs").stdout.splitlines()[0] == "00:00:01.000 service/6f327ebb a"
+    first, *_others = invoke("logs", "--json").stdout.splitlines()
+    assert json.loads(first) == {
+        **{"time": "1970-01-01T00:00:01.000+00:00", "service": "service", "task": TASK, "message": "a"},
+    }
+
+
+def test_each_line_is_read_once_even_one_that_comes_late(fake_logs: FakeLogs) -> None:
+    reader = logs.Reader(Service("service", "eu-west-1"), "group")
+    fake_logs.add(20_000, TASK, "a")
+    assert [line.message for _moment, line in reader.fresh()] == ["a"]
+    fake_logs.add(19_000, OTHER, "late")
+    fake_logs.add(21_000, TASK, "b")
+    assert [line.message for _moment, line in reader.fresh()] == ["late", "b"]
+    assert reader.fresh() == []
+
+
+def test_following_ends_with_ctrl_c_and_without_complaint(
+    fake_logs: FakeLogs, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    def come_or_end(_seconds: float) -> None:
+        if len(fake_logs.events) == 2:
+            raise KeyboardInterrupt
+        fake_logs.add(2000, OTHER, "b")
+
+    fake_logs.add(1000, TASK, "a")
+    monkeypatch.setattr(time, "sleep", come_or_end)
+    result = invoke("logs", "--follow", "service")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line[-1] for line in result.stdout.splitlines()] == ["a", "b"]
+
+
+@pytest.mark.usefixtures("fake_logs")
+@pytest.mark.parametrize("arguments", [("logs", "web"), ("exec", "web", "--", "ls")])
+def test_an_unknown_service_names_those_that_there_are(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stderr) == (1, "There is no service 'web'. Services: api, service.\n")
+
+
+@pytest.mark.usefixtures("fake_logs")
+def test_exec_needs_a_name_where_there_are_several_services(invoke: Invoke) -> None:
+    result = invoke("exec", "--", "ls")
+    assert (result.exit_code, result.stderr) == (1, "There are several services: name one of api, service.\n")
+
+
+def test_exec_runs_the_command_as_it_is_in_a_container_that_runs(
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    started: list[list[str]] = []
+    arn = "arn:aws:ecs:eu-west-1:000000000000:service/cluster/web"
+    tasks = [{"taskArn": f"task/{id_}", "lastStatus": "RUNNING"} for id_ in (TASK, OTHER)]
+    pending = {"taskArn": "task/0", "lastStatus": "PENDING"}
+    monkeypatch.setattr(services, "of_environment", lambda _name: {"service": Service("service", "eu-west-1", arn)})
+    monkeypatch.setattr(execute, "read_tasks_of_service", lambda *_place: [pending, *tasks])
+    monkeypatch.setattr(execute, "output", lambda command: f"container-of-{command[-1].rpartition('/')[2]}\n")
+    monkeypatch.setattr(os, "execvp", lambda _file, command: started.append(command))
+    assert invoke("exec", "--", "ls", "--help", "--", "x").exit_code == 0
+    assert invoke("exec", "service", "--task", OTHER[:4], "--", "ls").exit_code == 0
+    assert started == [
+        # The terminal of these tests is none.
+        ["docker", "exec", "--interactive", f"container-of-{TASK}", "ls", "--help", "--", "x"],
+        ["docker", "exec", "--interactive", f"container-of-{OTHER}", "ls"],
+    ]
+    unknown = invoke("exec", "--task", "0", "--", "ls")
+    assert f"No task '0' of service runs. Those that do: {TASK}, {OTHER}." in unknown.stderr
+    monkeypatch.setattr(execute, "read_tasks_of_service", lambda *_place: [])
+    assert "No task of service runs" in invoke("exec", "--", "ls").stderr
+
+
+def test_services_are_those_of_the_stacks_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = "arn:aws:ecs:eu-west-1:000000000000:service/cluster/web"
+    resources = {
+        "spotfleet-dev-vpc": [("AWS::Logs::LogGroup", "flow-logs")],
+        "spotfleet-dev-service": [("AWS::Logs::LogGroup", "group"), ("AWS::ECS::Service", arn)],
+    }
+
+    class FakeCloudFormation:
+        def describe_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803  # as boto3
+            items = [{"ResourceType": kind, "PhysicalResourceId": id_} for kind, id_ in resources[StackName]]
+            return {"StackResources": items}
+
+    identity = {"stacks": [{"name": name, "region": "eu-west-1"} for name in resources]}
+    monkeypatch.setattr(embedded_aws, "find", lambda: identity)
+    monkeypatch.setattr(clients, "client", lambda *_names: FakeCloudFormation())
+    assert services.of_environment("dev") == {"service": Service("service", "eu-west-1", arn, ["group"])}
+    del resources["spotfleet-dev-service"]
+    identity["stacks"].pop()
+    with pytest.raises(Failure, match="dev has no service: launch it with: spotfleet up dev"):
+        services.of_environment("dev")
+
+
+# --- Losses and load
+
+MACHINE = Machine("i-1", "group", "t3.micro", "eu-west-1a", spot=True, running=True, leaving=False, launched=0)
+
+
+def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    class FakeEc2:
+        def __getattr__(self, _name: str) -> Callable[..., None]:
+            return lambda **_parameters: None
+
+    monkeypatch.setattr(embedded_aws, "find", lambda: {"speed": 10})
+    monkeypatch.setattr(losses, "_machines", lambda _name: ("eu-west-1", [MACHINE]))
+    monkeypatch.setattr(clients, "client", lambda *_names: FakeEc2())
+    machines = [{"id": "i-1", "type": "t3.micro", "zone": "eu-west-1a", "tasks": 0}]
+    told = json.loads(invoke("interrupt", "--json").stdout)
+    assert (told["machines"], told["speed"]) == (machines, 10)
+    assert json.loads(invoke("kill", "--json").stdout) == {"machines": machines}
+    assert json.loads(invoke("rates", "--json").stdout)["types"][0]["type"] == "t3.micro"
+    assert "EC2 takes it in 12 s" in invoke("interrupt", "--share", "0.5").stdout
+
+
+REPORT = """
+Summary:
+  Requests/sec:	49.3071
+
+Latency distribution:
+  10% in 0.0101 secs
+  50%% in 0.0216 secs
+  99% in 0.0765 secs
+
+Status code distribution:
+  [200]	98 responses
+  [503]	2 responses
+
+Error distribution:
+  [3]	Get "http://127.0.0.1:8080/": dial tcp 127.0.0.1:8080: connect: connection refused
+"""
+
+
+def test_the_report_of_a_load_is_read(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    assert load.summary(REPORT) == {
+        "requests_per_second": 49.3071,
+        "answers": {"200": 98, "503": 2},
+        "errors": {'Get "http://127.0.0.1:8080/": dial tcp 127.0.0.1:8080: connect: connection refused': 3},
+        "p50": 0.0216,
+        "p99": 0.0765,
+    }
+    assert load.summary("")["p99"] is None
+    monkeypatch.setattr(status, "of_environment", lambda name: Status(name, url="http://127.0.0.1:8080/"))
+    monkeypatch.setattr(load, "ensure_installed", lambda: None)
+    monkeypatch.setattr(load, "command", lambda *_load: [sys.executable, "-c", f"print({REPORT!r})"])
+    assert json.loads(invoke("load", "--json").stdout)["answers"] == {"200": 98, "503": 2}
+
+
+# --- Many tasks
+
+
+class ManyTasks:
+    """ECS and the other services of an environment with one service of so many tasks; AWS's limits hold."""
+
+    def __init__(self, count: int) -> None:
+        self.arns = [f"arn:aws:ecs:eu-west-1:0:task/c/{number:04}" for number in range(count)]
+
+    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3
+        key, values = {
+            "list_tasks": ("taskArns", self.arns),
+            "list_container_instances": ("containerInstanceArns", []),
+        }[operation]
+        parts = [{key: values[first : first + 100]} for first in range(0, len(values), 100)]
+        return type("Paginator", (), {"paginate": lambda _self, **_parameters: parts})()
+
+    def describe_services(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        service = {"serviceName": "web", "status": "ACTIVE", "desiredCount": len(self.arns), "loadBalancers": []}
+        return {"services": [service | {"taskDefinition": "web:1"}]}
+
+    def describe_task_definition(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {"taskDefinition": {"containerDefinitions": [{"image": "web:1"}]}}
+
+    def describe_tasks(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+        assert 0 < len(parameters["tasks"]) <= 100
+        containers = [{"image": "web:1"}]
+        return {
+            "tasks": [
+                {"taskArn": arn, "lastStatus": "RUNNING", "containers": containers} for arn in parameters["tasks"]
+            ]
+        }
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_a_service_of_any_size_is_seen_as_a_whole(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(clients, "client", lambda *_names: ManyTasks(count))
+    current = Status("dev", stacks={f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in paths.layers("dev")})
+    environment_status._add_service(current, "eu-west-1", "arn:aws:ecs:eu-west-1:0:service/c/web")
+    assert len({task.id for task in current.tasks}) == current.desired_tasks == count
+    assert current.complete
