@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from spotfleet.behaviour import machine_life, managed_scaling, rolling_update
+from spotfleet.behaviour import machine_life, managed_scaling, rolling_update, template_text
 from spotfleet.behaviour.draining import is_healthy, stoppable
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.cli import losses
@@ -455,9 +455,9 @@ Resources:
 
 
 def test_the_template_tells_how_to_roll() -> None:
-    policy = rolling_update.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
+    policy = rolling_update.policy_in(template_text.read(TEMPLATE), "Group", {"Minimum": "3", "Warmup": "90"})
     assert policy == rolling_update.Policy(keep=3, batch=2, pause=90)
-    assert rolling_update.policy_in(TEMPLATE, "Other", {}) is None
+    assert rolling_update.policy_in(template_text.read(TEMPLATE), "Other", {}) is None
 
 
 @pytest.mark.parametrize(("minimum", "pause", "signals"), [(0, 120, False), (1, 900, True)])

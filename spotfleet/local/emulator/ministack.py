@@ -57,11 +57,20 @@ from ministack.services import (
 from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
-from spotfleet.behaviour import machine_life, placement
+from spotfleet.behaviour import instance_refresh, machine_life, placement
 from spotfleet.facts import aws_names
 from spotfleet.local.api import clients, metrics_store, rolling_policy
 from spotfleet.local.backchannel import target_health
-from spotfleet.local.emulator import containment, deployments, elbv2, group_updates, operations, registrations
+from spotfleet.local.emulator import (
+    containment,
+    deployments,
+    elbv2,
+    group_updates,
+    instance_refreshes,
+    launch_hooks,
+    operations,
+    registrations,
+)
 from spotfleet.local.emulator.cloudformation_types import (
     REPLACING_A_SERVICE,
     TAGGED,
@@ -737,6 +746,7 @@ def _run_machines() -> None:
         "DescribeScalingActivities": _describe_group_activities,
         "SetDesiredCapacity": _set_desired_capacity(autoscaling._set_desired_capacity),
         "TerminateInstanceInAutoScalingGroup": _terminate_in_group,
+        **instance_refreshes.operations(),
     }
     ec2._ACTION_MAP |= {
         "DescribeInstanceAttribute": _with_user_data(ec2._describe_instance_attribute),
@@ -762,7 +772,9 @@ def _with_mixed_instances(original: Callable[[Record], Record]) -> Callable[[Rec
 def _with_first_instances(original: Callable[..., Resource]) -> Callable[..., Resource]:
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
         name, attributes = original(logical_id, properties, stack_name)
+        launch_hooks.keep(name, {}, properties)
         _reach_desired_capacity(autoscaling._asgs[name])
+        group_updates.settle(_client("autoscaling"), name, functools.partial(_ends_early, stack_name))
         return name, attributes
 
     return create
@@ -777,8 +789,16 @@ def _with_kept_capacity(original: Callable[..., Resource]) -> Callable[..., Reso
         group = autoscaling._asgs[name]
         if "DesiredCapacity" not in new and name == physical_id:
             group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
+        launch_hooks.keep(name, old, new)
         _reach_desired_capacity(group)
-        group_updates.wait(_client("autoscaling"), _client("cloudformation"), name, _joined_machines)
+        group_updates.replace_machines(
+            _client("autoscaling"),
+            _client("cloudformation"),
+            name,
+            _joined_machines,
+            triggered=instance_refresh.is_triggered(old, new),
+            ends_early=functools.partial(_ends_early, owner[0]),
+        )
         return name, attributes
 
     return update
@@ -811,13 +831,18 @@ def _reach_desired_capacity(group: Record) -> None:
             return
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
-        _note(
-            group, f"Launching a new EC2 instance: {instance['InstanceId']}", f"{cause}from {before} to {before + 1}."
-        )
+        _note(group, _launching(instance), f"{cause}from {before} to {before + 1}.")
+        if instance["LifecycleState"] == launch_hooks.PENDING:
+            _progress(group, instance, "MidLifecycleAction")
 
 
 def _staying(group: Record) -> list[Record]:
-    return [item for item in group["Instances"] if not item["LifecycleState"].startswith("Terminating")]
+    """Return the instances that make a group's size: neither those that leave nor those that have a successor."""
+    return [
+        item
+        for item in group["Instances"]
+        if not item["LifecycleState"].startswith("Terminating") and not instance_refreshes.is_succeeded(item)
+    ]
 
 
 def _first_to_leave(group: Record) -> Record:
@@ -864,6 +889,20 @@ def _is_drained_by_ecs(group: Record) -> bool:
 def _terminating(instance: Record) -> str:
     """Return how the activity is described that takes an instance out of its group."""
     return f"Terminating EC2 instance: {instance['InstanceId']}"
+
+
+def _launching(instance: Record) -> str:
+    """Return how the activity is described that launches an instance."""
+    return f"Launching a new EC2 instance: {instance['InstanceId']}"
+
+
+def _progress(group: Record, instance: Record, status: str, message: str = "") -> None:
+    """Say how far the launch of an instance is; it has an end when nothing more comes of it."""
+    activity = next((item for item in group["_activities"] if item["Description"] == _launching(instance)), {})
+    activity.pop("EndTime", None)
+    activity |= {"StatusCode": status, **({"StatusMessage": message} if message else {})}
+    if status in {"Successful", "Cancelled"}:
+        activity["EndTime"] = now_iso()
 
 
 def _note(group: Record, description: str, cause: str) -> None:
@@ -953,11 +992,29 @@ def _reason(instance: Record) -> str:
 
 
 def _complete_lifecycle_action(parameters: Record) -> Response:
-    """End the wait of an instance that is drained: MiniStack's own does nothing."""
-    found = _group_of(autoscaling._p(parameters, "InstanceId"))
-    if found and found[1]["LifecycleState"] == "Terminating:Wait":
+    """End the wait of an instance that has joined or is drained: MiniStack's own does nothing."""
+    instance_id, hook = autoscaling._p(parameters, "InstanceId"), autoscaling._p(parameters, "LifecycleHookName")
+    found = _group_of(instance_id)
+    if found and launch_hooks.is_of(found[0]["AutoScalingGroupName"], hook):
+        group, instance = found
+        if instance["LifecycleState"] != launch_hooks.PENDING:
+            return _autoscaling_error(f"No active Lifecycle Action found with instance ID {instance_id}")
+        _end_launch(group, instance, autoscaling._p(parameters, "LifecycleActionResult") == "CONTINUE")
+    elif found and found[1]["LifecycleState"] == "Terminating:Wait":
         _remove_instance(*found)
     return _autoscaling_answer("CompleteLifecycleAction", "")
+
+
+def _end_launch(group: Record, instance: Record, in_service: bool) -> None:
+    """Put a new instance into service, or replace it: its launch has failed."""
+    if in_service:
+        instance["LifecycleState"] = "InService"
+        _progress(group, instance, "Successful")
+        return
+    message = "Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned"
+    _progress(group, instance, "Cancelled", message)
+    _take_out(group, instance, "an instance was taken out of service in response to a launch that was abandoned.")
+    _reach_desired_capacity(group)
 
 
 def _with_user_data(original: Callable[[Record], Response]) -> Callable[[Record], Response]:
@@ -1004,7 +1061,7 @@ def _launch(group: Record) -> Record | None:
     return {
         "InstanceId": machine["InstanceId"],
         "InstanceType": instance_type,
-        "LifecycleState": "InService",
+        "LifecycleState": launch_hooks.first_state(group["AutoScalingGroupName"]),
         "HealthStatus": "Healthy",
         "AvailabilityZone": zone,
         "ProtectedFromScaleIn": str(group["NewInstancesProtectedFromScaleIn"]).lower() == "true",
