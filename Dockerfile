@@ -27,7 +27,7 @@ FROM ${BASE_IMAGE} AS service
 COPY image/prepare_service.py /build/
 COPY service /app/service
 # What an origin is, which the service and the check of the settings have to agree on.
-COPY spotfleet/facts/origins.py /app/hooks/origins.py
+COPY spotfleet/facts/origins.py /app/spotfleet/facts/origins.py
 RUN python3 /build/prepare_service.py /app
 
 # Nothing of the base image but Python: no shell, no pip, no package manager.
