@@ -18,7 +18,7 @@ LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 
 
 def end_launches(region: str, group: str, machines: Sequence[Machine]) -> None:
-    """Let machines into service whose ECS agent has joined, as their user data does, and give up those that never join."""
+    """Let machines into service whose ECS agent has joined, as their user data does, and give up the others in time."""
     pending = [machine for machine in machines if machine.pending and machine.group == group]
     if not pending:
         return

@@ -898,7 +898,8 @@ def _launching(instance: Record) -> str:
 
 def _progress(group: Record, instance: Record, status: str, message: str = "") -> None:
     """Say how far the launch of an instance is; it has an end when nothing more comes of it."""
-    activity = next((item for item in group["_activities"] if item["Description"] == _launching(instance)), {})
+    found = [item for item in group["_activities"] if item["Description"] == _launching(instance)]
+    activity: Record = found[0] if found else {}
     activity.pop("EndTime", None)
     activity |= {"StatusCode": status, **({"StatusMessage": message} if message else {})}
     if status in {"Successful", "Cancelled"}:
