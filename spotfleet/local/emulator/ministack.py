@@ -988,6 +988,8 @@ def _reason(instance: Record) -> str:
     """Return why an instance leaves its group."""
     if ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running":
         return "an EC2 health check: it has been terminated"
+    if instance_refreshes.is_succeeded(instance):
+        return "an instance refresh"
     noticed = any(tag["Key"] == machine_life.NOTICE_TAG for tag in ec2._tags.get(instance["InstanceId"], []))
     return "an EC2 Spot interruption notice" if noticed else "a user request"
 
