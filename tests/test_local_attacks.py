@@ -685,7 +685,7 @@ def test_what_the_gate_has_read_is_what_is_answered() -> None:
 
 def test_no_other_service_is_behind_the_gate(cloud: Cloud) -> None:
     """Should the gate be fooled once more, there is nothing to reach."""
-    script = "from spotfleet.local.emulator import ministack; from ministack import app; ministack.application('k')"
+    script = "from spotfleet.local.emulator import application; from ministack import app; application.application('k')"
     script += "; print(*sorted(app.SERVICE_HANDLERS))"
     kept = subprocess.run(
         [sys.executable, "-c", script],

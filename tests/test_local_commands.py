@@ -25,7 +25,8 @@ from spotfleet.local.api.clients import client
 from spotfleet.local.balancer import haproxy
 from spotfleet.local.daemon import environment_status, process, server
 from spotfleet.local.emulator.api_parameters import api_parameters
-from spotfleet.local.emulator.cloudformation_types import Owner, Service
+from spotfleet.local.emulator.resource_types.base import Owner
+from spotfleet.local.emulator.resource_types.ecs import Service
 from spotfleet.local.host import base_image, console, docker_engine, paths, variables
 from spotfleet.local.host.console import Failure
 
@@ -602,7 +603,7 @@ def test_a_deployment_that_found_no_image_names_it() -> None:
 
 
 def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotfleet.local.emulator.cloudformation_types.STEADY_SECONDS", -1)
+    monkeypatch.setattr("spotfleet.local.emulator.resource_types.table.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
         Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
 

@@ -13,8 +13,9 @@ from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.daemon import gate, page
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
 from spotfleet.local.daemon.supervisor import Supervisor
-from spotfleet.local.emulator import ministack
+from spotfleet.local.emulator import application as emulator
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
+from spotfleet.local.emulator.cloudformation import live_stacks
 from spotfleet.local.host import clock, keys, paths
 
 ACCOUNT = re.compile(r"\d{12}")
@@ -23,7 +24,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 def make(supervisor: Supervisor, key: str) -> Application:
     """Return the application that answers whoever has `key`: MiniStack, Application Auto Scaling, page and identity."""
-    inner = ministack.application(key)
+    inner = emulator.application(key)
     scaling = ApplicationAutoScaling()
     names = gate.names_of(paths.port())
 
@@ -73,7 +74,7 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
     def identity() -> dict[str, Any]:
         who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid(), "speed": clock.speed()}
-        return who | {"stacks": ministack.live_stacks(), "controllers": supervisor.report()}
+        return who | {"stacks": live_stacks(), "controllers": supervisor.report()}
 
     own: dict[str, Callable[[], dict[str, Any]]] = {
         embedded_aws.IDENTITY_PATH: identity,

@@ -1,13 +1,12 @@
 """MiniStack's Elastic Load Balancing, with the checks of AWS's and with all that it is told.
 
-With local.ministack the only module that uses MiniStack's private names. MiniStack takes any text for any parameter,
-forgets what its own traffic handler has no use for (query string conditions, regular expressions, weights, attributes
-of a new listener of a template) and writes some texts into its XML as they are.
+MiniStack takes any text for any parameter, forgets what its own traffic handler has no use for (query string
+conditions, regular expressions, weights, attributes of a new listener of a template) and writes some texts into its
+XML as they are.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any, cast
 from xml.sax.saxutils import escape
 
@@ -17,6 +16,7 @@ from ministack.services.cloudformation import provisioners
 
 from spotfleet.local.emulator import api_parameters, elbv2_validation
 from spotfleet.local.emulator.elbv2_validation import Invalid
+from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record
 
 Response = tuple[int, dict[str, str], bytes]
@@ -35,8 +35,6 @@ CHECKED_OPERATIONS = (
     "CreateTargetGroup",
     "ModifyTargetGroup",
     "ModifyTargetGroupAttributes",
-    "RegisterTargets",
-    "DeregisterTargets",
 )
 # What AWS never tells again.
 SECRET_MEMBERS = ("ClientSecret",)
@@ -45,40 +43,19 @@ TYPE = "AWS::ElasticLoadBalancingV2::"
 TemplateCheck = Callable[[Record, str], None]
 
 
-def add() -> None:
-    """Let MiniStack's Elastic Load Balancing check what it is told, keep it all and tell it all again."""
-    _replace(alb, "_parse_actions", _with_whole_actions)
-    _replace(alb, "_parse_conditions", _with_whole_conditions)
-    _replace(alb, "_action_xml", lambda _original: lambda action: _member_xml("Actions", action))
-    _replace(alb, "_condition_xml", lambda _original: _condition_xml)
-    for name in ("_lb_xml", "_tg_xml"):
-        _replace(alb, name, lambda original: lambda record: original(_escaped(record)))
-    _replace(alb, "_attrs_xml", lambda original: lambda attributes: original(_escaped(attributes)))
-    for operation in CHECKED_OPERATIONS:
-        alb._ACTION_MAP[operation] = _checked(operation, alb._ACTION_MAP[operation])
-    _check_templates()
-
-
-def _replace(module: ModuleType, name: str, make: Callable[[Any], Any]) -> None:
-    """Put what `make` returns for the original in the original's place; AttributeError when there is none."""
-    setattr(module, name, make(getattr(module, name)))
-
-
 # --- The API
 
 
-def _checked(operation: str, original: Callable[[Record], Response]) -> Callable[[Record], Response]:
-    def checked(parameters: Record) -> Response:
-        try:
-            wanted = _parsed(parameters, elbv2_validation.input_shape(operation), "")
-            elbv2_validation.check(operation, wanted)
-            _check_against_state(operation, wanted)
-        except Invalid as invalid:
-            refusal: Response = alb._error(invalid.code, str(invalid))
-            return refusal
-        return original(parameters)
-
-    return checked
+def checked(original: Callable[[Record], Response], parameters: Record, *, operation: str) -> Response:
+    """Refuse what AWS refuses of an operation's parameters."""
+    try:
+        wanted = _parsed(parameters, elbv2_validation.input_shape(operation), "")
+        elbv2_validation.check(operation, wanted)
+        _check_against_state(operation, wanted)
+    except Invalid as invalid:
+        refusal: Response = alb._error(invalid.code, str(invalid))
+        return refusal
+    return original(parameters)
 
 
 def _parsed(parameters: Mapping[str, Any], shape: Shape, prefix: str) -> Any:  # noqa: ANN401  # what boto3 would take
@@ -162,18 +139,18 @@ def _check_priority(listener: str, priority: int, but: str) -> None:
 # --- What is kept
 
 
-def _with_whole_actions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
-    def actions(parameters: Record, prefix: str = "DefaultActions") -> list[Record]:
-        return _merged(_parsed(parameters, _list_shape("Actions"), prefix), original(parameters, prefix))
+@extends(alb, "_parse_actions")
+def with_whole_actions(
+    original: Callable[..., list[Record]], parameters: Record, prefix: str = "DefaultActions"
+) -> list[Record]:
+    return _merged(_parsed(parameters, _list_shape("Actions"), prefix), original(parameters, prefix))
 
-    return actions
 
-
-def _with_whole_conditions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
-    def conditions(parameters: Record, prefix: str = "Conditions") -> list[Record]:
-        return _conditions(_parsed(parameters, _list_shape("Conditions"), prefix), original(parameters, prefix))
-
-    return conditions
+@extends(alb, "_parse_conditions")
+def with_whole_conditions(
+    original: Callable[..., list[Record]], parameters: Record, prefix: str = "Conditions"
+) -> list[Record]:
+    return _conditions(_parsed(parameters, _list_shape("Conditions"), prefix), original(parameters, prefix))
 
 
 def _list_shape(member: str) -> ListShape:
@@ -200,7 +177,8 @@ def _conditions(whole: list[Record] | None, known: list[Record]) -> list[Record]
     return kept
 
 
-def _condition_xml(condition: Record) -> str:
+@replaces(alb, "_condition_xml")
+def condition_xml(condition: Record) -> str:
     # MiniStack's own traffic handler reads Values of every field.
     short = condition["Field"] in elbv2_validation.SHORT_FIELDS
     return _member_xml("Conditions", condition if short else {**condition, "Values": []})
@@ -232,33 +210,6 @@ def _escaped(value: Any) -> Any:  # noqa: ANN401  # a record of any form
 
 
 # --- CloudFormation: MiniStack's resource types write into the same tables
-
-
-def _check_templates() -> None:
-    _replace(provisioners, "_elbv2_listener_actions", _with_whole_template_actions)
-    _replace(provisioners, "_flatten_listener_rule_conditions", _with_whole_template_conditions)
-    _replace(provisioners, "_elbv2_listener_create", _with_listener_attributes)
-    for kind, (name, check) in TEMPLATE_CHECKS.items():
-        handlers = provisioners._RESOURCE_HANDLERS[TYPE + kind]
-        for action, properties_index in (("create", 1), ("update", 2)):
-            function = f"_elbv2_{name}_{action}"
-            _replace(provisioners, function, _checked_properties(check, properties_index))
-            handlers[action] = getattr(provisioners, function)
-
-
-def _checked_properties(check: TemplateCheck, index: int) -> Callable[[Any], Any]:
-    def make(original: Callable[..., Resource]) -> Callable[..., Resource]:
-        def handler(*arguments: Any, **named: Any) -> Resource:  # noqa: ANN401  # create and update differ
-            try:
-                # An update begins with the id of the resource.
-                check(arguments[index], "" if index == 1 else arguments[0])
-            except Invalid as invalid:
-                raise provisioners._elbv2_handler_error(str(invalid)) from None
-            return original(*arguments, **named)
-
-        return handler
-
-    return make
 
 
 def _check_template(operation: str, properties: Mapping[str, Any], **more: Any) -> Record:  # noqa: ANN401
@@ -313,26 +264,74 @@ TEMPLATE_CHECKS: dict[str, tuple[str, TemplateCheck]] = {
 }
 
 
-def _with_whole_template_actions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
-    def actions(properties: Record, balancer: str | None, prop: str = "DefaultActions") -> list[Record]:
-        whole = api_parameters.converted(properties.get(prop) or [], _list_shape("Actions"))
-        return _merged(whole, original(properties, balancer, prop))
-
-    return actions
-
-
-def _with_whole_template_conditions(original: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
-    def conditions(given: list[Record]) -> list[Record]:
-        return _conditions(api_parameters.converted(given, _list_shape("Conditions")), original(given))
-
-    return conditions
+@extends(provisioners, "_elbv2_listener_actions")
+def with_whole_template_actions(
+    original: Callable[..., list[Record]], properties: Record, balancer: str | None, prop: str = "DefaultActions"
+) -> list[Record]:
+    whole = api_parameters.converted(properties.get(prop) or [], _list_shape("Actions"))
+    return _merged(whole, original(properties, balancer, prop))
 
 
-def _with_listener_attributes(original: Callable[..., Resource]) -> Callable[..., Resource]:
-    def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
-        arn, attributes = original(logical_id, properties, stack_name)
-        alb._listener_attrs[arn] = [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
-        provisioners._elbv2_merge_attributes(alb._listener_attrs[arn], properties.get("ListenerAttributes"))
-        return arn, attributes
+@extends(provisioners, "_flatten_listener_rule_conditions")
+def with_whole_template_conditions(original: Callable[..., list[Record]], given: list[Record]) -> list[Record]:
+    return _conditions(api_parameters.converted(given, _list_shape("Conditions")), original(given))
 
-    return create
+
+def _create_with_attributes(
+    original: Callable[..., Resource], logical_id: str, properties: Record, stack_name: str
+) -> Resource:
+    """Create a listener with the attributes that its template gives it."""
+    arn, attributes = original(logical_id, properties, stack_name)
+    alb._listener_attrs[arn] = [{"Key": "routing.http.response.server.enabled", "Value": "true"}]
+    provisioners._elbv2_merge_attributes(alb._listener_attrs[arn], properties.get("ListenerAttributes"))
+    return arn, attributes
+
+
+def _checked_resource(
+    original: Callable[..., Resource],
+    *arguments: Any,  # noqa: ANN401  # create and update differ
+    check: TemplateCheck,
+    properties_index: int,
+    **named: Any,  # noqa: ANN401
+) -> Resource:
+    """Check what a template says of a resource before MiniStack makes it."""
+    try:
+        # An update begins with the id of the resource.
+        check(arguments[properties_index], "" if properties_index == 1 else arguments[0])
+    except Invalid as invalid:
+        raise provisioners._elbv2_handler_error(str(invalid)) from None
+    if check is _check_listener and properties_index == 1:
+        return _create_with_attributes(original, *arguments)
+    return original(*arguments, **named)
+
+
+for kind, (name, check) in TEMPLATE_CHECKS.items():
+    for action, index in (("create", 1), ("update", 2)):
+        holder = (provisioners._RESOURCE_HANDLERS[TYPE + kind], action)
+        place = f"_elbv2_{name}_{action}"
+        extends(provisioners, place, held_by=[holder], check=check, properties_index=index)(_checked_resource)
+for operation in CHECKED_OPERATIONS:
+    extends(alb._ACTION_MAP, operation, operation=operation)(checked)
+
+
+@replaces(alb, "_action_xml")
+def action_xml(action: Record) -> str:
+    """Tell an action with all that was said of it."""
+    return _member_xml("Actions", action)
+
+
+@extends(alb, "_lb_xml")
+@extends(alb, "_tg_xml")
+@extends(alb, "_attrs_xml")
+def escaped_xml(original: Callable[[Any], str], record: Any) -> str:  # noqa: ANN401  # a record or a list
+    """Escape what MiniStack writes into its XML as it is."""
+    return original(_escaped(record))
+
+
+@replaces(alb, "_target_group_full_name_from_arn")
+def target_group_full_name(arn: str) -> str:
+    """Let Fn::GetAtt TargetGroupFullName be the dimension of the group's metrics: MiniStack cuts its beginning off.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    return arn.rpartition(":")[2]

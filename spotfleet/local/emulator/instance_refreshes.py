@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_StartInstanceRefres
 """
 
 import math
-from collections.abc import Callable
 from http import HTTPStatus
 
 from ministack.core.responses import now_iso
@@ -14,22 +13,12 @@ from ministack.services import autoscaling, cloudwatch, ec2
 from spotfleet.behaviour.instance_refresh import OUTDATED, REFRESH_TAG, SUCCEEDED, Outcome
 from spotfleet.behaviour.rolling_update import is_current
 from spotfleet.local.backchannel import instance_refreshes
-from spotfleet.local.emulator.records import Record
-
-Response = tuple[int, dict[str, str], bytes]
+from spotfleet.local.emulator.patching import replaces
+from spotfleet.local.emulator.records import Record, Response
 
 IN_PROGRESS = "InProgress"
 # What a refresh may be told, and AWS's defaults where the group has none.
 NUMBERS = {"MinHealthyPercentage": "90", "MaxHealthyPercentage": "100", "InstanceWarmup": "0", "BakeTime": "0"}
-
-
-def operations() -> dict[str, Callable[[Record], Response]]:
-    """Return the operations by name, for MiniStack's table."""
-    return {
-        "StartInstanceRefresh": _start,
-        "DescribeInstanceRefreshes": _describe,
-        "CancelInstanceRefresh": _cancel,
-    }
 
 
 def is_succeeded(instance: Record) -> bool:
@@ -37,7 +26,8 @@ def is_succeeded(instance: Record) -> bool:
     return _mark_of(instance) == SUCCEEDED
 
 
-def _start(parameters: Record) -> Response:
+@replaces(autoscaling._ACTION_MAP, "StartInstanceRefresh")
+def start(parameters: Record) -> Response:
     name = autoscaling._p(parameters, "AutoScalingGroupName")
     group = autoscaling._asgs.get(name)
     if not group:
@@ -71,7 +61,8 @@ def _start(parameters: Record) -> Response:
     return _answer("StartInstanceRefresh", {"InstanceRefreshId": refresh["InstanceRefreshId"]})
 
 
-def _describe(parameters: Record) -> Response:
+@replaces(autoscaling._ACTION_MAP, "DescribeInstanceRefreshes")
+def describe(parameters: Record) -> Response:
     group = autoscaling._asgs.get(autoscaling._p(parameters, "AutoScalingGroupName"))
     if not group:
         return _error("ValidationError", "AutoScalingGroup name not found - null")
@@ -86,7 +77,8 @@ def _describe(parameters: Record) -> Response:
     return _answer("DescribeInstanceRefreshes", {"InstanceRefreshes": found})
 
 
-def _cancel(parameters: Record) -> Response:
+@replaces(autoscaling._ACTION_MAP, "CancelInstanceRefresh")
+def cancel(parameters: Record) -> Response:
     group = autoscaling._asgs.get(autoscaling._p(parameters, "AutoScalingGroupName"))
     active = _active(group) if group else None
     if not active or not group:

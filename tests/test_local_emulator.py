@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import base64
+import functools
 import importlib
 import json
 import subprocess
@@ -18,6 +19,7 @@ import docker.errors
 import pytest
 import requests
 
+from spotfleet.local.emulator import patching
 from spotfleet.local.host import paths
 
 EMULATOR = Path(paths.ROOT, "spotfleet", "local", "emulator")
@@ -25,19 +27,20 @@ SOURCES = sorted(EMULATOR.glob("*.py"))
 
 
 @pytest.fixture(scope="module")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """Import local.ministack with the settings that its server would set."""
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Import the emulator with the settings that its server would set."""
     folder = tmp_path_factory.mktemp("ministack")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("STATE_DIR", "S3_DATA_DIR"):
             patch.setenv(name, str(folder))
         patch.setenv("GATEWAY_PORT", "4699")
-        yield importlib.import_module("spotfleet.local.emulator.ministack")
+        importlib.import_module("spotfleet.local.emulator.application")
+        yield importlib.import_module("spotfleet.local.emulator")
 
 
-def private_names() -> list[tuple[str, str]]:
-    """List the (module, name) of every private attribute of a MiniStack module in the sources."""
-    return sorted({name for source in SOURCES for name in private_names_of(source)})
+def private_names() -> list[tuple[str, str, str]]:
+    """List every private attribute of a MiniStack module in the sources: where it is used, its module, its name."""
+    return sorted((source.stem, *name) for source in SOURCES for name in private_names_of(source))
 
 
 def private_names_of(source: Path) -> set[tuple[str, str]]:
@@ -56,26 +59,29 @@ def private_names_of(source: Path) -> set[tuple[str, str]]:
     replaced = {
         (node.args[0].id, str(node.args[1].value))
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_replace"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("extends", "replaces")
         if isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Constant)
+        if node.args[0].id in modules
     }
     return used | replaced
 
 
 @pytest.mark.parametrize(("name", "status"), [("ecs-shop", 400), ("AWS1", 400), ("Fargate", 400), ("shop-ecs", 200)])
-def test_names_that_ecs_keeps_for_itself_are_refused(ministack: ModuleType, name: str, status: int) -> None:
-    create = ministack._refusing_reserved_names(lambda data: (200, {}, json.dumps(data).encode()))
+def test_names_that_ecs_keeps_for_itself_are_refused(emulator: ModuleType, name: str, status: int) -> None:
+    create = functools.partial(
+        emulator.ecs_machines.refusing_reserved_names, lambda data: (200, {}, json.dumps(data).encode())
+    )
     assert create({"name": name})[0] == status
 
 
 def test_the_source_uses_private_names() -> None:
-    assert ("provisioners", "_RESOURCE_HANDLERS") in private_names()
-    assert ("ecs", "_build_run_kwargs") in private_names()
+    assert ("cloudformation", "provisioners", "_RESOURCE_HANDLERS") in private_names()
+    assert ("ecs_tasks", "ecs", "_build_run_kwargs") in private_names()
 
 
-@pytest.mark.parametrize(("module", "name"), private_names())
-def test_private_name_exists(ministack: ModuleType, module: str, name: str) -> None:
-    assert hasattr(getattr(ministack, module), name), f"MiniStack has no {module}.{name} any more"
+@pytest.mark.parametrize(("source", "module", "name"), private_names())
+def test_private_name_exists(emulator: ModuleType, source: str, module: str, name: str) -> None:
+    assert hasattr(getattr(getattr(emulator, source), module), name), f"MiniStack has no {module}.{name} any more"
 
 
 @pytest.mark.parametrize(
@@ -123,26 +129,79 @@ def test_private_function_takes_the_same_parameters(module: str, name: str, para
     assert found == parameters
 
 
-def test_a_moved_name_stops_the_server(ministack: ModuleType) -> None:
-    with pytest.raises(AttributeError, match="_no_such_name"):
-        ministack._replace(ministack.ecs, "_no_such_name", lambda original: original)
+def test_a_moved_name_stops_the_server() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        patching.extends(ast, "no_such_name")
+    with pytest.raises(AttributeError, match="no_such_name"):
+        patching.extends({}, "no_such_name")
 
 
-def run_arguments(ministack: ModuleType, container: dict[str, Any], **task: object) -> dict[str, Any]:
+class Library:
+    """What patches are applied to: a function, and a table that holds it under another name."""
+
+    def __init__(self) -> None:
+        self.module = ModuleType("library")
+        self.module.stop = lambda what: f"stop {what}"  # type: ignore[attr-defined]
+        self.table = {"Stop": self.module.stop}
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A library without patches."""
+    monkeypatch.setattr(patching, "_patches", [])
+    monkeypatch.setattr(patching, "apply", patching.apply.__wrapped__)
+    return Library()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_order_of_patches_does_not_matter(library: Library, order: tuple[int, int]) -> None:
+    """A table's entry is extended after the function that it holds, whichever was put down first."""
+
+    def leave(original: Callable[[str], str], what: str) -> str:
+        return f"leave, {original(what)}"
+
+    def replace(original: Callable[[str], str], what: str) -> str:
+        return f"{original(what)}, start another"
+
+    places = (
+        lambda: patching.extends(library.module, "stop", held_by=[(library.table, "Stop")])(leave),
+        lambda: patching.extends(library.table, "Stop")(replace),
+    )
+    for number in order:
+        places[number]()
+    patching.apply()
+    assert library.table["Stop"]("it") == "leave, stop it, start another"
+    assert library.module.stop("it") == "leave, stop it"
+
+
+def test_two_patches_of_one_place_are_refused(library: Library) -> None:
+    patching.extends(library.table, "Stop")(lambda original, what: original(what))
+    with pytest.raises(ValueError, match="Stop has a function of ours already"):
+        patching.replaces(library.table, "Stop")
+
+
+def test_a_table_that_holds_another_function_by_now_is_named(library: Library) -> None:
+    patching.extends(library.module, "stop", held_by=[(library.table, "Stop")])(lambda original, what: original(what))
+    library.table["Stop"] = len
+    with pytest.raises(AttributeError, match=r"Stop is not library\.stop any more"):
+        patching.apply()
+
+
+def run_arguments(emulator: ModuleType, container: dict[str, Any], **task: object) -> dict[str, Any]:
     """Return the Docker arguments of a container definition on top of MiniStack's own."""
 
     def original(_container: object, _task: object, _env: object, ports: object, *_rest: object) -> dict[str, Any]:
-        return {"ports": ports, "labels": {ministack.TASK_LABEL: "here"}}
+        return {"ports": ports, "labels": {emulator.ecs_tasks.TASK_LABEL: "here"}}
 
-    build: Callable[..., dict[str, Any]] = ministack._with_definition(original)
+    build: Callable[..., dict[str, Any]] = functools.partial(emulator.ecs_tasks.with_definition, original)
     return build(container, task, {}, {"5000/tcp": 0})
 
 
-def test_ports_are_published_on_loopback_only(ministack: ModuleType) -> None:
-    assert run_arguments(ministack, {"name": "web"})["ports"] == {"5000/tcp": ("127.0.0.1", None)}
+def test_ports_are_published_on_loopback_only(emulator: ModuleType) -> None:
+    assert run_arguments(emulator, {"name": "web"})["ports"] == {"5000/tcp": ("127.0.0.1", None)}
 
 
-def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
+def test_container_gets_what_its_definition_says(emulator: ModuleType) -> None:
     container = {
         "name": "web",
         "readonlyRootFilesystem": True,
@@ -158,7 +217,7 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
         },
         "mountPoints": [{"sourceVolume": "scratch", "containerPath": "/tmp"}],  # noqa: S108  # in the container
     }
-    arguments = run_arguments(ministack, container, volumes=[{"name": "scratch"}])
+    arguments = run_arguments(emulator, container, volumes=[{"name": "scratch"}])
     assert arguments["read_only"] is True
     assert arguments["user"] == "10001"
     assert arguments["mem_limit"] == 256 * 1024 * 1024
@@ -167,17 +226,17 @@ def test_container_gets_what_its_definition_says(ministack: ModuleType) -> None:
     assert arguments["cap_drop"] == ["ALL"]
     assert arguments["security_opt"] == ["no-new-privileges"]
     assert arguments["tmpfs"] == {"/run": "size=16m", "/tmp": "rw"}  # noqa: S108
-    assert arguments["labels"][ministack.STOP_TIMEOUT_LABEL] == "45"
+    assert arguments["labels"][emulator.ecs_tasks.STOP_TIMEOUT_LABEL] == "45"
 
 
-def test_bare_container_gets_no_settings(ministack: ModuleType) -> None:
-    arguments = run_arguments(ministack, {"name": "web"})
+def test_bare_container_gets_no_settings(emulator: ModuleType) -> None:
+    arguments = run_arguments(emulator, {"name": "web"})
     assert arguments.keys() == {"ports", "labels"}
-    assert arguments["labels"][ministack.STOP_TIMEOUT_LABEL] == "30"
+    assert arguments["labels"][emulator.ecs_tasks.STOP_TIMEOUT_LABEL] == "30"
 
 
-def test_cpu_of_a_container_is_its_share(ministack: ModuleType) -> None:
-    arguments = run_arguments(ministack, {"name": "web", "cpu": 256})
+def test_cpu_of_a_container_is_its_share(emulator: ModuleType) -> None:
+    arguments = run_arguments(emulator, {"name": "web", "cpu": 256})
     assert arguments["cpu_shares"] == 256
     assert "cpu_quota" not in arguments
 
@@ -186,13 +245,13 @@ def test_cpu_of_a_container_is_its_share(ministack: ModuleType) -> None:
     ("user_data", "period", "quota"), [("ECS_CGROUP_CPU_PERIOD=10ms\n", 10_000, 2_500), ("", 100_000, 25_000)]
 )
 def test_cpu_of_a_task_is_its_limit_in_each_period_of_its_machine(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch, user_data: str, period: int, quota: int
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, user_data: str, period: int, quota: int
 ) -> None:
     machine = {"UserData": base64.b64encode(user_data.encode()).decode()}
-    monkeypatch.setitem(ministack.ec2._instances, "i-1", machine)
-    monkeypatch.setitem(ministack._container_instances, "machine", {"ec2InstanceId": "i-1"})
-    monkeypatch.setitem(ministack.ecs._tasks, "here", {"containerInstanceArn": "machine"})
-    arguments = run_arguments(ministack, {"name": "web"}, cpu="256")
+    monkeypatch.setitem(emulator.autoscaling.ec2._instances, "i-1", machine)
+    monkeypatch.setitem(emulator.records.container_instances, "machine", {"ec2InstanceId": "i-1"})
+    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "here", {"containerInstanceArn": "machine"})
+    arguments = run_arguments(emulator, {"name": "web"}, cpu="256")
     assert (arguments["cpu_period"], arguments["cpu_quota"]) == (period, quota)
     assert arguments["cpu_shares"] == 256
 
@@ -214,9 +273,9 @@ class FakeContainer:
 
 
 @pytest.mark.parametrize(("labels", "seconds"), [({"spotfleet.stop-timeout": "45"}, 45), ({}, 30)])
-def test_stop_waits_as_long_as_the_definition_says(ministack: ModuleType, labels: dict[str, str], seconds: int) -> None:
+def test_stop_waits_as_long_as_the_definition_says(emulator: ModuleType, labels: dict[str, str], seconds: int) -> None:
     container = FakeContainer(labels)
-    ministack._stop_and_remove(object(), container)
+    emulator.ecs_tasks.stop_and_remove(object(), container)
     assert container.done == [seconds, "removed"]
 
 
@@ -250,7 +309,7 @@ class FakeEngine:
     ],
 )
 def test_a_task_ends_with_an_essential_container_that_is_gone(
-    ministack: ModuleType,
+    emulator: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     known: set[str],
     running: set[str] | None,
@@ -258,21 +317,21 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
     status: str,
 ) -> None:
     engine = FakeEngine(known, running)
-    monkeypatch.setattr(ministack, "_engine_watch", lambda: engine)
+    monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
     task = {"taskArn": "gone", "lastStatus": "RUNNING", "_docker_ids": ["a", "b"], "_container_essentials": essential}
-    monkeypatch.setitem(ministack.ecs._tasks, "gone", task)
-    ministack._seeing_removals(lambda _task, _engine: None)(task, engine)
+    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "gone", task)
+    emulator.ecs_tasks.seeing_removals(lambda _task, _engine: None, task, engine)
     assert task["lastStatus"] == status
 
 
-def test_a_task_starts_when_the_engine_answers(ministack: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_starts_when_the_engine_answers(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine(set(), None)
-    monkeypatch.setattr(ministack, "_engine_watch", lambda: engine)
-    monkeypatch.setattr(ministack, "PLACEMENT_SECONDS", 0.01)
+    monkeypatch.setattr(emulator.ecs_placement, "engine_watch", lambda: engine)
+    monkeypatch.setattr(emulator.ecs_placement, "PLACEMENT_SECONDS", 0.01)
     task = {"taskArn": "early", "lastStatus": "PROVISIONING", "launchType": "FARGATE"}
-    monkeypatch.setitem(ministack.ecs._tasks, "early", task)
+    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "early", task)
     started: list[object] = []
-    work = ministack._with_placement(lambda *arguments: started.append(arguments))
+    work = functools.partial(emulator.ecs_placement.with_placement, lambda *arguments: started.append(arguments))
     thread = threading.Thread(target=work, args=(task, {}, [], engine))
     thread.start()
     time.sleep(0.05)
@@ -282,13 +341,13 @@ def test_a_task_starts_when_the_engine_answers(ministack: ModuleType, monkeypatc
     assert started == [(task, {}, [], engine)]
 
 
-def test_a_stop_ends_without_an_engine(ministack: ModuleType) -> None:
+def test_a_stop_ends_without_an_engine(emulator: ModuleType) -> None:
     class Away(FakeContainer):
         def stop(self, timeout: int) -> None:
             raise requests.ConnectionError(timeout)
 
     container = Away({})
-    ministack._stop_and_remove(object(), container)
+    emulator.ecs_tasks.stop_and_remove(object(), container)
     assert container.done == []
 
 
@@ -302,68 +361,68 @@ def test_a_stop_ends_without_an_engine(ministack: ModuleType) -> None:
     ],
 )
 def test_machines_follow_the_distribution(
-    ministack: ModuleType, base: int, percentage: int, kinds: list[str], monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, base: int, percentage: int, kinds: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machines: dict[str, dict[str, str]] = {}
-    monkeypatch.setattr(ministack.ec2, "_instances", machines)
+    monkeypatch.setattr(emulator.autoscaling.ec2, "_instances", machines)
     distribution = {"OnDemandBaseCapacity": base, "OnDemandPercentageAboveBaseCapacity": percentage}
     group: dict[str, Any] = {"Instances": [], "MixedInstancesPolicy": {"InstancesDistribution": distribution}}
     for number, kind in enumerate(kinds):
-        spot = ministack._next_is_spot(group)
+        spot = emulator.autoscaling._next_is_spot(group)
         assert ("spot" if spot else "od") == kind
         machines[str(number)] = {"InstanceLifecycle": "spot"} if spot else {}
         group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
 
 
 def test_the_activity_of_a_drained_machine_ends_with_its_drain(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminated: list[list[str]] = []
     terminate = {"TerminateInstances": lambda parameters: terminated.append(parameters["InstanceId.1"])}
-    monkeypatch.setattr(ministack.ec2, "_ACTION_MAP", terminate)
-    monkeypatch.setattr(ministack, "now_iso", lambda: "later")
+    monkeypatch.setattr(emulator.autoscaling.ec2, "_ACTION_MAP", terminate)
+    monkeypatch.setattr(emulator.autoscaling, "now_iso", lambda: "later")
     instance = {"InstanceId": "i-1", "LifecycleState": "Terminating:Wait"}
     activities = [
         {"Description": f"{what} EC2 instance: {name}", "EndTime": "before"}
         for what, name in (("Terminating", "i-2"), ("Terminating", "i-1"), ("Launching a new", "i-1"))
     ]
     group = {"Instances": [instance], "_activities": activities}
-    ministack._remove_instance(group, instance)
+    emulator.autoscaling._remove_instance(group, instance)
     assert [activity["EndTime"] for activity in activities] == ["before", "later", "before"]
     assert (group["Instances"], terminated) == ([], [["i-1"]])
 
 
 def test_a_log_stream_has_the_newest_lines_in_their_order(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ministack, "KEPT_LINES", 3)
-    logs, place = ministack.cloudwatch_logs, {"logGroupName": "tasks", "logStreamName": "one"}
-    with ministack.request_scope("000000000000", "eu-test-1"):
+    monkeypatch.setattr(emulator.logs, "KEPT_LINES", 3)
+    logs, place = emulator.logs.cloudwatch_logs, {"logGroupName": "tasks", "logStreamName": "one"}
+    with emulator.logs.request_scope("000000000000", "eu-test-1"):
         logs._create_log_group({"logGroupName": "tasks"})
         logs._create_log_stream(place)
         for line in ("first", "second", "third", "fourth"):
-            ministack._collect_line({"group": "deleted", "stream": "one"}, line)
-            ministack._collect_line({"group": "tasks", "stream": "one"}, line)
-    ministack._put_lines()
-    with ministack.request_scope("000000000000", "eu-test-1"):
+            emulator.logs.collect_line({"group": "deleted", "stream": "one"}, line)
+            emulator.logs.collect_line({"group": "tasks", "stream": "one"}, line)
+    emulator.logs._put_lines()
+    with emulator.logs.request_scope("000000000000", "eu-test-1"):
         _status, _headers, body = logs._get_log_events(place)
         assert [event["message"] for event in json.loads(body)["events"]] == ["second", "third", "fourth"]
         assert len(logs._log_records) == 3
 
 
 def test_an_unhealthy_task_counts_as_failed_and_for_its_service_no_more(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web"}
     task |= {"group": "service:web", "healthStatus": "UNKNOWN"}
     done: list[str] = []
-    monkeypatch.setattr(ministack.ecs, "_resolve_task", lambda *_names: task)
-    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": {}})
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_resolve_task", lambda *_names: task)
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": {}})
     record = lambda failed: done.append(f"{failed['group']} failed")  # noqa: E731
-    monkeypatch.setattr(ministack.ecs, "_record_service_task_failure", record)
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_record_service_task_failure", record)
     reconcile = lambda _cluster, key: done.append(f"{key} starts what it lacks beside {task['group']}")  # noqa: E731
-    monkeypatch.setattr(ministack.ecs, "_reconcile_service_tasks", reconcile)
-    submit = ministack._replacing_unhealthy(lambda _data: None)
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_reconcile_service_tasks", reconcile)
+    submit = functools.partial(emulator.ecs_services.replacing_unhealthy, lambda _data: None)
     submit({"cluster": "c", "task": "task/1", "status": "RUNNING"})
     assert (done, task["healthStatus"]) == ([], "UNKNOWN")
     submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY"})
@@ -372,46 +431,48 @@ def test_an_unhealthy_task_counts_as_failed_and_for_its_service_no_more(
 
 
 def test_a_deleted_service_takes_its_unhealthy_tasks_with_it(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = {"serviceName": "web", "clusterArn": "cluster/c"}
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "group": "draining:web"}
     task |= {"desiredStatus": "RUNNING", "lastStatus": "RUNNING"}
-    monkeypatch.setattr(ministack.ecs, "_tasks", {"task/1": task})
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", {"task/1": task})
     stopped: list[dict[str, str]] = []
-    monkeypatch.setattr(ministack.ecs, "_stop_task", stopped.append)
-    ministack._waiting_for_last_tasks(lambda _data: (200, {}, json.dumps({"service": service})))({"cluster": "c"})
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_stop_task", stopped.append)
+    emulator.ecs_draining.waiting_for_last_tasks(
+        lambda _data: (200, {}, json.dumps({"service": service})), {"cluster": "c"}
+    )
     assert stopped == [{"cluster": "c", "task": "task/1", "reason": "Service deleted"}]
 
 
 @pytest.mark.parametrize(("status", "kept"), [("ROLLBACK_FAILED", ["Vpc"]), ("UPDATE_ROLLBACK_FAILED", [])])
 def test_what_the_rollback_of_a_creation_could_not_delete_stays_in_its_stack(
-    ministack: ModuleType, status: str, kept: list[str]
+    emulator: ModuleType, status: str, kept: list[str]
 ) -> None:
     stack: dict[str, Any] = {"StackStatus": "CREATE_IN_PROGRESS", "_resources": {}}
 
     async def roll_back(_name: str, _id: str, stack: dict[str, Any], _operation: object) -> None:
         stack |= {"StackStatus": status, "_rollback_failed": {"Vpc": {"PhysicalResourceId": "vpc-1"}}}
 
-    asyncio.run(ministack._keeping_what_is_left(roll_back)("s", "arn", stack, {}))
+    asyncio.run(emulator.cloudformation.keeping_what_is_left(roll_back, "s", "arn", stack, {}))
     assert list(stack["_resources"]) == kept
     assert [item["ResourceStatus"] for item in stack["_resources"].values()] == ["DELETE_FAILED"] * len(kept)
 
 
 def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = {"id": "two", "status": "ACTIVE", "rolloutState": "FAILED", "rolloutStateReason": "no image."}
     primary = {"id": "one", "status": "PRIMARY", "rolloutState": "COMPLETED"}
     service: dict[str, Any] = {"serviceName": "web", "clusterArn": "cluster/c", "events": []}
     service["deployments"] = [failed, primary]
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "_deployment_id": "two"}
-    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": service})
-    monkeypatch.setattr(ministack.ecs, "_tasks", {"task/1": task | {"desiredStatus": "RUNNING"}})
-    refresh = ministack._forgetting_failed_deployments(lambda _cluster, _group: None)
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": service})
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", {"task/1": task | {"desiredStatus": "RUNNING"}})
+    refresh = functools.partial(emulator.ecs_services.forgetting_failed_deployments, lambda _cluster, _group: None)
     refresh("c", "service:web")
     assert service["deployments"] == [primary, failed]
-    ministack.ecs._tasks["task/1"]["desiredStatus"] = "STOPPED"
+    emulator.ecs_tasks.ecs._tasks["task/1"]["desiredStatus"] = "STOPPED"
     refresh("c", "service:web")
     assert service["deployments"] == [primary]
     assert service["events"][0]["message"] == "(service web) (deployment two) deployment failed: no image."
@@ -419,7 +480,7 @@ def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
 
 
 def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room_up(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployments = [{"id": "new", "status": "PRIMARY"}, {"id": "stuck", "status": "ACTIVE"}]
     service = {"serviceName": "web", "clusterArn": "cluster/c", "status": "ACTIVE", "deployments": deployments}
@@ -431,11 +492,11 @@ def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room
     }
     for name, task in tasks.items():
         task["taskArn"] = name
-    monkeypatch.setattr(ministack.ecs, "_services", {"c/web": service})
-    monkeypatch.setattr(ministack.ecs, "_tasks", tasks)
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": service})
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", tasks)
     done: list[str] = []
-    monkeypatch.setattr(ministack.ecs, "_stop_task", lambda data: done.append(data["task"]))
-    ministack._stopping_superseded(lambda _cluster, _key: done.append("reconciled"))("c", "c/web")
+    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_stop_task", lambda data: done.append(data["task"]))
+    emulator.ecs_services.stopping_superseded(lambda _cluster, _key: done.append("reconciled"), "c", "c/web")
     assert done == ["waiting", "reconciled"]
 
 
@@ -452,9 +513,9 @@ def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room
     ],
 )
 def test_a_stack_says_when_its_resources_must_not_wait_any_longer(
-    ministack: ModuleType, monkeypatch: pytest.MonkeyPatch, stack: dict[str, Any] | None, word: str
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, stack: dict[str, Any] | None, word: str
 ) -> None:
-    monkeypatch.setattr(ministack.stacks_of, "_stacks", {"s": stack} if stack else {})
-    end = ministack._ends_early("s")
+    monkeypatch.setattr(emulator.cloudformation.stacks_of, "_stacks", {"s": stack} if stack else {})
+    end = emulator.cloudformation._ends_early("s")
     assert word in end
     assert bool(end) == bool(word)

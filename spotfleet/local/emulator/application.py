@@ -1,0 +1,86 @@
+"""MiniStack's application, with what this project's templates need of AWS and it lacks.
+
+Only this package uses MiniStack's private names. Its version is pinned, and a name that has moved stops the start and
+the test of the emulator. MiniStack reads its settings from environment variables when it is imported: daemon/server.py
+sets them first.
+"""
+
+import functools
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from docker.models.containers import Container, ContainerCollection
+from ministack import app
+from ministack.services import cloudwatch, sns
+
+from spotfleet.local.emulator import (
+    access,
+    autoscaling,
+    cloudformation,
+    containment,
+    ec2,
+    ecr,
+    ecs_draining,
+    ecs_machines,
+    ecs_placement,
+    ecs_services,
+    ecs_tasks,
+    elbv2,
+    iam,
+    logs,
+    operations,
+    patching,
+    route53,
+    targets,
+    waf,
+)
+from spotfleet.local.emulator.patching import extends, replaces
+
+# Each has put itself down for its places in MiniStack when it was imported.
+PARTS = (
+    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
+    *(elbv2, iam, logs, route53, targets, waf),
+)
+
+
+@functools.cache
+def application(key: str) -> Callable[..., Any]:
+    """Return MiniStack's ASGI application after adding to it what it lacks, and taking away what nobody may reach.
+
+    `key` is the key of this start, which the credentials and logins that it gives out are made of.
+    """
+    access.key = key
+    _keep_to_services_in_use()
+    cloudformation.add_resource_types()
+    ec2.add_machine_images()
+    patching.apply()
+    logs.collect()
+    asgi: Callable[..., Any] = app.app
+    return asgi
+
+
+def _keep_to_services_in_use() -> None:
+    """Forget the services that nothing here asks: the gate stands before them, and nothing shall be behind it."""
+    for name in app.SERVICE_HANDLERS.keys() - operations.CHANGING.keys():
+        del app.SERVICE_HANDLERS[name]
+
+
+@replaces(sns, "_http_post_sync")
+def post_nothing(*_arguments: object) -> HTTPStatus:
+    """Refuse to send a message to whatever address a topic's subscription has."""
+    return HTTPStatus.FORBIDDEN
+
+
+@replaces(cloudwatch, "_evaluate_all_alarms")
+def judge_no_alarm() -> None:
+    """Leave the alarms to their controller: MiniStack takes all dimensions together, and no notice of missing data."""
+
+
+@extends(ContainerCollection, "create")
+def create_contained(
+    original: Callable[..., Container], collection: ContainerCollection, *arguments: object, **settings: object
+) -> Container:
+    """Look at every container that is made here, for a task or anything else."""
+    containment.require_contained(settings)
+    return original(collection, *arguments, **settings)

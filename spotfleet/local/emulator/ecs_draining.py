@@ -1,0 +1,117 @@
+"""A task that gets requests leaves its load balancer before it stops, and counts once it is healthy there."""
+
+import json
+import time
+from collections.abc import Callable
+
+from ministack.core.concurrency import resource_lock, spawn_background
+from ministack.core.responses import (
+    json_response,
+    request_scope,
+)
+from ministack.services import (
+    ecs,
+)
+
+from spotfleet.local.backchannel import target_health
+from spotfleet.local.emulator.patching import extends
+from spotfleet.local.emulator.records import Record, Response, live_tasks
+from spotfleet.local.emulator.targets import deregistration_delay, groups_of
+
+# The end of a service and a leaving task look this often whether the balancer has let go, in real seconds.
+TARGET_POLL = 0.1
+
+LEAVING = ("DEACTIVATING", "STOPPING")
+
+
+@extends(ecs, "_stop_task", held_by=[(ecs._ACTION_MAP, "StopTask")])
+def after_deregistration(original: Callable[[Record], Response], data: Record) -> Response:
+    """Let a task that gets requests leave its load balancer before it is stopped, as ECS does.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+    """
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
+    if not task or task["lastStatus"] not in ("RUNNING", *LEAVING) or not (groups := groups_of(task)):
+        return original(data)
+    with resource_lock("ecs-task", task["taskArn"]):
+        first = task["lastStatus"] == "RUNNING"
+        if first:
+            reason = data.get("reason", "Task stopped by user")
+            task |= {"desiredStatus": "STOPPED", "lastStatus": "DEACTIVATING", "stoppingAt": ecs._iso()}
+            task |= {"stoppedReason": reason, "stopCode": "UserInitiated"}
+    if first:
+        _count_again(task)
+        spawn_background(_leave, task, groups, thread_name=f"leave-{task['taskArn'][-8:]}")
+    answer: Response = json_response({"task": ecs._sanitize(task)})
+    return answer
+
+
+def _leave(task: Record, groups: list[tuple[str, target_health.Target]]) -> None:
+    """Wait for the deregistration delay, then stop a task's containers."""
+    ends = time.time() + max(deregistration_delay(group) for group, _target in groups)
+    while time.time() < ends and not (_service_ends(task) and all(target_health.is_idle(*item) for item in groups)):
+        time.sleep(TARGET_POLL)
+    task["lastStatus"] = "STOPPING"
+    ecs._cleanup_task_resources(task, ecs._get_docker())
+    stopped = {"lastStatus": "STOPPED", "executionStoppedAt": ecs._iso(), "stoppedAt": ecs._iso()}
+    for container in task["containers"]:
+        container["lastStatus"] = "STOPPED"
+    task |= stopped
+    _count_again(task)
+
+
+def _service_ends(task: Record) -> bool:
+    """Tell whether a task's service is deleted: then nobody waits for more than the requests in flight."""
+    cluster = task["clusterArn"].rpartition("/")[2]
+    service = ecs._services.get(f"{cluster}/{task.get('startedBy')}")
+    return not service or service["status"] != "ACTIVE"
+
+
+def _count_again(task: Record) -> None:
+    cluster = task["clusterArn"].rpartition("/")[2]
+    ecs._recount_cluster(cluster)
+    ecs._refresh_service_state(cluster, f"service:{task.get('startedBy')}")
+
+
+@extends(ecs, "_delete_service", held_by=[(ecs._ACTION_MAP, "DeleteService")])
+def waiting_for_last_tasks(original: Callable[[Record], Response], data: Record) -> Response:
+    answer = original(data)
+    service = json.loads(answer[2]).get("service")
+    # Those that are being replaced do not count for the service, so that MiniStack has left them.
+    for task in live_tasks(service) if service else []:
+        ecs._stop_task(data | {"task": task["taskArn"], "reason": "Service deleted"})
+    while service and any(
+        task.get("startedBy") == service["serviceName"]
+        and task.get("clusterArn") == service["clusterArn"]
+        and task["lastStatus"] in LEAVING
+        for task in list(ecs._tasks.values())
+    ):
+        time.sleep(TARGET_POLL)
+    return answer
+
+
+@extends(ecs, "_schedule_service_deployment_completion")
+def once_healthy(
+    original: Callable[..., None],
+    cluster_name: str,
+    service_key: str,
+    account: str,
+    region: str,
+    healthy_task: Record | None = None,
+) -> None:
+    """A new task counts for its deployment when its load balancer finds it healthy, not as soon as it runs."""
+    if healthy_task is None:
+        original(cluster_name, service_key, account, region)
+        return
+
+    def wait() -> None:
+        with request_scope(account, region):
+            while ecs._task_is_active(healthy_task["taskArn"], healthy_task):
+                states = [target_health.health(*item).state for item in groups_of(healthy_task)]
+                if all(state in ("healthy", "unused") for state in states):
+                    original(cluster_name, service_key, account, region, healthy_task=healthy_task)
+                    return
+                time.sleep(TARGET_POLL)
+
+    spawn_background(wait, thread_name=f"healthy-{healthy_task['taskArn'][-8:]}")

@@ -1,0 +1,165 @@
+"""Container instances: the machines as ECS knows them."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import uuid4
+
+from ministack.core.concurrency import spawn_background
+from ministack.core.responses import (
+    get_account_id,
+    get_region,
+)
+from ministack.services import (
+    ec2,
+    ecs,
+)
+
+from spotfleet.facts import aws_names
+from spotfleet.local.emulator.ecs_placement import machine, wake_waiting_tasks
+from spotfleet.local.emulator.patching import extends, replaces
+from spotfleet.local.emulator.records import (
+    Record,
+    Response,
+    capacity_provider,
+    container_instance,
+    container_instances,
+    ecs_answer,
+    ecs_error,
+    reconcile_services_of,
+    start_replacements,
+    tasks_on,
+    tasks_on_instance,
+)
+from spotfleet.local.host import running_containers
+
+
+@replaces(ecs._ACTION_MAP, "RegisterContainerInstance")
+def register_container_instance(data: Record) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    if cluster not in ecs._clusters:
+        return ecs_error("ClusterNotFoundException", "Cluster not found.")
+    instance_id = json.loads(data["instanceIdentityDocument"])["instanceId"]
+    for record in container_instances.values():
+        if record["ec2InstanceId"] == instance_id and record["status"] != "INACTIVE":
+            return ecs_answer({"containerInstance": _described(record)})
+    arn = f"arn:aws:ecs:{get_region()}:{get_account_id()}:container-instance/{cluster}/{uuid4().hex}"
+    container_instances[arn] = {
+        "containerInstanceArn": arn,
+        "ec2InstanceId": instance_id,
+        "capacityProviderName": None,
+        "status": "ACTIVE",
+        "agentConnected": True,
+        "registeredAt": time.time(),
+        "registeredResources": data.get("totalResources", []),
+        "attributes": data.get("attributes", []),
+        "versionInfo": data.get("versionInfo", {}),
+        "version": 1,
+        "_cluster": cluster,
+    }
+    wake_waiting_tasks()
+    return ecs_answer({"containerInstance": _described(container_instances[arn])})
+
+
+@replaces(ecs._ACTION_MAP, "DeregisterContainerInstance")
+def deregister_container_instance(data: Record) -> Response:
+    record = container_instance(data.get("containerInstance", ""))
+    if record is None:
+        return ecs_error("InvalidParameterException", "Referenced container instance not found.")
+    if tasks_on(record["containerInstanceArn"]) and not data.get("force"):
+        return ecs_error("InvalidParameterException", "Found running tasks on the instance.")
+    record |= {"status": "INACTIVE", "agentConnected": False}
+    start_replacements(tasks_on(record["containerInstanceArn"]))
+    return ecs_answer({"containerInstance": _described(record)})
+
+
+@replaces(ecs._ACTION_MAP, "ListContainerInstances")
+def list_container_instances(data: Record) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    wanted = [data["status"]] if "status" in data else ["ACTIVE", "DRAINING"]
+    arns = [
+        arn
+        for arn, record in container_instances.items()
+        if record["_cluster"] == cluster and record["status"] in wanted
+    ]
+    return ecs_answer({"containerInstanceArns": arns})
+
+
+@replaces(ecs._ACTION_MAP, "DescribeContainerInstances")
+def describe_container_instances(data: Record) -> Response:
+    found = {reference: container_instance(reference) for reference in data.get("containerInstances", [])}
+    return ecs_answer(
+        {
+            "containerInstances": [_described(record) for record in found.values() if record],
+            "failures": [{"arn": name, "reason": "MISSING"} for name, record in found.items() if not record],
+        }
+    )
+
+
+@replaces(ecs._ACTION_MAP, "UpdateContainerInstancesState")
+def update_container_instances_state(data: Record) -> Response:
+    records = [item for reference in data["containerInstances"] if (item := container_instance(reference))]
+    for record in records:
+        record["status"] = data["status"]
+        if data["status"] == "DRAINING":
+            start_replacements(tasks_on(record["containerInstanceArn"]))
+    wake_waiting_tasks()
+    return ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
+
+
+@extends(ecs._ACTION_MAP, "CreateCapacityProvider")
+def refusing_reserved_names(original: Callable[[Record], Response], data: Record) -> Response:
+    if aws_names.is_reserved_for_capacity_providers(data.get("name", "")):
+        prefixes = ", ".join(aws_names.RESERVED_FOR_CAPACITY_PROVIDERS)
+        text = f"The specified capacity provider name is invalid: it must not begin with {prefixes}."
+        return ecs_error("InvalidParameterException", text)
+    return original(data)
+
+
+def _described(record: Record) -> Record:
+    tasks = tasks_on(record["containerInstanceArn"])
+    room = machine(record)
+    remaining = {"CPU": room.cpu, "MEMORY": room.memory}
+    return record | {
+        "capacityProviderName": capacity_provider(record),
+        "remainingResources": [
+            item | {"integerValue": remaining[item["name"]]} if item["name"] in remaining else item
+            for item in record["registeredResources"]
+        ],
+        "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
+        "pendingTasksCount": sum(task["lastStatus"] != "RUNNING" for task in tasks),
+    }
+
+
+@extends(ecs, "_cluster_view")
+def with_machine_count(original: Callable[..., Record], cluster: Record, *rest: object) -> Record:
+    records = [item for item in container_instances.values() if item["_cluster"] == cluster["clusterName"]]
+    count = sum(record["status"] != "INACTIVE" for record in records)
+    return original(cluster, *rest) | {"registeredContainerInstancesCount": count}
+
+
+@extends(ec2._ACTION_MAP, "TerminateInstances")
+def with_dying_tasks(original: Callable[[Record], Response], parameters: Record) -> Response:
+    """What runs on a machine ends with it, without notice."""
+    answer = original(parameters)
+    for instance_id in ec2._parse_member_list(parameters, "InstanceId"):
+        tasks = tasks_on_instance(instance_id)
+        for record in container_instances.values():
+            if record["ec2InstanceId"] == instance_id:
+                record |= {"status": "INACTIVE", "agentConnected": False}
+        if tasks:
+            spawn_background(_kill, tasks, f"Host EC2 (instance {instance_id}) terminated.")
+    return answer
+
+
+def _kill(tasks: list[Record], reason: str) -> None:
+    engine = ecs._get_docker()
+    for task in tasks:
+        containers = list(task.get("_docker_ids") or [])
+        ecs._mark_task_stopped(task["taskArn"], task, reason, "TerminationNotice")
+        for container in containers if engine else []:
+            with suppress(*running_containers.ERRORS):
+                engine.containers.get(container).kill()
+        ecs._cleanup_task_resources(task, engine)
+    reconcile_services_of(tasks)

@@ -1,0 +1,98 @@
+"""ECS keeps a service's tasks and its deployments."""
+
+import json
+from collections.abc import Callable
+from uuid import uuid4
+
+from ministack.services import (
+    ecs,
+)
+
+from spotfleet.local.emulator import deployments
+from spotfleet.local.emulator.patching import extends
+from spotfleet.local.emulator.records import Record, Response, live_tasks, reconcile_services_of, start_replacements
+
+# What ECS keeps of a service and MiniStack's CreateService drops.
+KEPT_SERVICE_FIELDS = (
+    "availabilityZoneRebalancing",
+    "enableECSManagedTags",
+    "healthCheckGracePeriodSeconds",
+    "placementConstraints",
+    "placementStrategy",
+    "propagateTags",
+)
+
+
+@extends(ecs._ACTION_MAP, "SubmitTaskStateChange")
+def replacing_unhealthy(original: Callable[[Record], Response], data: Record) -> Response:
+    """Start a replacement for a task that is reported as UNHEALTHY: AWS has no API to tell its scheduler so.
+
+    Such a task failed its deployment.
+    """
+    task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+    if task and data.get("status") == "UNHEALTHY":
+        task["_failed_because"] = data.get("reason", "Task failed health checks")
+        ecs._record_service_task_failure(task)
+        task["healthStatus"] = "UNHEALTHY"
+        start_replacements([task])
+    return original(data)
+
+
+@extends(ecs._ACTION_MAP, "StopTask")
+def with_replacement(original: Callable[[Record], Response], data: Record) -> Response:
+    """After StopTask its service starts another task; MiniStack waits for the service's next change."""
+    answer = original(data)
+    task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+    if task:
+        reconcile_services_of([task])
+    return answer
+
+
+@extends(ecs, "_make_deployment")
+def in_progress_at_first(original: Callable[..., Record], *arguments: object, **named: object) -> Record:
+    """A new service's deployment is under way as well: otherwise its circuit breaker never counts."""
+    return original(*arguments, **named) | {"rolloutState": "IN_PROGRESS", "rolloutStateReason": ""}
+
+
+@extends(ecs, "_refresh_service_state")
+def forgetting_failed_deployments(original: Callable[[str, str], None], cluster: str, group: str) -> None:
+    """Let a failed deployment go when another has taken its place: MiniStack keeps it, and no wait would ever end."""
+    original(cluster, group)
+    service = ecs._services.get(f"{cluster}/{(group or '').removeprefix('service:')}")
+    if not service:
+        return
+    with_tasks = {str(task.get("_deployment_id")) for task in live_tasks(service)}
+    before = service["deployments"]
+    after = deployments.listed(before, with_tasks)
+    if after == before:
+        return
+    service["deployments"] = after
+    for gone in [item for item in before if item not in after]:
+        text = f"(service {service['serviceName']}) {deployments.failure(gone)}"
+        service["events"].insert(0, {"id": str(uuid4()), "createdAt": ecs._iso(), "message": text})
+
+
+@extends(ecs, "_reconcile_service_tasks")
+def stopping_superseded(original: Callable[[str, str], None], cluster: str, key: str) -> None:
+    """Stop the tasks of a superseded deployment that never got healthy: they would hold the next one's room."""
+    service = ecs._services.get(key)
+    if service and service["status"] == "ACTIVE":
+        primary = ecs._primary_deployment(service)
+        for task in live_tasks(service):
+            if ecs._deployment_for_task(service, task) is not primary and not task.get("_startup_stable"):
+                reason = task.get("_failed_because", "Deployment superseded")
+                ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": reason})
+    original(cluster, key)
+
+
+@extends(ecs._ACTION_MAP, "CreateService")
+@extends(ecs._ACTION_MAP, "UpdateService")
+def keeping_fields(original: Callable[[Record], Response], data: Record) -> Response:
+    status, headers, body = original(data)
+    answer = json.loads(body)
+    if service := answer.get("service"):
+        kept = {name: data[name] for name in KEPT_SERVICE_FIELDS if name in data}
+        cluster = service["clusterArn"].rpartition("/")[2]
+        ecs._services[f"{cluster}/{service['serviceName']}"].update(kept)
+        service.update(kept)
+    return status, headers, json.dumps(answer).encode()

@@ -1,0 +1,166 @@
+"""ECS runs a task's containers as its definition says."""
+
+import math
+from collections.abc import Callable
+from http import HTTPStatus
+
+import docker.errors
+from docker import DockerClient
+from docker.models.containers import Container
+from ministack.core.responses import (
+    error_response_json,
+)
+from ministack.services import (
+    ec2,
+    ecs,
+)
+
+from spotfleet.behaviour import machine_life
+from spotfleet.local.emulator import containment
+from spotfleet.local.emulator.ecs_placement import engine_watch
+from spotfleet.local.emulator.patching import extends, replaces
+from spotfleet.local.emulator.records import Record, Response, machine_of
+from spotfleet.local.host import clock, running_containers
+
+# Seconds from SIGTERM to SIGKILL when a task definition does not say.
+DEFAULT_STOP_TIMEOUT = 30
+
+# Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
+STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
+
+# By which MiniStack, as the ECS agent, says to which task a container belongs.
+TASK_LABEL = "com.amazonaws.ecs.task-arn"
+
+MEBIBYTE = 1024 * 1024
+
+CPU_UNITS = 1024
+
+MICROSECONDS = 1000
+
+
+@extends(ecs, "_build_run_kwargs")
+def with_definition(
+    original: Callable[..., Record], container: Record, task: Record, env: Record, ports: Record, *rest: object
+) -> Record:
+    on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
+    settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
+    settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
+    settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
+    return settings
+
+
+def _container_settings(container: Record, task: Record) -> Record:
+    """Return the arguments for Docker of what a container definition says and MiniStack drops."""
+    linux = container.get("linuxParameters") or {}
+    memory = container.get("memory") or task.get("memory")
+    cpu = container.get("cpu") or task.get("cpu")
+    settings = {
+        "cap_drop": (linux.get("capabilities") or {}).get("drop"),
+        "cpu_shares": int(cpu) if cpu else None,
+        "entrypoint": container.get("entryPoint"),
+        "init": linux.get("initProcessEnabled"),
+        "mem_limit": int(memory) * MEBIBYTE if memory else None,
+        "mem_reservation": int(container.get("memoryReservation", 0)) * MEBIBYTE,
+        "read_only": container.get("readonlyRootFilesystem"),
+        "security_opt": container.get("dockerSecurityOptions"),
+        "tmpfs": _scratch_folders(container, task, linux),
+        "user": container.get("user"),
+        "working_dir": container.get("workingDirectory"),
+    }
+    return {name: value for name, value in settings.items() if value}
+
+
+def _cpu_limit(definition: Record, task_arn: str) -> Record:
+    """Return the arguments for Docker of a task's CPU size: a hard limit, where a container's is only a share.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#task_size
+    """
+    if not definition.get("cpu"):
+        return {}
+    machine = ec2._instances.get(machine_of(ecs._tasks.get(task_arn, {})), {})
+    period = machine_life.cpu_period(machine_life.agent_settings(machine.get("UserData", ""))) * MICROSECONDS
+    return {"cpu_period": period, "cpu_quota": period * int(definition["cpu"]) // CPU_UNITS}
+
+
+def _scratch_folders(container: Record, task: Record, linux: Record) -> Record:
+    """Return the tmpfs mounts, among them the task's volumes that no folder of the machine stands behind."""
+    on_machine = {item["name"] for item in task.get("volumes", []) if (item.get("host") or {}).get("sourcePath")}
+    mounts = {
+        item["containerPath"]: "ro" if item.get("readOnly") else "rw"
+        for item in container.get("mountPoints", [])
+        if item["sourceVolume"] not in on_machine
+    }
+    for item in linux.get("tmpfs", []):
+        mounts[item["containerPath"]] = ",".join([f"size={item['size']}m", *item.get("mountOptions", [])])
+    return mounts
+
+
+@replaces(ecs, "_remove_docker_container")
+def stop_and_remove(client: DockerClient | None, container: Container | str | None) -> None:
+    """Stop a container with the time that its task definition gives it, and remove it."""
+    if client is None or container is None:
+        return
+    try:
+        if isinstance(container, str):
+            container = client.containers.get(container)
+        timeout = int(container.labels.get(STOP_TIMEOUT_LABEL, DEFAULT_STOP_TIMEOUT))
+        # Docker takes whole seconds.
+        container.stop(timeout=math.ceil(clock.seconds(timeout)))
+        container.remove(v=True, force=True)
+    except docker.errors.NotFound:
+        return
+    except running_containers.ERRORS as error:
+        # The task ends all the same: a service that is deleted waits for it.
+        ecs.logger.warning("ECS: could not remove a container: %s", error)
+
+
+@extends(ecs, "_maybe_mark_stopped")
+def seeing_removals(original: Callable[..., None], task: Record, engine: DockerClient | None = None) -> None:
+    """Let a task end whose container is gone, which MiniStack takes for an engine that does not answer.
+
+    MiniStack asks the engine for every container of its own many times a second: here only for those not known to run.
+    """
+    containers = list(task.get("_docker_ids") or [])
+    engine = engine or ecs._get_docker()
+    if task.get("lastStatus") != "RUNNING" or not containers or engine is None:
+        return
+    running = engine_watch().running(engine)
+    if running is None or running.issuperset(containers):
+        return
+    original(task, engine)
+    essential = task.get("_container_essentials") or [True] * len(containers)
+    watched = [name for name, needed in zip(containers, essential, strict=False) if needed]
+    if task["lastStatus"] == "RUNNING" and any(running_containers.is_gone(engine, name) for name in watched):
+        ecs._mark_task_stopped(task["taskArn"], task, "Essential container exited", "EssentialContainerExited")
+        ecs._cleanup_task_resources(task, engine)
+
+
+@extends(ecs, "_attach_started_container")
+def with_network_bindings(
+    original: Callable[..., bool], task: Record, container: Container, index: int, *rest: object
+) -> bool:
+    if not original(task, container, index, *rest):
+        return False
+    container.reload()
+    published = container.attrs["NetworkSettings"]["Ports"] or {}
+    task["containers"][index]["networkBindings"] = [
+        {
+            "bindIP": binding["HostIp"],
+            "containerPort": int(port.partition("/")[0]),
+            "hostPort": int(binding["HostPort"]),
+            "protocol": port.partition("/")[2],
+        }
+        for port, bindings in published.items()
+        for binding in bindings or []
+    ]
+    return True
+
+
+@extends(ecs, "_register_task_definition", held_by=[(ecs._ACTION_MAP, "RegisterTaskDefinition")])
+def refusing_this_machine(original: Callable[[Record], Response], data: Record) -> Response:
+    """Refuse what would give a task this machine, by the API and in a template, which registers by it."""
+    if problems := list(containment.problems_of_definition(data)):
+        text = f"Refused on the embedded AWS, where a task would get this machine: {'; '.join(problems)}"
+        error: Response = error_response_json("ClientException", text, HTTPStatus.BAD_REQUEST)
+        return error
+    return original(data)
