@@ -17,6 +17,9 @@ from spotfleet.stacks import account, stack_state
 from spotfleet.stacks.stack_state import ABSENT
 
 DRAINING_HOOK = "ecs-managed-draining-termination-hook"
+# Holds a new machine until it has joined (templates/machines.yaml.j2), and would for a quarter of an hour.
+LAUNCH_HOOK = "ecs-agent-has-joined"
+WAITING = {"Terminating:Wait": (DRAINING_HOOK, "CONTINUE"), "Pending:Wait": (LAUNCH_HOOK, "ABANDON")}
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 # Longer than EC2 takes to shut a machine down.
 PATIENCE_SECONDS = 600
@@ -55,18 +58,18 @@ class EmptyFleet(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (machines := self._machines(name)) and time.monotonic() < deadline:
             for machine in machines:
-                if machine["LifecycleState"] == "Terminating:Wait":
-                    self._let_go(name, machine["InstanceId"])
+                if machine["LifecycleState"] in WAITING:
+                    self._let_go(name, machine["InstanceId"], *WAITING[machine["LifecycleState"]])
             time.sleep(stack_state.POLL_SECONDS)
         if machines:
             self.logger.warning("Machines are still there after %d s; CloudFormation waits for them", PATIENCE_SECONDS)
 
-    def _let_go(self, name: str, machine: str) -> None:
-        place = {"AutoScalingGroupName": name, "InstanceId": machine, "LifecycleHookName": DRAINING_HOOK}
+    def _let_go(self, name: str, machine: str, hook: str, result: str) -> None:
+        place = {"AutoScalingGroupName": name, "InstanceId": machine, "LifecycleHookName": hook}
         try:
-            self._call("complete_lifecycle_action", **place, LifecycleActionResult="CONTINUE")
+            self._call("complete_lifecycle_action", **place, LifecycleActionResult=result)
         except ClientError as error:
-            # ECS has been quicker, or the machine waits for a lifecycle hook of somebody else.
+            # ECS or the machine itself has been quicker, or the machine waits for a lifecycle hook of somebody else.
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
 

@@ -1,7 +1,7 @@
 """The hook !replaced_machines: a launch that replaces running machines says so before it does.
 
-CloudFormation replaces the machines of a group whose launch template, instance types or subnets change
-(https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html), and an
+CloudFormation replaces the machines of a group whose launch template, instance types or subnets change, one after the
+other (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html), and an
 instance whose image or user data does.
 """
 
@@ -22,7 +22,10 @@ Content = tuple[str, "str | tuple[Content, ...]"]
 
 
 class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no types
-    """Compares what describes machines with the deployed stack: `resources`, or a property as Resource.Property."""
+    """Compares what describes machines with the deployed stack: `resources`, or a property as Resource.Property.
+
+    `says` is what comes of a change, `seconds_each` how long each machine takes where there may be several.
+    """
 
     @once_per_command
     def run(self) -> None:
@@ -47,7 +50,13 @@ class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no type
             for change in changes_of(place, str(answer["TemplateBody"]), self.stack.template.body, was, wanted)
         ]
         if changes:
-            self.logger.warning("%s: %s: %s", self.stack.name, self.argument["says"], ", ".join(changes))
+            self.logger.warning(
+                "%s: %s%s: %s", self.stack.name, self.argument["says"], self._duration(), ", ".join(changes)
+            )
+
+    def _duration(self) -> str:
+        seconds = self.argument.get("seconds_each")
+        return f", one after the other, some {seconds / 60:.0f} minutes and its draining for each" if seconds else ""
 
 
 def changes_of(

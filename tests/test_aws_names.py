@@ -152,7 +152,7 @@ def test_every_type_of_a_known_family_is_in_ec2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "partition", "images", "stacks"),
+    ("region", "partition", "images", "groups"),
     [
         ("eu-west-1", "aws", "com.amazonaws", "com.amazonaws"),
         ("mx-central-1", "aws", "com.amazonaws", "com.amazonaws"),
@@ -165,11 +165,11 @@ def test_every_type_of_a_known_family_is_in_ec2() -> None:
         ("us-isof-south-1", "aws-iso-f", "gov.ic.hci.csp", "com.amazonaws"),
     ],
 )
-def test_regions_of_every_partition(region: str, partition: str, images: str, stacks: str) -> None:
+def test_regions_of_every_partition(region: str, partition: str, images: str, groups: str) -> None:
     assert regions.problem_of(region) is None
     assert regions.partition(region) == partition
     assert regions.endpoint_prefix(region, "ecr.api") == regions.endpoint_prefix(region, "ecr.dkr") == images
-    assert regions.endpoint_prefix(region, "cloudformation") == stacks
+    assert regions.endpoint_prefix(region, "autoscaling") == groups
     assert regions.endpoint_prefix(region, "ecs") == "com.amazonaws"
     assert find_problems(settings(region=region, instance_types=["t3.micro"])) == {}
 

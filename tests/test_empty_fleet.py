@@ -42,7 +42,8 @@ class Fleet:
         return {}
 
     def complete(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        assert kwargs["LifecycleHookName"] == "ecs-managed-draining-termination-hook"
+        place = kwargs["LifecycleHookName"], kwargs["LifecycleActionResult"]
+        assert place == empty_fleet.WAITING[self.states[kwargs["InstanceId"]]]
         del self.states[kwargs["InstanceId"]]
         return {}
 
@@ -65,6 +66,16 @@ def test_every_machine_is_let_go_before_the_stack_is_deleted() -> None:
     fleet.delete()
     assert fleet.states == {}
     assert "MaxSize" not in fleet.aws.called("autoscaling.update_auto_scaling_group")[0]
+
+
+def test_a_machine_that_has_not_joined_yet_is_not_waited_for() -> None:
+    def update(_: dict[str, Any]) -> dict[str, Any]:
+        fleet.states["i-1"] = "Pending:Wait"
+        return {}
+
+    fleet = Fleet("i-1", autoscaling__update_auto_scaling_group=update)
+    fleet.delete()
+    assert fleet.states == {}
 
 
 def test_a_group_without_machines_is_left_alone() -> None:

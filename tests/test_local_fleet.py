@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from spotfleet.behaviour import machine_life, managed_scaling, rolling_update
+from spotfleet.behaviour import machine_life, managed_scaling, rolling_update, template_text
 from spotfleet.behaviour.draining import is_healthy, stoppable
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.cli import losses
@@ -18,6 +18,7 @@ from spotfleet.local.host.console import Failure
 from tests.changed import changed
 
 LAUNCHED = 1_000_000.0
+REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 AGENT = {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
 
 
@@ -242,6 +243,7 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
     monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: Groups())
     monkeypatch.setattr(machines, "read_machines", lambda _region: [])
     monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
+    monkeypatch.setattr("spotfleet.local.controllers.instance_refresh.step", lambda *_group: None)
     controller = machines.Fleet()
     controller.step()
     controller.step()
@@ -455,18 +457,17 @@ Resources:
 
 
 def test_the_template_tells_how_to_roll() -> None:
-    policy = rolling_update.policy_in(TEMPLATE, "Group", {"Minimum": "3", "Warmup": "90"})
+    policy = rolling_update.policy_in(template_text.read(TEMPLATE), "Group", {"Minimum": "3", "Warmup": "90"})
     assert policy == rolling_update.Policy(keep=3, batch=2, pause=90)
-    assert rolling_update.policy_in(TEMPLATE, "Other", {}) is None
+    assert rolling_update.policy_in(template_text.read(TEMPLATE), "Other", {}) is None
 
 
-@pytest.mark.parametrize(("minimum", "pause", "signals"), [(0, 120, False), (1, 900, True)])
-def test_the_machines_of_the_configuration_roll_by_their_signals(minimum: int, pause: int, signals: bool) -> None:
-    # It keeps so many in service and pauses for the warm-up without signals, which come within 15 minutes otherwise.
-    environment = changed(min_machines=minimum, on_demand_base=minimum)
+def test_types_chosen_by_attributes_roll_after_the_warm_up() -> None:
+    environment = changed(instance_types=[], instance_requirements=REQUIREMENTS, min_machines=1)
     parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
-    policy = rolling_update.policy_in(environment.body("machines"), "AutoScalingGroup", parameters)
-    assert policy == rolling_update.Policy(keep=minimum, batch=1, pause=pause, signals=signals)
+    template = template_text.read(environment.body("machines"))
+    policy = rolling_update.policy_in(template, "AutoScalingGroup", parameters)
+    assert policy == rolling_update.Policy(keep=1, batch=1, pause=120)
 
 
 def rolled_group(*versions: str) -> dict[str, Any]:

@@ -164,10 +164,10 @@ def test_endpoints_replace_the_way_out() -> None:
     services = {
         endpoint["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}.") for endpoint in interfaces
     }
-    # What agent, image pulls, logs, Session Manager, the machines' signals and secrets need.
+    # What agent, image pulls, logs, Session Manager, the machines' entry into service and secrets need.
     assert services == {
         *("ecs", "ecs-agent", "ecs-telemetry", "ecr.api", "ecr.dkr", "logs", "ssm", "ssmmessages"),
-        *("cloudformation", "secretsmanager"),
+        *("autoscaling", "secretsmanager"),
     }
     for endpoint in interfaces:
         assert endpoint["PrivateDnsEnabled"] is True
@@ -405,22 +405,37 @@ def user_data(environment: Changed) -> str:
     return SUBSTITUTED.sub(lambda found: variables.get(found[1], found[0]), text)
 
 
-def test_launch_waits_until_the_agents_of_the_machines_are_up() -> None:
+def test_a_machine_enters_service_when_its_agent_has_joined() -> None:
     environment = changed(**MOST)
-    group = environment.resources("machines")["AutoScalingGroup"]
-    assert group["CreationPolicy"]["ResourceSignal"]["Count"] == {"Ref": "MinMachines"}
-    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"] is True
+    group = environment.properties("machines", "AutoScalingGroup")
+    (hook,) = group["LifecycleHookSpecificationList"]
+    assert (hook["LifecycleTransition"], hook["DefaultResult"]) == ("autoscaling:EC2_INSTANCE_LAUNCHING", "ABANDON")
+    assert f"&LifecycleHookName={hook['LifecycleHookName']}&" in user_data(environment)
     # The agent starts after the user data has ended: to wait for it there would be waiting for ever.
-    assert "\nsystemd-run --no-block /usr/local/bin/signal-when-ecs-agent-is-up\n" in user_data(environment)
+    assert "\nsystemd-run --no-block /usr/local/bin/enter-service-with-ecs-agent\n" in user_data(environment)
     assert "systemctl start" not in user_data(environment)
 
 
-def test_nobody_waits_for_signals_of_machines_that_need_not_exist() -> None:
-    environment = changed(**OTHER)
-    group = environment.resources("machines")["AutoScalingGroup"]
-    assert "CreationPolicy" not in group
-    assert group["UpdatePolicy"]["AutoScalingRollingUpdate"]["WaitOnResourceSignals"] is False
-    assert "cfn-signal" not in user_data(environment)
+def test_a_machine_installs_nothing_at_boot() -> None:
+    assert "dnf" not in user_data(changed())
+
+
+def test_alarms_end_a_replacement_and_none_is_named_before_there_is_one() -> None:
+    environment = changed(**MOST)
+    refresh = environment.resources("machines")["AutoScalingGroup"]["UpdatePolicy"]["AutoScalingInstanceRefresh"]
+    condition, then, otherwise = refresh["Preferences"]["AlarmSpecification"]["Fn::If"]
+    assert (then, otherwise) == ({"Alarms": {"Ref": "RefreshAlarms"}}, {"Ref": "AWS::NoValue"})
+    joined = {"Fn::Join": ["", {"Ref": "RefreshAlarms"}]}
+    assert environment.template("machines")["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [joined, ""]}]}
+    assert len(environment.parameters("machines")["RefreshAlarms"]._argument["of"]) <= 10
+    group = changed().resources("machines")["AutoScalingGroup"]
+    assert "AlarmSpecification" not in group["UpdatePolicy"]["AutoScalingInstanceRefresh"]["Preferences"]
+
+
+def test_types_chosen_by_attributes_are_rolled_as_a_refresh_refuses_them() -> None:
+    policy = changed(**OTHER).resources("machines")["AutoScalingGroup"]["UpdatePolicy"]
+    assert policy.keys() == {"AutoScalingRollingUpdate"}
+    assert "WaitOnResourceSignals" not in policy["AutoScalingRollingUpdate"]
 
 
 def test_extra_commands_reach_the_machine_as_they_were_written() -> None:

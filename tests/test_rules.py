@@ -28,6 +28,8 @@ def test_every_environment_keeps_every_rule(name: str, rendered: Callable[[str],
 DELETED = object()
 PROVIDER = "machines.Resources.CapacityProvider.Properties.AutoScalingGroupProvider"
 GROUP = "machines.Resources.AutoScalingGroup"
+REFRESH = f"{GROUP}.UpdatePolicy.AutoScalingInstanceRefresh.Preferences"
+HELD = f"{GROUP}.Properties.LifecycleHookSpecificationList"
 MAINTENANCE = f"{GROUP}.Properties.InstanceMaintenancePolicy"
 POLICY = f"{GROUP}.Properties.MixedInstancesPolicy"
 MACHINE = "machines.Resources.LaunchTemplate.Properties.LaunchTemplateData"
@@ -117,10 +119,21 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "cfn-init -v"}, "calls cfn-init"),
     (32, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "/opt/aws/bin/cfn-signal -e 0"}, "without installing"),
     (33, "dev", f"{MACHINE}.KernelId", "${AWS::StackId}", "${AWS::StackId} outside Fn::Sub"),
-    (34, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "signals that no machine sends"),
-    (34, "dev", f"{GROUP}.Properties.MinSize", "0", "MinSize is 0"),
-    (35, "dev", f"{GROUP}.UpdatePolicy", DELETED, "no AutoScalingRollingUpdate"),
-    (35, "dev", f"{GROUP}.UpdatePolicy.AutoScalingRollingUpdate.MinInstancesInService", "4", "as many as MaxSize"),
+    (34, "dev", f"{NAT}.UserData", {"Fn::Base64": "true"}, "signals that no machine sends"),
+    (34, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "by ecs-agent-has-joined, which none completes"),
+    (34, "dev", f"{HELD}", DELETED, "before its agent has joined"),
+    (34, "dev", f"{HELD}.0.DefaultResult", "CONTINUE", "that have not joined"),
+    (35, "dev", f"{GROUP}.UpdatePolicy", DELETED, "neither AutoScalingInstanceRefresh nor"),
+    (35, "dev", f"{REFRESH}.MinHealthyPercentage", 90, "before its successor is there"),
+    (35, "dev", f"{REFRESH}.SkipMatching", DELETED, "skips machines in subnets"),
+    (
+        35,
+        "dev",
+        f"{POLICY}.LaunchTemplate.Overrides",
+        [{"InstanceRequirements": {}}],
+        "fails with InstanceRequirements",
+    ),
+    (35, SIMPLE, f"{GROUP}.UpdatePolicy", {"AutoScalingRollingUpdate": {"MinInstancesInService": "9"}}, "as many as"),
     (35, "dev", f"{POLICY}.LaunchTemplate.LaunchTemplateSpecification.Version", "1", "latest version"),
     (36, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "ECS_ENABLE_SPOT_INSTANCE_DRAINING"),
     (37, "dev", f"{PROVIDER}.ManagedDraining", "DISABLED", "CapacityRebalance without managed draining"),

@@ -201,6 +201,7 @@ def test_resources_have_no_fixed_names(environment: str, layer: str) -> None:
 @pytest.mark.parametrize(("environment", "layer"), LAYERS_OF_ENVIRONMENTS)
 def test_policies_name_their_resources_unless_the_action_knows_none(environment: str, layer: str) -> None:
     without_resource = {"ecr:GetAuthorizationToken", "ecs:DiscoverPollEndpoint", "logs:DescribeLogGroups"}
+    without_resource |= {"autoscaling:DescribeAutoScalingInstances"}
     without_resource |= SESSION_MANAGER - {"ssm:UpdateInstanceInformation"}
     # A policy with a principal is of a resource: it says who may come in, not what a role may do.
     allowing = (node for node in walk(template(environment, layer)) if node.get("Effect") == "Allow")
@@ -366,6 +367,7 @@ def test_only_one_policy_scales_the_machines(environment: str, chosen: str) -> N
     conditions = {
         name: fill_in(condition["Fn::Equals"], {"MachineScaling": chosen})
         for name, condition in found["Conditions"].items()
+        if "Fn::Equals" in condition
     }
     holds = {name: left == right for name, (left, right) in conditions.items()}
     managed = resource(environment, "machines", "CapacityProvider")["AutoScalingGroupProvider"]["ManagedScaling"]
@@ -452,10 +454,13 @@ def test_machines_take_requests_from_the_load_balancer_only_on_every_port_docker
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_new_launch_template_replaces_machines_with_room_to_do_so(environment: str) -> None:
+def test_new_launch_template_replaces_machines_after_their_successors_have_come(environment: str) -> None:
     group = template(environment, "machines")["Resources"]["AutoScalingGroup"]
-    rolling = fill_in(group["UpdatePolicy"], parameters(environment, "machines"))["AutoScalingRollingUpdate"]
-    assert int(rolling["MinInstancesInService"]) < int(resource(environment, "machines", "AutoScalingGroup")["MaxSize"])
+    refresh = group["UpdatePolicy"]["AutoScalingInstanceRefresh"]
+    assert refresh["Strategy"] == "Rolling"
+    # The successor comes first, and one machine after the other is replaced, whatever has changed.
+    assert refresh["Preferences"]["MinHealthyPercentage"] == refresh["Preferences"]["MaxHealthyPercentage"] == 100
+    assert refresh["Preferences"]["SkipMatching"] is False
     specification = group["Properties"]["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"]
     assert specification["Version"] == {"Fn::GetAtt": ["LaunchTemplate", "LatestVersionNumber"]}
 

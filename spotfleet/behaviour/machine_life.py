@@ -22,6 +22,9 @@ CPU_PERIOD = 100
 
 CPU_PERIODS = range(8, CPU_PERIOD + 1)
 
+# How a machine's user data asks Auto Scaling to let it into service.
+COMPLETED_HOOK = re.compile(r"CompleteLifecycleAction&\S*LifecycleHookName=([\w-]+)")
+
 USER_DATA_SETTING = re.compile(r"^\s*(ECS_[A-Z_]+)=(.*?)\s*$", re.MULTILINE)
 
 
@@ -31,7 +34,7 @@ class Machine:
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
     seconds; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it then
-    already.
+    already; `pending` tells whether a lifecycle hook holds it, and `completes` names the one that it completes.
     """
 
     id: str
@@ -47,6 +50,8 @@ class Machine:
     warmup: float = 0
     notice: float | None = None
     rebalanced: bool = False
+    pending: bool = False
+    completes: str = ""
 
     @property
     def empty(self) -> bool:
@@ -62,6 +67,19 @@ class Machine:
 def agent_settings(user_data: str) -> dict[str, str]:
     """Return the ECS agent's settings (ECS_CLUSTER and others) that a machine's user data, in base64, writes."""
     return dict(USER_DATA_SETTING.findall(base64.b64decode(user_data).decode(errors="replace")))
+
+
+def completed_hook(user_data: str) -> str:
+    """Return the lifecycle hook that a machine's user data, in base64, completes when the agent has joined, or ""."""
+    found = COMPLETED_HOOK.search(base64.b64decode(user_data).decode(errors="replace"))
+    return found[1] if found else ""
+
+
+def launch_result(machine: Machine, hook: Record, age: float) -> str | None:
+    """Return how a lifecycle hook on a machine's launch ends, or None while it holds; `age` is in AWS's seconds."""
+    if machine.ecs is not None and machine.completes == hook["LifecycleHookName"]:
+        return "CONTINUE"
+    return str(hook["DefaultResult"]) if age >= hook["HeartbeatTimeout"] else None
 
 
 def offered(instance_type: str, agent: Mapping[str, str]) -> tuple[int, int]:

@@ -1,17 +1,13 @@
 """How CloudFormation's rolling update replaces the machines of a group: decisions only."""
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.template_text import value_in
 
 DURATION = re.compile(r"^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?$")
-
-REFERENCE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 
 
 @dataclass(frozen=True)
@@ -85,32 +81,18 @@ def _specification(group: Record) -> Record:
     return found
 
 
-def parameters(given: Iterable[Record]) -> dict[str, str]:
-    return {item["ParameterKey"]: item.get("ResolvedValue") or item["ParameterValue"] for item in given}
-
-
-def policy_in(body: str | Record, logical_id: str, parameters: Mapping[str, str]) -> Policy | None:
-    """Return the rolling update policy in a template's text, with the stack's parameters put in."""
-    template = yaml.load(body, Loader=_TemplateLoader) if isinstance(body, str) else body  # noqa: S506  # a SafeLoader
+def policy_in(template: Record, logical_id: str, parameters: Mapping[str, str]) -> Policy | None:
+    """Return the rolling update policy in a template, with the stack's parameters put in."""
     settings = template["Resources"].get(logical_id, {}).get("UpdatePolicy", {}).get("AutoScalingRollingUpdate")
     if settings is None:
         return None
-    values = {name: _value(value, parameters) for name, value in settings.items()}
+    values = {name: value_in(value, parameters) for name, value in settings.items()}
     return Policy(
         keep=int(values.get("MinInstancesInService", 0)),
         batch=int(values.get("MaxBatchSize", 1)),
         pause=_duration(values.get("PauseTime", "PT0S")),
         signals=values.get("WaitOnResourceSignals", "false").lower() == "true",
     )
-
-
-def _value(value: Any, parameters: Mapping[str, str]) -> str:  # noqa: ANN401  # what a template can hold
-    if isinstance(value, Mapping):
-        if "Ref" in value:
-            return parameters.get(value["Ref"], "0")
-        if "Fn::Sub" in value:
-            return REFERENCE.sub(lambda match: parameters.get(match[1], ""), str(value["Fn::Sub"]))
-    return str(value)
 
 
 def _duration(text: str) -> float:
@@ -121,24 +103,15 @@ def _duration(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-class _TemplateLoader(yaml.SafeLoader):
-    """Reads !Ref and !Sub as Ref and Fn::Sub, and leaves out what the other functions would give."""
-
-
-def _scalar(name: str) -> Any:  # noqa: ANN401  # PyYAML does not publish the type of a constructor
-    """Return a constructor that reads a tag with a text after it as the function of that name."""
-    return lambda _loader, node: {name: node.value if isinstance(node, yaml.ScalarNode) else ""}
-
-
-_TemplateLoader.add_constructor("!Ref", _scalar("Ref"))
-_TemplateLoader.add_constructor("!Sub", _scalar("Fn::Sub"))
-_TemplateLoader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
-
-
 def unfinished(group: Record, policy: Policy, joined: Container[str]) -> list[str]:
-    """Return the instances that a roll still has to replace, and with signals the new ones that have sent none."""
+    """Return the instances that a roll still has to replace, and the new ones that do not count yet.
+
+    Those are the ones that a lifecycle hook holds, and with signals the ones that have sent none.
+    """
     return [
         item["InstanceId"]
         for item in group["Instances"]
-        if not is_current(item, group) or (policy.signals and item["InstanceId"] not in joined)
+        if not is_current(item, group)
+        or str(item.get("LifecycleState")).startswith("Pending")
+        or (policy.signals and item["InstanceId"] not in joined)
     ]

@@ -11,7 +11,7 @@ from botocore.loaders import create_loader
 # Outside the partitions aws and aws-us-gov these services' endpoints begin with the partition's own domain; the others
 # begin with com.amazonaws everywhere: https://docs.amazonaws.cn/en_us/vpc/latest/privatelink/aws-services-privatelink-support.html
 OWN_DOMAIN = {"ecr.api", "ecr.dkr"}
-OWN_DOMAIN_IN_CHINA = OWN_DOMAIN | {"cloudformation"}
+OWN_DOMAIN_IN_CHINA = OWN_DOMAIN | {"autoscaling"}
 ZONES_OF_US_WEST_1 = 2
 COMMON_PREFIX = "com.amazonaws"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from spotfleet.facts import instance_types
 from tests.rendered import Json, Layers
-from tests.rules.rule import Rule, is_true, properties, resources, texts, value
+from tests.rules.rule import Rule, is_false, is_true, properties, resources, texts, value
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 TEMPLATE = "AWS::EC2::LaunchTemplate"
@@ -17,6 +17,8 @@ IMAGE_PATH = re.compile(
     r"|ami-amazon-linux-latest/al2023-ami-kernel-default-(?P<plain>\w+))"
 )
 LEAST_RESERVED_MIB = 200
+COMPLETES = "CompleteLifecycleAction&LifecycleActionResult=CONTINUE&LifecycleHookName="
+ALL = 100  # percent
 SUBSTITUTION = re.compile(r"\$\{(?!!)[\w:.]+\}")
 
 
@@ -106,22 +108,43 @@ def _somebody_signals(layers: Layers) -> Iterator[str]:
     for name, resource in resources(layers, GROUP, INSTANCE):
         waits = value(resource, "CreationPolicy.ResourceSignal") is not None
         waits |= is_true(value(resource, "UpdatePolicy.AutoScalingRollingUpdate.WaitOnResourceSignals"))
-        if not waits:
-            continue
         logical_id = name.partition(".")[2]
-        if not any(f"--resource {logical_id}" in script for script in scripts.values()):
+        if waits and not any(f"--resource {logical_id}" in script for script in scripts.values()):
             yield f"{name} waits for signals that no machine sends"
-        if resource["Type"] == GROUP and int(resource["Properties"]["MinSize"]) == 0:
-            yield f"{name} waits for signals of no machine: MinSize is 0"
+    fleet = "\n".join(script for name, script in scripts.items() if name.startswith("machines."))
+    for name, group in properties(layers, GROUP):
+        hooks = [
+            hook
+            for hook in group.get("LifecycleHookSpecificationList", [])
+            if hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING"
+        ]
+        if not hooks:
+            yield f"{name} takes a machine for one of use before its agent has joined"
+        for hook in hooks:
+            if f"{COMPLETES}{hook['LifecycleHookName']}&" not in fleet:
+                yield f"{name} holds machines by {hook['LifecycleHookName']}, which none completes"
+            if hook.get("DefaultResult", "ABANDON") != "ABANDON":
+                yield f"{name} lets machines into service that have not joined"
 
 
 def _new_template_replaces_the_machines(layers: Layers) -> Iterator[str]:
     for name, group in resources(layers, GROUP):
         rolling = value(group, "UpdatePolicy.AutoScalingRollingUpdate")
-        if rolling is None:
-            yield f"{name} has no AutoScalingRollingUpdate"
-        elif int(rolling.get("MinInstancesInService", 0)) >= int(group["Properties"]["MaxSize"]):
+        refresh = value(group, "UpdatePolicy.AutoScalingInstanceRefresh")
+        overrides = value(group, "Properties.MixedInstancesPolicy.LaunchTemplate.Overrides", [])
+        by_attributes = any("InstanceRequirements" in override for override in overrides)
+        if rolling is None and refresh is None:
+            yield f"{name} has neither AutoScalingInstanceRefresh nor AutoScalingRollingUpdate"
+        if rolling is not None and int(rolling.get("MinInstancesInService", 0)) >= int(group["Properties"]["MaxSize"]):
             yield f"{name} has MinInstancesInService {rolling['MinInstancesInService']}, as many as MaxSize"
+        if refresh is not None:
+            preferences = refresh.get("Preferences", {})
+            if by_attributes:
+                yield f"{name} is refreshed, which fails with InstanceRequirements"
+            if int(preferences.get("MinHealthyPercentage", 0)) < ALL:
+                yield f"{name} ends a machine before its successor is there"
+            if not is_false(preferences.get("SkipMatching")):
+                yield f"{name} skips machines in subnets that it has left"
         path = "Properties.MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.Version.Fn::GetAtt"
         if "LatestVersionNumber" not in (value(group, path) or []):
             yield f"{name} does not follow the launch template's latest version"
@@ -239,10 +262,16 @@ RULES = [
     ),
     Rule(32, "the ECS image comes without the CloudFormation helper scripts", _scripts_use_what_the_image_has),
     Rule(33, "CloudFormation replaces ${…} within Fn::Sub only", _substitutions_happen),
-    Rule(34, "a stack that waits for signals which nobody sends fails", _somebody_signals),
+    Rule(
+        34,
+        "a stack that waits for signals which nobody sends fails, and so does a machine that its group holds until "
+        "somebody says that it is of use; https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html",
+        _somebody_signals,
+    ),
     Rule(
         35,
-        "without a policy running machines keep the old launch template, and a replacement needs room",
+        "without a policy running machines keep the old launch template, and a replacement needs room; "
+        "https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html",
         _new_template_replaces_the_machines,
     ),
     Rule(36, "the agent's draining on a Spot notice is off unless set", _agent_drains_on_a_spot_notice),

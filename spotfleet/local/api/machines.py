@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings
+from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
@@ -30,6 +30,7 @@ def read_machines(region: str) -> list[Machine]:
 
 
 def _machine(ec2: clients.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
+    user_data = _user_data(ec2, instance["InstanceId"])
     return Machine(
         id=instance["InstanceId"],
         group=group["AutoScalingGroupName"],
@@ -39,11 +40,13 @@ def _machine(ec2: clients.Client, instance: Record, group: Record, member: Recor
         running=instance["State"]["Name"] == "running",
         leaving=member["LifecycleState"].startswith("Terminating"),
         launched=instance["LaunchTime"].timestamp(),
-        agent=_agent(ec2, instance["InstanceId"]),
+        agent=agent_settings(user_data),
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
         notice=notice_of(instance),
         rebalanced=bool(group.get("CapacityRebalance", False)),
+        pending=member["LifecycleState"] == "Pending:Wait",
+        completes=completed_hook(user_data),
     )
 
 
@@ -53,6 +56,7 @@ def notice_of(instance: Record) -> float | None:
     return datetime.fromisoformat(tags[NOTICE_TAG]).timestamp() if tags.get(NOTICE_TAG) else None
 
 
-def _agent(ec2: clients.Client, instance_id: str) -> dict[str, str]:
+def _user_data(ec2: clients.Client, instance_id: str) -> str:
     answer = ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
-    return agent_settings(answer["UserData"].get("Value", ""))
+    text: str = answer["UserData"].get("Value", "")
+    return text

@@ -31,7 +31,7 @@ from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_tasks
 from spotfleet.local.api.machines import read_machines
-from spotfleet.local.controllers import rolling_update
+from spotfleet.local.controllers import instance_refresh, rolling_update
 from spotfleet.local.controllers.managed_scaling import is_managed, scale_provider
 from spotfleet.local.host import clock
 
@@ -84,8 +84,12 @@ class Fleet(controller.Controller):
         launched = {machine.id: machine.launched for machine in machines}
         joined = {machine.id for machine in machines if machine.ecs}
         for group in pages(clients.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
-            with self._apart(f"The roll of {group['AutoScalingGroupName']} in {region}"):
+            name = group["AutoScalingGroupName"]
+            with self._apart(f"The launches of {name} in {region}"):
+                instance_refresh.end_launches(region, name, machines)
+            with self._apart(f"The roll of {name} in {region}"):
                 rolling_update.step(region, group, launched, joined)
+                instance_refresh.step(region, group)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
         """Publish each minute's reservation of every capacity provider, and set its group's size by it."""

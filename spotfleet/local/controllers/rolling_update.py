@@ -22,7 +22,8 @@ def step(region: str, group: Record, launched: Mapping[str, float], joined: Cont
     members = [
         Member(
             item["InstanceId"],
-            clock.aws_seconds(now - launched[item["InstanceId"]]),
+            # One that a lifecycle hook holds is not in service yet.
+            clock.aws_seconds(now - launched[item["InstanceId"]]) if item["LifecycleState"] == "InService" else 0,
             is_current(item, group),
             item["InstanceId"] in joined,
         )

@@ -1,5 +1,6 @@
 """EC2 Auto Scaling: groups run machines, on demand and Spot, in several zones."""
 
+import functools
 from collections.abc import Callable
 from http import HTTPStatus
 from uuid import uuid4
@@ -13,8 +14,9 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import provisioners
 
-from spotfleet.behaviour import machine_life
-from spotfleet.local.emulator import group_updates
+from spotfleet.behaviour import instance_refresh, machine_life
+from spotfleet.local.emulator import group_updates, instance_refreshes, launch_hooks
+from spotfleet.local.emulator.cloudformation import ends_early
 from spotfleet.local.emulator.ec2 import MACHINE_IMAGES
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import (
@@ -50,7 +52,9 @@ def with_first_instances(
     original: Callable[..., Resource], logical_id: str, properties: Record, stack_name: str
 ) -> Resource:
     name, attributes = original(logical_id, properties, stack_name)
+    launch_hooks.keep(name, {}, properties)
     reach_desired_capacity(autoscaling._asgs[name])
+    group_updates.settle(client("autoscaling"), name, functools.partial(ends_early, stack_name))
     return name, attributes
 
 
@@ -64,8 +68,16 @@ def with_kept_capacity(
     group = autoscaling._asgs[name]
     if "DesiredCapacity" not in new and name == physical_id:
         group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
+    launch_hooks.keep(name, old, new)
     reach_desired_capacity(group)
-    group_updates.wait(client("autoscaling"), client("cloudformation"), name, joined_machines)
+    group_updates.replace_machines(
+        client("autoscaling"),
+        client("cloudformation"),
+        name,
+        joined_machines,
+        triggered=instance_refresh.is_triggered(old, new),
+        ends_early=functools.partial(ends_early, owner[0]),
+    )
     return name, attributes
 
 
@@ -95,13 +107,18 @@ def reach_desired_capacity(group: Record) -> None:
             return
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
-        _note(
-            group, f"Launching a new EC2 instance: {instance['InstanceId']}", f"{cause}from {before} to {before + 1}."
-        )
+        _note(group, launch_hooks.launching(instance), f"{cause}from {before} to {before + 1}.")
+        if instance["LifecycleState"] == launch_hooks.PENDING:
+            launch_hooks.tell(group, instance, "MidLifecycleAction")
 
 
 def _staying(group: Record) -> list[Record]:
-    return [item for item in group["Instances"] if not item["LifecycleState"].startswith("Terminating")]
+    """Return the instances that make a group's size: neither those that leave nor those that have a successor."""
+    return [
+        item
+        for item in group["Instances"]
+        if not item["LifecycleState"].startswith("Terminating") and not instance_refreshes.is_succeeded(item)
+    ]
 
 
 def _first_to_leave(group: Record) -> Record:
@@ -224,15 +241,25 @@ def _reason(instance: Record) -> str:
     """Return why an instance leaves its group."""
     if ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running":
         return "an EC2 health check: it has been terminated"
+    if instance_refreshes.is_succeeded(instance):
+        return "an instance refresh"
     noticed = any(tag["Key"] == machine_life.NOTICE_TAG for tag in ec2._tags.get(instance["InstanceId"], []))
     return "an EC2 Spot interruption notice" if noticed else "a user request"
 
 
 @replaces(autoscaling._ACTION_MAP, "CompleteLifecycleAction")
 def complete_lifecycle_action(parameters: Record) -> Response:
-    """End the wait of an instance that is drained: MiniStack's own does nothing."""
-    found = group_of(autoscaling._p(parameters, "InstanceId"))
-    if found and found[1]["LifecycleState"] == "Terminating:Wait":
+    """End the wait of an instance that has joined or is drained: MiniStack's own does nothing."""
+    instance_id = autoscaling._p(parameters, "InstanceId")
+    found = group_of(instance_id)
+    if found and launch_hooks.is_of(found[0], autoscaling._p(parameters, "LifecycleHookName")):
+        group, instance = found
+        if instance["LifecycleState"] != launch_hooks.PENDING:
+            return _autoscaling_error(f"No active Lifecycle Action found with instance ID {instance_id}")
+        if not launch_hooks.end(group, instance, autoscaling._p(parameters, "LifecycleActionResult")):
+            _take_out(group, instance, "an instance was taken out of service as its launch was abandoned.")
+            reach_desired_capacity(group)
+    elif found and found[1]["LifecycleState"] == "Terminating:Wait":
         _remove_instance(*found)
     return _autoscaling_answer("CompleteLifecycleAction", "")
 
@@ -269,7 +296,7 @@ def _launch(group: Record) -> Record | None:
     return {
         "InstanceId": machine["InstanceId"],
         "InstanceType": instance_type,
-        "LifecycleState": "InService",
+        "LifecycleState": launch_hooks.first_state(group),
         "HealthStatus": "Healthy",
         "AvailabilityZone": zone,
         "ProtectedFromScaleIn": str(group["NewInstancesProtectedFromScaleIn"]).lower() == "true",

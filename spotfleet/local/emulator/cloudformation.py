@@ -73,7 +73,7 @@ def _handlers(resource_type: ResourceType) -> Record:
     """Return a resource type in the form of MiniStack's table."""
 
     def owner(stack_name: str, logical_id: str) -> Owner:
-        return Owner(stack_name, logical_id, functools.partial(_ends_early, stack_name))
+        return Owner(stack_name, logical_id, functools.partial(ends_early, stack_name))
 
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
         return resource_type.create(client, owner(stack_name, logical_id), properties)
@@ -87,7 +87,7 @@ def _handlers(resource_type: ResourceType) -> Record:
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
 
-def _ends_early(stack_name: str) -> str:
+def ends_early(stack_name: str) -> str:
     """Return why the operation on a stack must not wait any longer, or nothing while it may."""
     stack = stacks_of._stacks.get(stack_name) or {}
     status, patience = stack.get("StackStatus"), int(stack.get("TimeoutInMinutes") or 0)

@@ -24,7 +24,7 @@ CHANGING = {
     "autoscaling": {
         *("SetDesiredCapacity", "UpdateAutoScalingGroup", "TerminateInstanceInAutoScalingGroup"),
         *("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "StartInstanceRefresh"),
-        *("SuspendProcesses", "ResumeProcesses"),
+        *("CancelInstanceRefresh", "SuspendProcesses", "ResumeProcesses"),
     },
     "cloudformation": {
         *("CreateStack", "UpdateStack", "DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback", "RollbackStack"),
