@@ -635,7 +635,7 @@ def test_a_deployment_that_found_no_image_names_it() -> None:
 
 
 def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotfleet.local.emulator.resource_types.table.STEADY_SECONDS", -1)
+    monkeypatch.setattr("spotfleet.local.emulator.resource_types.ecs.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
         Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
 

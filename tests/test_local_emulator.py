@@ -516,6 +516,6 @@ def test_a_stack_says_when_its_resources_must_not_wait_any_longer(
     emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, stack: dict[str, Any] | None, word: str
 ) -> None:
     monkeypatch.setattr(emulator.cloudformation.stacks_of, "_stacks", {"s": stack} if stack else {})
-    end = emulator.cloudformation._ends_early("s")
+    end = emulator.cloudformation.ends_early("s")
     assert word in end
     assert bool(end) == bool(word)

@@ -187,7 +187,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
     for name in ("STATE_DIR", "S3_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
     # It reads these variables.
-    importlib.import_module("spotfleet.local.emulator.ministack")._count_lines("web", [{"message": "hällo"}])
+    importlib.import_module("spotfleet.local.emulator.logs")._count_lines("web", [{"message": "hällo"}])
     found: FakeCloudWatch = services["cloudwatch"]
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from spotfleet.local.balancer import metrics
+from spotfleet.local.backchannel import traffic
 from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.page import snapshot
 from spotfleet.local.daemon.page.snapshot import Page
@@ -104,7 +104,7 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
     monkeypatch.setattr(environment_status, "read", made.read)
     monkeypatch.setattr(paths, "environments", lambda: ["dev", "prod"])
     monkeypatch.setattr(paths, "layers", lambda _name: ["service"])
-    monkeypatch.setattr(metrics, "_now", {})
+    monkeypatch.setattr(traffic, "_now", {})
     monkeypatch.setattr(snapshot, "_pasts", {})
     monkeypatch.setattr(snapshot, "_shown", snapshot._Shown({"environments": []}))
     return made

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from spotfleet.local import controller
 from spotfleet.local.api import clients, elbv2, embedded_aws, metrics_store
+from spotfleet.local.api.ecs import read_clusters
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.controllers import managed_scaling
 from spotfleet.local.daemon import environment_status
@@ -150,7 +151,7 @@ class Page(controller.Controller):
     def _reservation(self, region: str, group: str) -> dict[str, float | None]:
         """Return what ECS scales an Auto Scaling group by, with its target; nothing when it does not scale it."""
         ecs = self._client("ecs", region)
-        for cluster in ecs.read_clusters(ecs):
+        for cluster in read_clusters(ecs):
             names = cluster.get("capacityProviders") or []
             providers = ecs.describe_capacity_providers(capacityProviders=names)["capacityProviders"] if names else []
             for provider in providers:
