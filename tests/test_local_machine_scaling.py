@@ -76,6 +76,9 @@ def test_a_machine_that_drains_still_made_the_metric(desired: int, tracked: Trac
 def test_a_machine_is_warm_after_its_warm_up() -> None:
     assert not machine_life.is_warm(machine(), 119)
     assert machine_life.is_warm(machine(), 120)
+    assert not machine_life.is_warm(machine(completes="joined"), 129)
+    assert machine_life.is_warm(machine(completes="joined"), 130)
+    assert not machine_life.is_warm(machine(completes="joined", pending=True), 9999)
 
 
 def test_a_machines_use_is_that_of_its_tasks() -> None:

@@ -123,6 +123,7 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (34, "dev", f"{MACHINE}.UserData", {"Fn::Base64": "true"}, "by ecs-agent-has-joined, which none completes"),
     (34, "dev", f"{HELD}", DELETED, "before its agent has joined"),
     (34, "dev", f"{HELD}.0.DefaultResult", "CONTINUE", "that have not joined"),
+    (34, "dev", "machines.Sceptre.stack_timeout", 0, "first machines without stack_timeout"),
     (35, "dev", f"{GROUP}.UpdatePolicy", DELETED, "neither AutoScalingInstanceRefresh nor"),
     (35, "dev", f"{REFRESH}.MinHealthyPercentage", 90, "before its successor is there"),
     (35, "dev", f"{REFRESH}.SkipMatching", DELETED, "skips machines in subnets"),

@@ -103,9 +103,11 @@ def has_booted(machine: Machine, age: float) -> bool:
 def is_warm(machine: Machine, age: float) -> bool:
     """Return whether a machine of that age, in AWS's seconds, counts in its group's metrics: its warm-up is over.
 
+    The warm-up begins as it enters service, which with a lifecycle hook is when it has booted and joined.
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html
     """
-    return age >= machine.warmup
+    entered = BOOT_SECONDS if machine.completes else 0
+    return not machine.pending and age >= entered + machine.warmup
 
 
 def must_be_replaced(machine: Machine) -> bool:

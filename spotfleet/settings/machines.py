@@ -55,7 +55,9 @@ class MachineSettings(Section):
         "task_placement fewest_machines"
     )
     machine_cpu_target_percent: Percent = Field(description="average CPU use of the machines, with cpu")
-    machine_warmup_seconds: int = Field(ge=1, le=3600, description="from launch until a machine counts in scaling")
+    machine_warmup_seconds: int = Field(
+        ge=1, le=3600, description="from its entry into service until a machine counts in scaling"
+    )
     max_machine_lifetime_days: int = Field(
         default=0, ge=0, le=365, description="age at which a machine is replaced by a new one; 0: never"
     )

@@ -118,6 +118,8 @@ def _somebody_signals(layers: Layers) -> Iterator[str]:
             for hook in group.get("LifecycleHookSpecificationList", [])
             if hook["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_LAUNCHING"
         ]
+        if not layers[name.partition(".")[0]]["Sceptre"]["stack_timeout"]:
+            yield f"{name} waits for its first machines without stack_timeout"
         if not hooks:
             yield f"{name} takes a machine for one of use before its agent has joined"
         for hook in hooks:
