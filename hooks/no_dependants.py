@@ -4,6 +4,8 @@ Sceptre goes on deleting after a deletion has failed, and with --ignore-dependen
 this a network would be taken away from under machines that still run.
 """
 
+from functools import cache
+
 from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
@@ -32,7 +34,14 @@ class NoDependants(Hook):  # type: ignore[misc]  # Sceptre publishes no types
                 )
 
     def _dependants(self) -> list[Stack]:
-        # Read anew, because Sceptre forgets all dependencies when it is told to ignore them.
-        context = SceptreContext(self.stack.stack_group_config["project_path"], "", full_scan=True)
-        stacks = SceptrePlan(context).graph
+        stacks = _every_stack(self.stack.stack_group_config["project_path"])
         return sorted((s for s in stacks if self.stack.name in map(str, s.dependencies)), key=str)
+
+
+@cache
+def _every_stack(project_path: str) -> tuple[Stack, ...]:
+    """Read the whole project anew, because Sceptre forgets all dependencies when it is told to ignore them.
+
+    Once for a command: a project of ten environments takes seconds, and each stack that is deleted asks.
+    """
+    return tuple(SceptrePlan(SceptreContext(project_path, "", full_scan=True)).graph)
