@@ -13,7 +13,7 @@ from service import app as service_app
 from service.settings import Settings
 from tests.projects import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
 
@@ -25,6 +25,22 @@ def test_links_lead_to_what_exists(page: Path) -> None:
         if heading:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert heading in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def rooms(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+
+
+@pytest.mark.parametrize(("page", "folder"), [("architecture", "spotfleet"), ("local-aws", "spotfleet/local")])
+def test_the_drawing_of_a_house_has_every_room(page: str, folder: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert [name for name in sorted(rooms(ROOT / folder)) if f"{name}/" not in text] == []
+
+
+def test_every_hook_is_in_the_drawing_of_a_launch() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tags = {path.stem for path in (ROOT / "hooks").glob("*.py")} - {"__init__"}
+    assert {tag for tag in tags if f"!{tag}" not in text} == {"ignored_dependencies"}, "which acts in a diff alone"
 
 
 async def test_pages_of_ones_own_take_the_place_of_the_handlers(

@@ -288,7 +288,7 @@ class FakeEngine:
         self.api = self
 
     def running(self, _engine: "FakeEngine") -> set[str] | None:
-        """Answer as local.engine_watch does."""
+        """Answer as host.running_containers does."""
         return self.run
 
     def inspect_container(self, name: str) -> None:

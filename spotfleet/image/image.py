@@ -64,7 +64,7 @@ def look_at(
 ) -> Image:
     """Look at the build context and the base image as they are now.
 
-    `pull` is for the base image, see hooks.base_image.resolve. Raises SceptreException as that does, and where the
+    `pull` is for the base image, see base_image.resolve. Raises SceptreException as that does, and where the
     build context cannot be read.
     """
     contents = build_context.fingerprint(context)
