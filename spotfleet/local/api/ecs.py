@@ -7,9 +7,9 @@ from spotfleet.behaviour import placement
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
 
-# Tasks, container instances and services that ECS describes in one call.
+# Clusters, tasks, container instances and services that ECS describes in one call.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
-DESCRIBED = {"tasks": 100, "containerInstances": 100, "services": 10}
+DESCRIBED = {"clusters": 100, "tasks": 100, "containerInstances": 100, "services": 10}
 
 
 def read_waiting_tasks(ecs: clients.Client, cluster: str, provider: str) -> list[placement.Need]:
@@ -58,10 +58,9 @@ def _parts(items: Sequence[str], kind: str) -> list[Sequence[str]]:
 
 def read_clusters(ecs: clients.Client) -> list[dict[str, Any]]:
     """Return the active clusters."""
-    arns = list(pages(ecs, "list_clusters", "clusterArns"))
-    if not arns:
-        return []
-    return [item for item in ecs.describe_clusters(clusters=arns)["clusters"] if item["status"] == "ACTIVE"]
+    parts = _parts(list(pages(ecs, "list_clusters", "clusterArns")), "clusters")
+    described = [item for part in parts for item in ecs.describe_clusters(clusters=part)["clusters"]]
+    return [item for item in described if item["status"] == "ACTIVE"]
 
 
 def read_container_instances(ecs: clients.Client, names: Iterable[str]) -> dict[str, dict[str, Any]]:
