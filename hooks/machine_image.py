@@ -14,11 +14,10 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
+from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE as NEWEST
 from spotfleet.stacks import stack_state
 from spotfleet.stacks.stack_state import NEVER_CREATED
 
-# Names the environment whose machines take the newest image at this launch.
-NEWEST = "NEWEST_MACHINE_IMAGE"
 KEPT = "kept"
 IMAGE_ID = "ami-"
 

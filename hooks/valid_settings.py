@@ -1,5 +1,6 @@
 """The hook !valid_settings: no stack is touched while a setting of its environment is wrong."""
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,8 @@ from sceptre.plan.plan import SceptrePlan
 
 from spotfleet.configuration.wiring import included
 from spotfleet.facts import aws_names
+from spotfleet.settings import shown
+from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE
 from spotfleet.settings.problems import LAYERS, find_problems, remarks
 from spotfleet.stacks.once import once_per_command
 
@@ -43,6 +46,7 @@ class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
         config_folder = project / "config"
         environment = self.stack.config["stack_group_path"]
         _require_name(environment, settings)
+        _require_environment_of_newest_image(config_folder)
         problems = find_problems(settings) or dict(_problems_of_service_files(settings, config_folder, environment))
         if not problems and len(str(settings)) > SETTINGS_OF_ANY_SIZE and not settings.get("template_bucket_name"):
             problems = dict(_problems_of_sizes(project, environment))
@@ -81,6 +85,16 @@ def _require_name(environment: str, settings: dict[str, Any]) -> None:
         raise SceptreException(
             f"config/{environment}: stack names of {longest} characters are too long for CloudFormation, which takes "
             f"{aws_names.LONGEST_STACK_NAME}: give the folder, project_code or the service a shorter name"
+        )
+
+
+def _require_environment_of_newest_image(config_folder: Path) -> None:
+    """Raise SceptreException when the variable that asks for newer machine images names no environment."""
+    named = os.environ.get(NEWEST_IMAGE_VARIABLE, "")
+    if named and not (config_folder / named / "config.yaml").is_file():
+        raise SceptreException(
+            f"{NEWEST_IMAGE_VARIABLE} is {shown.text(named)}, and there is no config/{named}: give the name of the "
+            "environment whose machines are to take the newest image"
         )
 
 

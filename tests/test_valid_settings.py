@@ -377,6 +377,18 @@ def test_hook_names_a_copy_of_a_service_that_kept_the_others_name(project: Path)
         run_hook(project)
 
 
+def test_an_order_of_newer_machine_images_for_no_environment_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEWEST_MACHINE_IMAGE", "dve")
+    with pytest.raises(
+        SceptreException, match="NEWEST_MACHINE_IMAGE is dve, and there is no config/dve: give the name"
+    ):
+        run_hook(project)
+    monkeypatch.setenv("NEWEST_MACHINE_IMAGE", "prod")
+    run_hook(project)
+
+
 def test_hook_names_file_key_value_and_what_would_be_right(project: Path) -> None:
     edit(project, r"^max_tasks: 4", "max_tasks: 0")
     with pytest.raises(

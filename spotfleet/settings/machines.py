@@ -10,6 +10,8 @@ from spotfleet.settings.section import Percent, Section, Share, check_policy_arn
 
 # User data may have 16 KiB; a machine's own is below 3.
 LARGEST_EXTRA_USER_DATA = 8192
+# Names the environment whose machines take the newest image at this launch.
+NEWEST_IMAGE_VARIABLE = "NEWEST_MACHINE_IMAGE"
 
 
 class InstanceRequirements(Section):
