@@ -14,7 +14,7 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
-from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE as NEWEST
+from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE
 from spotfleet.stacks import stack_state
 from spotfleet.stacks.stack_state import NEVER_CREATED
 
@@ -67,7 +67,7 @@ class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no type
         except BotoCoreError:
             return None
         environment: str = self.stack.name.rpartition("/")[0]
-        way = f"`{NEWEST}={environment} sceptre launch {environment}` takes the newest"
+        way = f"`{NEWEST_IMAGE_VARIABLE}={environment} sceptre launch {environment}` takes the newest"
         if not found:
             raise SceptreException(
                 f"{self.stack.name} was not touched: machine image {image} is no longer in {self.stack.region}, so no "
@@ -81,7 +81,7 @@ class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no type
 
     def _is_asked_for_newest(self) -> bool:
         environment: str = self.stack.name.rpartition("/")[0]
-        return os.environ.get(NEWEST) == environment
+        return os.environ.get(NEWEST_IMAGE_VARIABLE) == environment
 
     def _deployed(self) -> str | None:
         """Return the image that the stack has now, also where its parameter still names one of Systems Manager."""

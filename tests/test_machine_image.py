@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sceptre.exceptions import SceptreException
 
-from hooks.machine_image import NEWEST, MachineImage
+from hooks.machine_image import MachineImage
 from hooks.replaced_machines import changes_of
 from tests.changed import changed
 from tests.stacks import Answer, Aws, client_error, make_stack
@@ -70,9 +70,9 @@ def test_a_first_launch_takes_the_newest(status: str) -> None:
 
 def test_the_newest_comes_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolved("newest", ParameterValue=OLD) == NEW
-    monkeypatch.setenv(NEWEST, "prod")
+    monkeypatch.setenv("NEWEST_MACHINE_IMAGE", "prod")
     assert resolved("kept", ParameterValue=OLD) == OLD
-    monkeypatch.setenv(NEWEST, "dev")
+    monkeypatch.setenv("NEWEST_MACHINE_IMAGE", "dev")
     assert resolved("kept", ParameterValue=OLD) == NEW
 
 
