@@ -42,7 +42,7 @@ unit: .venv/installed ## Run the fast tests, which need no Docker
 	$(RUN) -m pytest -m "not e2e and not matrix" --numprocesses 2 --dist loadfile
 
 lint: .venv/installed ## Check templates of every environment, Python, types, Dockerfile
-	$(RUN) -m tests.lint_templates
+	$(RUN) -m tools.lint_templates
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
@@ -50,8 +50,8 @@ lint: .venv/installed ## Check templates of every environment, Python, types, Do
 	.venv/bin/hadolint Dockerfile
 
 scan: .venv/installed build/scanners/installed ## Scan the templates of every environment, and the image with what is in it
-	$(RUN) -m tests.scan_templates
-	$(RUN) -m tests.scan_image
+	$(RUN) -m tools.scan_templates
+	$(RUN) -m tools.scan_image
 
 requirements: ## Pin what the requirements.in name, with hashes, after you have edited one
 	@test -x .venv/bin/uv || $(MAKE) .venv/installed

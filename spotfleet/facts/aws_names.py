@@ -1,6 +1,6 @@
 """Names and ARNs as AWS takes them, and those that it reserves.
 
-Patterns are AWS's own where its schemas have them; tests/test_aws_names.py holds these to them.
+Patterns are AWS's own where its schemas have them; tests/spotfleet/facts/test_aws_names.py holds these to them.
 """
 
 import re

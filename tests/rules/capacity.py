@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tests.rendered import Layers
 from tests.rules.rule import Rule, is_false, is_true, properties, resources, value
+from tests.support.rendered import Layers
 
 PROVIDER = "AWS::ECS::CapacityProvider"
 ASSOCIATION = "AWS::ECS::ClusterCapacityProviderAssociations"

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tests.rendered import Layers
 from tests.rules.rule import Rule, resources
+from tests.support.rendered import Layers
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 

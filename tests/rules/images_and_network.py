@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from spotfleet.settings.environment import defaults
-from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
+from tests.support.rendered import Json, Layers
 
 REPOSITORY = "AWS::ECR::Repository"
 BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"

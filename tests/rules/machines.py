@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from spotfleet.facts import instance_types
-from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, is_false, is_true, properties, resources, texts, value
+from tests.support.rendered import Json, Layers
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 TEMPLATE = "AWS::EC2::LaunchTemplate"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.rendered import Json, Layers
+from tests.support.rendered import Json, Layers
 
 # Yields what is wrong with an environment, each beginning with <layer>.<resource>.
 Check = Callable[[Layers], Iterator[str]]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from spotfleet.facts.administration import is_administrative
-from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, properties, resources, texts, value
+from tests.support.rendered import Json, Layers
 
 ROLE = "AWS::IAM::Role"
 PROFILE = "AWS::IAM::InstanceProfile"

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 
 from spotfleet.facts import instance_types
-from tests.rendered import Json, Layers
 from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, resources, texts, value
+from tests.support.rendered import Json, Layers
 
 SERVICE = "AWS::ECS::Service"
 TASK = "AWS::ECS::TaskDefinition"

@@ -1,8 +1,8 @@
 """The whole table of rules."""
 
-from tests.rendered import Layers
 from tests.rules import capacity, changes, images_and_network, machines, security, services
 from tests.rules.rule import Rule
+from tests.support.rendered import Layers
 
 TABLE: list[Rule] = [
     *capacity.RULES,

@@ -5,9 +5,9 @@ from typing import Any
 
 from sceptre.stack import Stack
 
-from tests.changed import changed
-from tests.rendered import Layers, layers
-from tests.sample_project import ENVIRONMENTS, plan
+from tests.support.changed import changed
+from tests.support.rendered import Layers, layers
+from tests.support.sample_project import ENVIRONMENTS, plan
 
 FULL: dict[str, Any] = {
     **{"availability_zones": 3, "used_zones": 2, "egress": "endpoints", "ipv6": True, "flow_logs": "all"},

@@ -1,0 +1,59 @@
+"""What README and docs/ say holds: links lead somewhere, lists are complete, examples work."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from service import app as service_app
+from service.settings import Settings
+from tests.support.projects import ROOT
+
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_what_exists(page: Path) -> None:
+    for path, heading in LINK.findall(page.read_text()):
+        target = (page.parent / path) if path else page
+        assert target.exists(), path
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def rooms(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+
+
+@pytest.mark.parametrize(("page", "folder"), [("architecture", "spotfleet"), ("local-aws", "spotfleet/local")])
+def test_the_drawing_of_a_house_has_every_room(page: str, folder: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert [name for name in sorted(rooms(ROOT / folder)) if f"{name}/" not in text] == []
+
+
+def test_every_hook_is_in_the_drawing_of_a_launch() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tags = {path.stem for path in (ROOT / "hooks").glob("*.py")} - {"__init__"}
+    assert {tag for tag in tags if f"!{tag}" not in text} == {"ignored_dependencies"}, "which acts in a diff alone"
+
+
+async def test_pages_of_ones_own_take_the_place_of_the_handlers(
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],
+) -> None:
+    page = (ROOT / "docs" / "bring-your-own-container.md").read_text()
+    example: dict[str, object] = {}
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], example)  # noqa: S102  # our own page's example
+    monkeypatch.setattr(service_app, "handlers", SimpleNamespace(**example))
+    client = await aiohttp_client(service_app.create_app(Settings()))
+    assert await (await client.get("/hello/world")).text() == "Hello world"
+    assert (await client.get("/healthcheck")).status == 200

@@ -1,0 +1,42 @@
+"""The Docker engine is restarted under a running environment: its containers end with it, and all of it comes back."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from spotfleet.local.host import docker_engine
+from tests.support.projects import Project, get, launched
+
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
+
+HEALING_SECONDS = 60
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose environment dev is up."""
+    with launched(Project(tmp_path_factory.mktemp("project"))) as project:
+        yield project
+
+
+def test_the_environment_heals(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not docker_engine.stop_if_ours():
+        pytest.skip("This engine runs for others too, so it is not restarted; where the tests start one, it is.")
+    assert not docker_engine.answers()
+    # Where the engine was, not where a user wants it to be.
+    monkeypatch.delenv("DOCKER_HOST")
+    docker_engine.ensure()
+    back = time.monotonic()
+    while not healthy(project):
+        assert time.monotonic() - back < HEALING_SECONDS, project.status()
+        time.sleep(0.5)
+    print(f"healthy {time.monotonic() - back:.0f} s after the engine's return")
+    assert get(project.status()["url"])[0] == 200
+    assert "The Docker engine answers again." in (project.folder / ".local" / str(project.port) / "aws.log").read_text()
+
+
+def healthy(project: Project) -> bool:
+    """Tell whether all is as it should be, with a container for each task."""
+    status = project.status()
+    return bool(status["complete"]) and len(project.containers()) == status["desired_tasks"]

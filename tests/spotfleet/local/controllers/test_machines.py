@@ -1,0 +1,534 @@
+"""What the fleet decides about each machine, on a clock that the tests set."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from spotfleet.behaviour import machine_life, managed_scaling, rolling_update, template_text
+from spotfleet.behaviour.draining import is_healthy, stoppable
+from spotfleet.behaviour.machine_life import Machine
+from spotfleet.cli import losses
+from spotfleet.local.controllers import machines
+from spotfleet.local.emulator.group_updates import wait
+from spotfleet.local.host.console import Failure
+from tests.support.changed import changed
+
+LAUNCHED = 1_000_000.0
+REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
+AGENT = {"ECS_CLUSTER": "web", "ECS_RESERVED_MEMORY": "64", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
+
+
+def registered(tasks: int = 0, status: str = "ACTIVE") -> dict[str, Any]:
+    """Return the description of a container instance: what is left of a t3.micro."""
+    return {
+        "containerInstanceArn": "arn:aws:ecs:eu-west-1:000000000000:container-instance/web/1",
+        "status": status,
+        "runningTasksCount": tasks,
+        "pendingTasksCount": 0,
+        "remainingResources": [
+            {"name": "CPU", "integerValue": 2048 - 256 * tasks},
+            {"name": "MEMORY", "integerValue": 837 - 256 * tasks},
+        ],
+    }
+
+
+def machine(name: str = "i-1", **changes: Any) -> Machine:  # noqa: ANN401  # each attribute has its own type
+    """Return a machine that still boots."""
+    bare = Machine(
+        id=name,
+        group="group",
+        type="t3.micro",
+        zone="eu-west-1a",
+        spot=True,
+        running=True,
+        leaving=False,
+        launched=LAUNCHED,
+        agent=AGENT,
+    )
+    return replace(bare, **changes)
+
+
+def test_user_data_tells_the_agents_settings() -> None:
+    text = "#!/bin/bash\ncat >> /etc/ecs/ecs.config <<'CONFIG'\nECS_CLUSTER=web\n  ECS_RESERVED_MEMORY=64 \nCONFIG\n"
+    assert machine_life.agent_settings(base64.b64encode(text.encode()).decode()) == {
+        "ECS_CLUSTER": "web",
+        "ECS_RESERVED_MEMORY": "64",
+    }
+    assert machine_life.agent_settings("") == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "period"),
+    [("10ms", 10), ("8ms", 8), ("100ms", 100), ("7ms", 100), ("101ms", 100), ("1s", 100), ("fast", 100)],
+)
+def test_tasks_get_their_cpu_anew_as_often_as_the_agent_is_told(setting: str, period: int) -> None:
+    assert machine_life.cpu_period({"ECS_CGROUP_CPU_PERIOD": setting}) == period
+    assert machine_life.cpu_period({}) == 100
+
+
+def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
+    assert machine_life.offered("t3.micro", AGENT) == (2048, 901 - 64)
+    assert machine_life.offered("t3.micro", {}) == (2048, 901)
+
+
+@pytest.mark.parametrize(
+    ("age", "changes", "booted"),
+    [
+        (9, {}, False),
+        (10, {}, True),
+        (60, {"ecs": registered()}, False),
+        (60, {"running": False}, False),
+        (60, {"leaving": True}, False),
+    ],
+)
+def test_a_machine_registers_after_its_boot(age: float, changes: dict[str, Any], booted: bool) -> None:
+    assert machine_life.has_booted(machine(**changes), age) is booted
+
+
+@pytest.mark.parametrize(
+    ("changes", "replaced"),
+    [
+        ({}, False),
+        ({"running": False}, True),
+        ({"running": False, "leaving": True}, False),
+        # Only a group with capacity rebalancing replaces a machine before EC2 has taken it.
+        ({"notice": 5.0}, False),
+        ({"notice": 5.0, "rebalanced": True}, True),
+        ({"notice": 5.0, "rebalanced": True, "leaving": True}, False),
+        ({"notice": 5.0, "running": False}, True),
+    ],
+)
+def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
+    assert machine_life.must_be_replaced(machine(**changes)) is replaced
+
+
+@pytest.mark.parametrize(
+    ("changes", "drains"),
+    [
+        ({"ecs": registered()}, False),
+        ({"ecs": registered(), "leaving": True}, True),
+        ({"ecs": registered(), "notice": 5.0}, True),
+        ({"ecs": registered(), "notice": 5.0, "agent": {}}, False),
+        ({"ecs": registered(status="DRAINING"), "leaving": True}, False),
+        ({"leaving": True}, False),
+    ],
+)
+def test_a_machine_drains_when_it_leaves_or_gets_notice(changes: dict[str, Any], drains: bool) -> None:
+    assert machine_life.must_drain(machine(**changes)) is drains
+
+
+def test_a_leaving_machine_is_drained_when_its_last_task_is_gone() -> None:
+    assert not machine_life.is_drained(machine(leaving=True, ecs=registered(tasks=1)))
+    assert machine_life.is_drained(machine(leaving=True, ecs=registered()))
+    assert not machine_life.is_drained(machine(ecs=registered()))
+
+
+def test_notice_runs_out() -> None:
+    assert not machine_life.is_due(machine(notice=100.0), 99.0)
+    assert machine_life.is_due(machine(notice=100.0), 100.0)
+    assert not machine_life.is_due(machine(), 100.0)
+    assert not machine_life.is_due(machine(notice=100.0, running=False), 100.0)
+
+
+def service(desired: int, minimum: int = 100, maximum: int = 200, status: str = "ACTIVE") -> dict[str, Any]:
+    """Return the description of a service."""
+    configuration = {"minimumHealthyPercent": minimum, "maximumPercent": maximum}
+    return {"desiredCount": desired, "status": status, "deploymentConfiguration": configuration}
+
+
+@pytest.mark.parametrize(
+    ("described", "draining", "healthy", "starting", "stop"),
+    [
+        # Replacements first: each healthy one lets one go.
+        (service(4), 2, 2, 2, 0),
+        (service(4), 2, 3, 1, 1),
+        (service(4), 2, 4, 0, 2),
+        # All are on the draining machine, none is replaced yet.
+        (service(2), 2, 0, 2, 0),
+        (service(2), 2, 0, 0, 0),
+        # No room above the desired count: tasks stop down to the minimum to make it.
+        (service(4, minimum=50, maximum=100), 4, 0, 0, 2),
+        (service(4, minimum=50, maximum=100), 2, 0, 2, 0),
+        # The service shrank meanwhile, or is gone.
+        (service(1), 2, 1, 0, 2),
+        (service(0, status="INACTIVE"), 3, 0, 0, 3),
+    ],
+)
+def test_draining_tasks_stop_as_replacements_become_healthy(
+    described: dict[str, Any], draining: int, healthy: int, starting: int, stop: int
+) -> None:
+    assert stoppable(described, draining, healthy, starting) == stop
+
+
+class FakeEcs:
+    """ECS with one cluster of tasks; it knows the service web, and remembers what is stopped."""
+
+    def __init__(self, tasks: list[dict[str, Any]]) -> None:
+        self.tasks = tasks
+        self.stopped: list[str] = []
+
+    def get_paginator(self, _operation: str) -> "FakeEcs":
+        """Return itself, for list_tasks."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the tasks' ARNs."""
+        yield {"taskArns": [task["taskArn"] for task in self.tasks]}
+
+    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
+        """Describe all tasks."""
+        return {"tasks": self.tasks}
+
+    def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
+        """Describe the services of those names that exist."""
+        assert cluster == "web"
+        return {"services": [service(1) for name in services if name == "web"]}
+
+    def stop_task(self, task: str, **_parameters: str) -> None:
+        """Stop a task."""
+        self.stopped.append(task)
+
+
+def task(name: str, group: str, started_by: str, on: str = "1") -> dict[str, Any]:
+    """Return the description of a running task on a machine of the cluster web."""
+    arn = f"arn:aws:ecs:eu-west-1:000000000000:container-instance/web/{on}"
+    described = {"taskArn": name, "group": group, "startedBy": started_by, "containerInstanceArn": arn}
+    return described | {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []}
+
+
+def test_tasks_of_no_service_stay_on_a_machine_that_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    ecs = FakeEcs(
+        [
+            task("alone", "family:batch", "me"),
+            # Who starts a task may call himself like a service.
+            task("like web", "family:batch", "web"),
+            task("of a service that is gone", "service:gone", "gone"),
+            task("leaving", "draining:web", "web"),
+            task("replacement", "service:web", "web", on="2"),
+        ]
+    )
+    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: ecs)
+    machines._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
+    assert ecs.stopped == ["leaving"]
+
+
+class Groups:
+    """Auto Scaling with a group that fails before one that does not."""
+
+    def get_paginator(self, _operation: str) -> "Groups":
+        """Return itself, for describe_auto_scaling_groups and list_clusters."""
+        return self
+
+    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
+        """Yield the groups, and no cluster."""
+        groups = [{"AutoScalingGroupName": name} for name in ("bad", "good")]
+        yield {"AutoScalingGroups": groups, "clusterArns": []}
+
+
+def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rolled: list[str] = []
+
+    def roll(_region: str, group: dict[str, str], *_rest: object) -> None:
+        if group["AutoScalingGroupName"] == "bad":
+            raise IndexError("list index out of range")
+        rolled.append(group["AutoScalingGroupName"])
+
+    monkeypatch.setattr("spotfleet.local.api.embedded_aws.regions", lambda: ["eu-west-1"])
+    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: Groups())
+    monkeypatch.setattr(machines, "read_machines", lambda _region: [])
+    monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
+    monkeypatch.setattr("spotfleet.local.controllers.instance_refresh.step", lambda *_group: None)
+    controller = machines.Fleet()
+    controller.step()
+    controller.step()
+    assert rolled == ["good", "good"]
+    (told,) = caplog.records
+    assert told.getMessage() == "The roll of bad in eu-west-1 failed, and is tried again: list index out of range"
+    assert told.exc_info
+
+
+def test_an_aws_that_does_not_answer_stops_the_step() -> None:
+    controller = machines.Fleet()
+    with pytest.raises(EndpointConnectionError), controller._apart("Everything"):
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+
+def provider(target: int = 100, **scaling: int) -> dict[str, Any]:
+    """Return the description of a capacity provider with managed scaling."""
+    return {"autoScalingGroupProvider": {"managedScaling": {"status": "ENABLED", "targetCapacity": target, **scaling}}}
+
+
+GROUP = {"MinSize": 1, "MaxSize": 6, "DesiredCapacity": 3}
+QUIET = [50.0] * 15
+
+
+@pytest.mark.parametrize(
+    ("needed", "reservations", "wanted"),
+    [
+        (5, [None] * 14 + [166.7], 5),
+        (9, [None] * 14 + [300.0], 6),
+        # The metric has not been there for fifteen minutes, or was not below the target in one of them.
+        (1, [None] * 14 + [33.3], 3),
+        (1, [50.0] * 7 + [100.0] + [50.0] * 7, 3),
+        (1, QUIET, 1),
+        (0, QUIET, 1),
+        (3, [100.0] * 15, 3),
+    ],
+)
+def test_managed_scaling(needed: int, reservations: list[float | None], wanted: int) -> None:
+    assert managed_scaling.wanted_machines(provider(), GROUP, needed, reservations) == wanted
+
+
+def test_managed_scaling_keeps_spare_machines_below_a_target_of_100() -> None:
+    assert managed_scaling.wanted_machines(provider(80), GROUP, 4, [*QUIET[1:], 133.3]) == 5
+    assert managed_scaling.wanted_machines(provider(80), GROUP, 2, [66.7] * 15) == 3
+
+
+def test_managed_scaling_takes_its_steps() -> None:
+    above = [*QUIET[1:], 200.0]
+    assert managed_scaling.wanted_machines(provider(maximumScalingStepSize=1), GROUP, 6, above) == 4
+    assert managed_scaling.wanted_machines(provider(minimumScalingStepSize=2), GROUP, 4, above) == 5
+
+
+def test_empty_spot_machines_go_first_and_the_base_never() -> None:
+    base = machine("base", spot=False, ecs=registered())
+    old = machine("old", ecs=registered())
+    new = machine("new", ecs=registered(), launched=LAUNCHED + 1)
+    busy = machine("busy", ecs=registered(tasks=1))
+    leaving = machine("leaving", ecs=registered(), leaving=True)
+    fleet_machines = [base, old, new, busy, leaving]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 1, 1)] == ["new"]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 9, 1)] == ["new", "old"]
+    assert [item.id for item in managed_scaling.surplus(fleet_machines, 9, 0)] == ["new", "old", "base"]
+
+
+def requirements(*makers: str, memory: int) -> dict[str, Any]:
+    """Return a group's override with what its machines must have: one processor or more, and so many MiB."""
+    wanted = {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": memory, "Max": 2 * memory}, "CpuManufacturers": makers}
+    return {"InstanceRequirements": wanted}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "types"),
+    [
+        ([], ["t3.micro"]),
+        ([{"InstanceType": "m5.large"}, {"InstanceType": "m6i.large"}], ["m5.large", "m6i.large"]),
+        ([requirements("amazon-web-services", memory=8192)], ["r8g.medium"]),
+        ([requirements("intel", "amd", memory=8192)], ["r7a.medium"]),
+        ([requirements("intel", memory=10_000_000)], []),
+    ],
+)
+def test_a_group_launches_what_it_requires(overrides: list[dict[str, Any]], types: list[str]) -> None:
+    assert machine_life.launched_types(overrides, ["t3.micro"]) == types
+
+
+def test_a_waiting_task_counts_on_the_smallest_machine_that_may_come() -> None:
+    def new(*overrides: dict[str, Any]) -> tuple[str, int, int]:
+        group = {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": overrides}}}
+        found = machine_life.smallest(group, [])
+        return found.type, found.cpu, found.memory
+
+    assert new(requirements("amd", memory=8192)) == ("r7a.medium", 1024, 7208)
+    assert new(requirements("amd", memory=10_000_000)) == ("", 0, 0)
+    assert new({"InstanceType": "t3.small"}, {"InstanceType": "t3.micro"}) == ("t3.micro", 2048, 901)
+
+
+def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
+    room = machine_life.room(machine())
+    assert (room.cpu, room.memory, len(room.tasks)) == (2048, 837, 0)
+    room = machine_life.room(machine(ecs=registered(tasks=2)))
+    assert (room.cpu, room.memory, len(room.tasks)) == (1536, 325, 2)
+
+
+def test_a_task_is_healthy_when_its_target_is() -> None:
+    task = {"containers": [{"networkBindings": [{"hostPort": 32768}]}]}
+    assert is_healthy(task, {32768})
+    assert not is_healthy(task, {32769})
+    assert is_healthy(task, None)
+
+
+SPOT = [machine("few", ecs=registered(tasks=1)), machine("most", ecs=registered(tasks=3)), machine("none")]
+FLEET = [machine("base", spot=False, ecs=registered(tasks=3)), *SPOT]
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "take_all", "chosen"),
+    [
+        (None, None, False, ["most"]),
+        ("few", None, False, ["few"]),
+        (None, 0.5, False, ["most", "few"]),
+        (None, 0.01, False, ["most"]),
+        (None, None, True, ["most", "few", "none"]),
+    ],
+)
+def test_an_interruption_takes_spot_machines(
+    name: str | None, share: float | None, take_all: bool, chosen: list[str]
+) -> None:
+    assert [item.id for item in losses.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
+
+
+@pytest.mark.parametrize(
+    ("machines", "name", "words"),
+    [
+        (FLEET, "base", "base is on-demand: EC2 takes back Spot machines only"),
+        (FLEET, "i-nowhere", "There is no machine 'i-nowhere' that runs. Machines: base, few, most, none."),
+        (FLEET[:1], None, "There is no Spot machine to interrupt"),
+        ([machine("noticed", notice=1.0)], None, "There is no Spot machine to interrupt"),
+    ],
+)
+def test_an_interruption_that_cannot_be_says_why(machines: list[Machine], name: str | None, words: str) -> None:
+    with pytest.raises(Failure) as failure:
+        losses.choose_spot(machines, name, None, take_all=False)
+    assert words in str(failure.value)
+
+
+def test_a_day_follows_the_published_frequencies() -> None:
+    forecast = losses.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
+    assert [(row["type"], row["machines"], row["published"]) for row in forecast["types"]] == [
+        ("t3.micro", 100, True),
+        ("t3.small", 100, True),
+        ("x9.huge", 1, False),
+    ]
+    # A tenth and a twentieth of 100 machines in 30 days, a little more than a thirtieth of that in one.
+    assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
+    assert forecast["bad_day"] == 3
+    assert losses.day([]) == {"types": [], "expected": 0, "bad_day": 0}
+
+
+POLICY = rolling_update.Policy(keep=2, batch=1, pause=120)
+
+
+@pytest.mark.parametrize(
+    ("ages", "desired", "most", "step"),
+    [
+        # Age of each machine in seconds; an outdated one's is negative.
+        ([-900, -800], 2, 2, rolling_update.Step(replace=("0",))),
+        ([-800, -900], 2, 4, rolling_update.Step(capacity=3)),
+        ([-800, -900, 119], 3, 4, rolling_update.Step()),
+        ([-800, -900, 120], 3, 4, rolling_update.Step(replace=("1",))),
+        ([-800, 500], 3, 4, rolling_update.Step()),
+        ([-800, 500, 400], 3, 4, rolling_update.Step(replace=("0",))),
+        ([500, 400, 300], 3, 4, rolling_update.Step()),
+    ],
+)
+def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: rolling_update.Step) -> None:
+    members = [rolling_update.Member(str(n), abs(age), current=age > 0) for n, age in enumerate(ages)]
+    assert rolling_update.next_step(members, POLICY, desired, most) == step
+
+
+SIGNALS = rolling_update.Policy(keep=1, batch=1, pause=900, signals=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "step"),
+    [
+        # The new machine is there for five minutes, but its agent has not joined.
+        ([("old", 999, False, True), ("new", 300, True, False)], rolling_update.Step()),
+        ([("old", 999, False, True), ("new", 20, True, True)], rolling_update.Step(replace=("old",))),
+        ([("new", 20, True, True), ("newer", 10, True, True)], rolling_update.Step()),
+    ],
+)
+def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
+    members: list[tuple[str, int, bool, bool]], step: rolling_update.Step
+) -> None:
+    found = [rolling_update.Member(name, age, current, joined) for name, age, current, joined in members]
+    assert rolling_update.next_step(found, SIGNALS, 2, 4) == step
+
+
+TEMPLATE = """
+Resources:
+  Group:
+    UpdatePolicy:
+      AutoScalingRollingUpdate:
+        MinInstancesInService: !Ref Minimum
+        MaxBatchSize: 2
+        PauseTime: !Sub PT${Warmup}S
+        WaitOnResourceSignals: false
+    Properties:
+      Subnets: !Split [",", !Ref Subnets]
+  Other: {}
+"""
+
+
+def test_the_template_tells_how_to_roll() -> None:
+    policy = rolling_update.policy_in(template_text.read(TEMPLATE), "Group", {"Minimum": "3", "Warmup": "90"})
+    assert policy == rolling_update.Policy(keep=3, batch=2, pause=90)
+    assert rolling_update.policy_in(template_text.read(TEMPLATE), "Other", {}) is None
+
+
+def test_types_chosen_by_attributes_roll_after_the_warm_up() -> None:
+    environment = changed(instance_types=[], instance_requirements=REQUIREMENTS, min_machines=1)
+    parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
+    template = template_text.read(environment.body("machines"))
+    policy = rolling_update.policy_in(template, "AutoScalingGroup", parameters)
+    assert policy == rolling_update.Policy(keep=1, batch=1, pause=120)
+
+
+def rolled_group(*versions: str) -> dict[str, Any]:
+    """Return a group that launches version 2, with machines of some versions: i-0, i-1 and so on."""
+    instances = [
+        {"InstanceId": f"i-{number}", "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+        for number, version in enumerate(versions)
+    ]
+    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances}
+
+
+def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
+    group = rolled_group("1", "2", "2")
+    assert rolling_update.unfinished(group, POLICY, {"i-0"}) == ["i-0"]
+    assert rolling_update.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
+
+
+class RollingAws:
+    """Auto Scaling of a group that is another one at each look."""
+
+    def __init__(self, *looks: dict[str, Any]) -> None:
+        self.looks = list(looks)
+
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        """Describe the group; the last description stays."""
+        assert AutoScalingGroupNames == ["group"]
+        return {"AutoScalingGroups": [self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]]}
+
+
+@pytest.fixture
+def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let every template roll by signals, and a clock go on only where something waits; its waits are returned."""
+    waits: list[float] = []
+    monkeypatch.setattr("spotfleet.local.emulator.group_updates.policy_of", lambda *_stack: SIGNALS)
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("time.monotonic", lambda: sum(waits))
+    return waits
+
+
+def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
+    looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
+    joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
+    wait(RollingAws(*looks), None, "group", lambda: next(joined))
+    assert len(rolling) == 3
+
+
+def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) -> None:
+    wait(RollingAws(rolled_group("2")), None, "group", set)
+    assert rolling == []
+
+
+def test_an_update_fails_when_its_roll_stands_still(rolling: list[float]) -> None:
+    with pytest.raises(ValueError, match="The roll of group has stood still for 60 minutes at i-0"):
+        wait(RollingAws(rolled_group("1")), None, "group", set)
+    assert sum(rolling) == pytest.approx(3600, abs=1)
+
+
+@pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])
+def test_a_machine_of_an_older_version_is_outdated(version: object, current: bool) -> None:
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "7"}}
+    group = {"MixedInstancesPolicy": {"LaunchTemplate": template}}
+    instance = {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+    assert rolling_update.is_current(instance, group) is current
+    assert rolling_update.is_current(instance, {"LaunchTemplate": instance["LaunchTemplate"]})
