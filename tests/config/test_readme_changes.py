@@ -19,7 +19,7 @@ from tests.support.projects import ROOT, Project
 
 # What marks a test that has to do with configuration, templates, pages or documents: what it imports.
 ABOUT_CHANGES = (
-    r"sample_project|tests\.sample|tests\.changed|tests\.rules|lint_templates|settings_page|requirements\.in"
+    r"sample_project|tests\.sample|tests\.support\.changed|tests\.rules|lint_templates|settings_page|requirements\.in"
 )
 # Those that look at the environments that there are.
 ABOUT_ENVIRONMENTS = r"lint_templates import|settings_page|environments\(\)"
