@@ -14,7 +14,7 @@ from spotfleet.stacks.once import once_per_command
 TASKS_WAY_OUT = ", or set allow_administrator_tasks: true"
 
 
-class AdministratorPolicies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class AdministratorPolicies(Hook):
     """Takes a dict: the name of the `setting`, its `policy_arns`, and whether administrators are `allowed` in it."""
 
     @once_per_command

@@ -19,7 +19,7 @@ DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 Group = dict[str, Any]
 
 
-class ClosedDefaultSecurityGroup(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class ClosedDefaultSecurityGroup(Hook):
     """Takes all rules, whoever has made them, from the default security group of the stack's VPC.
 
     Nothing of this project is in the group. While something else is, it is left as it is, so that no launch cuts off

@@ -16,7 +16,7 @@ from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED, Description
 CONFIRMATION = "CONFIRM_DELETE"
 
 
-class DeletionProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class DeletionProtection(Hook):
     """Keeps the stacks of an environment whose `deletion_protection` is true, unless CONFIRM_DELETE names it."""
 
     def run(self) -> None:

@@ -16,7 +16,7 @@ from spotfleet.stacks.once import once_per_command
 MOST_BUILDS = 3
 
 
-class DockerImage(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class DockerImage(Hook):
     """Makes sure that the image which !image_uri names can be pulled before the stack that runs it is touched.
 
     An image with the tag may have been pushed by somebody else: whoever may push to the repository decides what runs,

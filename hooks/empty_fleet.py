@@ -25,7 +25,7 @@ DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 PATIENCE_SECONDS = 600
 
 
-class EmptyFleet(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class EmptyFleet(Hook):
     """Sets the stack's Auto Scaling groups to no machine, and waits until the last one is gone.
 
     Services are gone by now (!no_dependants), so there is nothing to drain. The group's maximum stays: should the

@@ -12,7 +12,7 @@ from spotfleet.stacks import account, name_stack_in_errors, stack_state
 from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
 
-class FailureReason(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class FailureReason(Hook):
     """Checks that the stack is as its configuration says, or gone."""
 
     def run(self) -> None:

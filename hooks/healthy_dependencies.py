@@ -16,7 +16,7 @@ from spotfleet.stacks.stack_state import NEVER_CREATED, Description
 STUCK = {*recovery.HALF_DELETED, *recovery.HALF_UPDATED}
 
 
-class HealthyDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class HealthyDependencies(Hook):
     """Waits for a change under way (an interrupted launch leaves one), then checks this stack and all it builds on.
 
     What a failed operation has left of this stack is mended on the way.

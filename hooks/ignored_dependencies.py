@@ -11,7 +11,7 @@ from sceptre.resolvers.stack_output import StackOutput
 from sceptre.stack import Stack
 
 
-class IgnoredDependencies(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class IgnoredDependencies(Hook):
     """Lets `sceptre --ignore-dependencies diff` compare values: it would show a placeholder for each as a change."""
 
     def run(self) -> None:

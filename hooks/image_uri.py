@@ -12,7 +12,7 @@ from spotfleet.image.image import Image, image_of, pushed_digest
 NO_REPOSITORY = {"RepositoryNotFoundException", "InvalidParameterException"}
 
 
-class ImageUri(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
+class ImageUri(Resolver):
     """Gives the image that !docker_image with the same argument builds and pushes, by its digest.
 
     In a launch it is the very image that the hook has pushed or found. `sceptre diff` and `sceptre dump` run no hooks:

@@ -25,7 +25,7 @@ IMAGE_ID = "ami-"
 _said: set[str] = set()
 
 
-class MachineImage(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
+class MachineImage(Resolver):
     """Gives the id of the image that the stack's machines start from.
 
     `machine_image` is the setting: kept, newest or an id. `parameter` is the stack's parameter, `newest` the public

@@ -16,7 +16,7 @@ from spotfleet.stacks import account, stack_state
 from spotfleet.stacks.stack_state import ABSENT, NEVER_CREATED
 
 
-class NoDependants(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class NoDependants(Hook):
     """Waits for deletions under way, then checks that no stack which builds on this one exists."""
 
     def run(self) -> None:

@@ -5,7 +5,7 @@ from sceptre.hooks import Hook
 from spotfleet.stacks.once import once_per_command
 
 
-class PlainHttp(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class PlainHttp(Hook):
     """Warns of a protected environment without HTTPS, internal or not, unless its `allow_plain_http` is true."""
 
     @once_per_command

@@ -20,7 +20,7 @@ MOST = 10
 _said: set[str] = set()
 
 
-class QuietAlarms(Resolver):  # type: ignore[misc]  # Sceptre publishes no types
+class QuietAlarms(Resolver):
     """Gives the names of alarms, with commas between them.
 
     `of` has their names in the templates, the most telling first: where there are more than ten, those count.

@@ -21,7 +21,7 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 Content = tuple[str, "str | tuple[Content, ...]"]
 
 
-class ReplacedMachines(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class ReplacedMachines(Hook):
     """Compares what describes machines with the deployed stack: `resources`, or a property as Resource.Property.
 
     `says` is what comes of a change, `seconds_each` how long each machine takes where there may be several.

@@ -15,7 +15,7 @@ _passed: set[tuple[str, str, str]] = set()
 _lock = Lock()
 
 
-class SafeChanges(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class SafeChanges(Hook):
     """Compares what is deployed of the whole environment with what its settings say now."""
 
     @once_per_command

@@ -9,7 +9,7 @@ from spotfleet.stacks import account, stack_state
 from spotfleet.stacks.once import once_per_command
 
 
-class TerminationProtection(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class TerminationProtection(Hook):
     """Switches the stack's termination protection on or off, as the environment's `deletion_protection` says."""
 
     @once_per_command

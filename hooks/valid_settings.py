@@ -35,7 +35,7 @@ LARGEST_TEMPLATE = 51_200
 SETTINGS_OF_ANY_SIZE = 8_000
 
 
-class ValidSettings(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class ValidSettings(Hook):
     """Checks every setting of the stack's environment."""
 
     @once_per_command

@@ -22,7 +22,7 @@ PARAMETER = "MachinesSecurityGroupId"
 PATIENCE_SECONDS = 180
 
 
-class WayIn(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class WayIn(Hook):
     """Waits for the load balancer's rule in `security_group_id` where that is not the machines' group yet."""
 
     @once_per_command

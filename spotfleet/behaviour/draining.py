@@ -31,7 +31,7 @@ def service_of(task: Record) -> str:
 
 
 def is_healthy(task: Record, healthy_ports: set[int] | None) -> bool:
-    """Tell whether a running task serves requests."""
+    """Return whether a running task serves requests."""
     if healthy_ports is None:
         return True
     ports = {binding["hostPort"] for item in task["containers"] for binding in item.get("networkBindings", [])}

@@ -98,7 +98,7 @@ def next_step(members: Sequence[Member], preferences: Preferences, desired: int)
 
 
 def is_ready(member: Member, preferences: Preferences) -> bool:
-    """Tell whether a machine counts: an old one is warm, a new one is after its warm-up in service."""
+    """Return whether a machine counts: an old one is warm, a new one is after its warm-up in service."""
     return member.in_service is not None and (member.outdated or member.in_service >= preferences.warmup)
 
 
@@ -127,7 +127,7 @@ def outcome(
 
 
 def is_triggered(before: Record, after: Record) -> bool:
-    """Tell whether an update of a group's properties makes CloudFormation refresh its instances."""
+    """Return whether an update of a group's properties makes CloudFormation refresh its instances."""
     return any(before.get(name) != after.get(name) for name in TRIGGERS)
 
 

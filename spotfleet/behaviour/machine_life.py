@@ -111,7 +111,7 @@ def is_warm(machine: Machine, age: float) -> bool:
 
 
 def must_be_replaced(machine: Machine) -> bool:
-    """Tell whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
+    """Return whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-capacity-rebalancing.html
     """
@@ -120,7 +120,7 @@ def must_be_replaced(machine: Machine) -> bool:
 
 
 def must_drain(machine: Machine) -> bool:
-    """Tell whether a machine must start to drain: it leaves its group, or its agent saw a Spot notice."""
+    """Return whether a machine must start to drain: it leaves its group, or its agent saw a Spot notice."""
     if machine.ecs is None or machine.draining:
         return False
     heeds_notice = machine.agent.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
@@ -128,12 +128,12 @@ def must_drain(machine: Machine) -> bool:
 
 
 def is_drained(machine: Machine) -> bool:
-    """Tell whether a machine that leaves its group has no task left to wait for."""
+    """Return whether a machine that leaves its group has no task left to wait for."""
     return machine.leaving and machine.empty
 
 
 def is_due(machine: Machine, now: float) -> bool:
-    """Tell whether a Spot machine's notice has run out."""
+    """Return whether a Spot machine's notice has run out."""
     return machine.running and machine.notice is not None and now >= machine.notice
 
 

@@ -37,7 +37,7 @@ class Machine:
     tasks: tuple[Need, ...] = field(default=())
 
     def holds(self, need: Need) -> bool:
-        """Tell whether a task finds room here."""
+        """Return whether a task finds room here."""
         used = {port for task in self.tasks for port in task.ports}
         return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & used
 

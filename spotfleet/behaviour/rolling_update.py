@@ -61,12 +61,12 @@ def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int
 
 
 def _is_ready(member: Member, policy: Policy) -> bool:
-    """Tell whether the roll may go on after the launch of a machine."""
+    """Return whether the roll may go on after the launch of a machine."""
     return member.joined if policy.signals else member.age >= policy.pause
 
 
 def is_current(instance: Record, group: Record) -> bool:
-    """Tell whether a group's instance was launched from what the group launches now."""
+    """Return whether a group's instance was launched from what the group launches now."""
     wanted = _specification(group)
     have = instance.get("LaunchTemplate", {})
     return (str(have.get("LaunchTemplateId")), str(have.get("Version"))) == (

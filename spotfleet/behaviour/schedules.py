@@ -10,7 +10,7 @@ CRON_LOOKBACK = timedelta(hours=1)
 
 
 def is_due(expression: str, zone: str, created: datetime, last: datetime, now: datetime, speed: float = 1) -> bool:
-    """Tell whether a schedule fires after `last` and not later than `now`; all moments know their zone.
+    """Return whether a schedule fires after `last` and not later than `now`; all moments know their zone.
 
     A rate's period is a waiting time of AWS, and passes `speed` times faster; at and cron name moments of the
     wall clock.
@@ -26,7 +26,7 @@ def is_due(expression: str, zone: str, created: datetime, last: datetime, now: d
 
 
 def _fires(cron: schedule.Cron, zone: ZoneInfo, last: datetime, now: datetime) -> bool:
-    """Tell whether a cron expression fires in one of the whole minutes after `last`."""
+    """Return whether a cron expression fires in one of the whole minutes after `last`."""
     moment = max(last, now - CRON_LOOKBACK).replace(second=0, microsecond=0) + timedelta(minutes=1)
     while moment <= now:
         if cron.fires(moment.astimezone(zone)):

@@ -40,7 +40,7 @@ class Stack:
 
 
 def is_possible() -> bool:
-    """Tell whether somebody looks on at a terminal that can be drawn on."""
+    """Return whether somebody looks on at a terminal that can be drawn on."""
     return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 

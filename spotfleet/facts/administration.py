@@ -31,7 +31,7 @@ Statement = dict[str, Any]
 
 
 def is_of_aws(policy_arn: str) -> bool:
-    """Tell whether a policy is one that AWS manages, in any partition."""
+    """Return whether a policy is one that AWS manages, in any partition."""
     return policy_arn.partition(":policy/")[0].endswith(":aws")
 
 
@@ -46,13 +46,13 @@ def is_administrative(policy_arn: str) -> bool:
 
 
 def sounds_administrative(policy_arn: str) -> bool:
-    """Tell whether an account's own policy is called as those that give administrator rights are."""
+    """Return whether an account's own policy is called as those that give administrator rights are."""
     name = policy_arn.rpartition("/")[2]
     return name in AWS_POLICIES or TELLING_NAME.search(name) is not None
 
 
 def grants_administration(document: dict[str, Any], account: str) -> bool:
-    """Tell whether a policy allows everything, everything but a list, or actions with which a role raises itself.
+    """Return whether a policy allows everything, everything but a list, or actions with which a role raises itself.
 
     `account` is the number of the policy's own: roles of another one do not raise anybody here. A statement with a
     condition counts as bounded: what the condition means cannot be judged here.

@@ -74,18 +74,18 @@ IMAGE = rf"({HOST}/)?{REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256
 
 
 def is_reserved_for_capacity_providers(name: str) -> bool:
-    """Tell whether ECS refuses a capacity provider whose name begins so."""
+    """Return whether ECS refuses a capacity provider whose name begins so."""
     return name.lower().startswith(RESERVED_FOR_CAPACITY_PROVIDERS)
 
 
 def is_bucket(name: str) -> bool:
-    """Tell whether a bucket can have the name."""
+    """Return whether a bucket can have the name."""
     reserved = name.startswith(RESERVED_FOR_BUCKETS) or name.endswith(BUCKET_ENDINGS)
     return bool(BUCKET.fullmatch(name)) and not reserved and not FOUR_NUMBERS.fullmatch(name)
 
 
 def is_parameter(text: str) -> bool:
-    """Tell whether it is the name or the ARN of an SSM parameter."""
+    """Return whether it is the name or the ARN of an SSM parameter."""
     return len(text) <= LONGEST_PARAMETER and bool(PARAMETER.fullmatch(text) or PARAMETER_ARN.fullmatch(text))
 
 

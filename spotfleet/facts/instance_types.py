@@ -35,7 +35,7 @@ CURRENT_SIZES = (
 
 
 def is_known(instance_type: str) -> bool:
-    """Tell whether the type belongs to a family whose sizes this module knows: t3, t3a, t4g, and c, m, r from 5 on."""
+    """Return whether the type belongs to a family whose sizes this module knows: t3, t3a, t4g, and c, m, r from 5 on."""
     match = TYPE_NAME.fullmatch(instance_type)
     if match is None:
         return False
@@ -50,7 +50,7 @@ def _names() -> frozenset[str]:
 
 
 def exists(instance_type: str) -> bool:
-    """Tell whether EC2 has the type, as far as the botocore that is installed knows."""
+    """Return whether EC2 has the type, as far as the botocore that is installed knows."""
     return instance_type in _names()
 
 
@@ -84,7 +84,7 @@ def _data() -> dict[str, Any]:
 
 
 def is_burstable(instance_type: str) -> bool:
-    """Tell whether the type earns and spends CPU credits."""
+    """Return whether the type earns and spends CPU credits."""
     return instance_type.startswith("t")
 
 

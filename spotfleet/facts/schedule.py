@@ -51,7 +51,7 @@ class Cron:
     years: frozenset[int]
 
     def fires(self, moment: datetime) -> bool:
-        """Tell whether it fires in the minute of `moment`, which is in the schedule's time zone."""
+        """Return whether it fires in the minute of `moment`, which is in the schedule's time zone."""
         return (
             moment.minute in self.minutes
             and moment.hour in self.hours

@@ -36,7 +36,7 @@ class BaseImage:
     remark: str = ""
 
     def is_unchanged(self, client: str) -> bool:
-        """Tell whether the engine has no other image under the name meanwhile."""
+        """Return whether the engine has no other image under the name meanwhile."""
         if self.engine_id is None:
             return True
         found = docker_command.engine_image(client, self.reference)

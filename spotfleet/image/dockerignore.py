@@ -75,11 +75,11 @@ class IgnoreRules:
         self._exceptions = [pattern.text for pattern in self._patterns if pattern.exception]
 
     def are_read_alike(self) -> bool:
-        """Tell whether there is nothing in the patterns that old clients read differently."""
+        """Return whether there is nothing in the patterns that old clients read differently."""
         return not self._exceptions and not any(pattern.is_read_differently() for pattern in self._patterns)
 
     def match(self, path: str, above: Sequence[bool] = ()) -> tuple[bool, list[bool]]:
-        """Tell whether `path` is ignored, and which patterns match it or a folder that it is in.
+        """Return whether `path` is ignored, and which patterns match it or a folder that it is in.
 
         `above` is the second part of the answer for the folder that holds the path; nothing for a path at the top.
         Raises PatternError for a pattern that is no regular expression.
@@ -97,14 +97,14 @@ class IgnoreRules:
         return ignored, matched
 
     def can_pass_over(self, folder: str) -> bool:
-        """Tell whether no exception can bring back anything below an ignored folder."""
+        """Return whether no exception can bring back anything below an ignored folder."""
         beginnings = [text.removesuffix("/**").removesuffix("/*") for text in self._exceptions]
         if any(set(text) & (WILDCARDS | {"^"}) for text in beginnings):
             return False
         return not any(_is_on_the_way(folder, text) for text in beginnings)
 
     def sends(self, folder: str) -> bool:  # noqa: ARG002  # the other rules look at it
-        """Tell whether an ignored folder is sent itself, though nothing in it may be."""
+        """Return whether an ignored folder is sent itself, though nothing in it may be."""
         return False
 
 
@@ -116,7 +116,7 @@ class LegacyIgnoreRules(IgnoreRules):
     """
 
     def match(self, path: str, above: Sequence[bool] = ()) -> tuple[bool, list[bool]]:
-        """Tell whether `path` is ignored; `above` does not matter."""
+        """Return whether `path` is ignored; `above` does not matter."""
         del above
         ignored = False
         folders = path.split("/")[:-1]
@@ -129,11 +129,11 @@ class LegacyIgnoreRules(IgnoreRules):
         return ignored, []
 
     def can_pass_over(self, folder: str) -> bool:
-        """Tell whether no exception names something below the folder."""
+        """Return whether no exception names something below the folder."""
         return not self.sends(folder)
 
     def sends(self, folder: str) -> bool:
-        """Tell whether an exception names something below the folder."""
+        """Return whether an exception names something below the folder."""
         return any(_is_on_the_way(folder, text) for text in self._exceptions)
 
 
@@ -149,7 +149,7 @@ class _Pattern:
     exception: bool
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern means this very path; the folders above are looked at by themselves."""
+        """Return whether the pattern means this very path; the folders above are looked at by themselves."""
         start, end = self.text[:-2], self.text[2:]
         if not WILDCARDS & set(self.text):
             return path == self.text
@@ -164,7 +164,7 @@ class _Pattern:
         return self._former_expression.search(_as_go_decodes(path)) is not None
 
     def is_read_differently(self) -> bool:
-        """Tell whether the pattern may mean something else to those clients."""
+        """Return whether the pattern may mean something else to those clients."""
         return bool(set(self.text) & set("+|(){}^\n")) or "**" in self.text.replace("**/", "/")
 
     @cached_property

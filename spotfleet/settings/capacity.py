@@ -25,7 +25,7 @@ def tasks_held(settings: Settings, service: ServiceSettings, memory_mib: int, un
 
 
 def can_stand_on_spot(settings: Settings) -> bool:
-    """Tell whether AWS can take a machine back on which tasks run."""
+    """Return whether AWS can take a machine back on which tasks run."""
     return settings.max_machines > settings.on_demand_base and settings.on_demand_percent_above_base < ALL
 
 

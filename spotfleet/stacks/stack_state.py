@@ -70,7 +70,7 @@ def remember(stack: Stack, description: Description) -> None:
 
 
 def is_healthy(stack: Stack, description: Description) -> bool:
-    """Tell whether a stack is as its configuration says.
+    """Return whether a stack is as its configuration says.
 
     After a rollback from before this run it is: its own launch has found nothing to change since.
     """
@@ -81,7 +81,7 @@ def is_healthy(stack: Stack, description: Description) -> bool:
 
 
 def is_protected(description: Description) -> bool:
-    """Tell whether CloudFormation refuses to delete a stack."""
+    """Return whether CloudFormation refuses to delete a stack."""
     return bool(description.get("EnableTerminationProtection", False))
 
 

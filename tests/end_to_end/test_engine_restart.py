@@ -37,6 +37,6 @@ def test_the_environment_heals(project: Project, monkeypatch: pytest.MonkeyPatch
 
 
 def healthy(project: Project) -> bool:
-    """Tell whether all is as it should be, with a container for each task."""
+    """Return whether all is as it should be, with a container for each task."""
     status = project.status()
     return bool(status["complete"]) and len(project.containers()) == status["desired_tasks"]

@@ -341,7 +341,7 @@ def check_dashboard(cloud: Cloud) -> None:
 
 
 def has_data(cloud: Cloud, namespace: str, name: str, *dimensions: str) -> bool:
-    """Tell whether a metric has got data in the last minutes."""
+    """Return whether a metric has got data in the last minutes."""
     named = [{"Name": key, "Value": value} for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)]
     metric = {"Namespace": namespace, "MetricName": name, "Dimensions": named}
     now = datetime.now(UTC)

@@ -136,5 +136,5 @@ def test_tasks_and_machines_follow_a_step_of_load_and_go_back(project: Project) 
 
 
 def steady(looks: list[Look]) -> bool:
-    """Tell whether tasks and machines have not changed for a while."""
+    """Return whether tasks and machines have not changed for a while."""
     return len({(look.desired, look.machines) for look in looks[-STEADY_WINDOWS:]}) == 1

@@ -57,12 +57,12 @@ def attributes(node: Json, name: str) -> dict[str, Any]:
 
 
 def is_true(found: object) -> bool:
-    """Tell whether a property is true; a parameter gives it as text."""
+    """Return whether a property is true; a parameter gives it as text."""
     return str(found).lower() == "true"
 
 
 def is_false(found: object) -> bool:
-    """Tell whether a property is there and false."""
+    """Return whether a property is there and false."""
     return str(found).lower() == "false"
 
 

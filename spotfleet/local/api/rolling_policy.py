@@ -27,7 +27,7 @@ def preferences_of(cloudformation: clients.Client, group: str) -> Preferences | 
 
 
 def is_rolled_back(cloudformation: clients.Client, group: str) -> bool:
-    """Tell whether the stack of a group is on its way back to what it was."""
+    """Return whether the stack of a group is on its way back to what it was."""
     return any("ROLLBACK" in stack["StackStatus"] for stack, _logical_id in _stacks_of(cloudformation, group))
 
 

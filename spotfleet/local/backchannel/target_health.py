@@ -54,6 +54,6 @@ def health(group: str, target: Target) -> Health:
 
 
 def is_idle(group: str, target: Target) -> bool:
-    """Tell whether the balancer sends a target nothing more and waits for no answer of it."""
+    """Return whether the balancer sends a target nothing more and waits for no answer of it."""
     known = health(group, target)
     return known.state == "draining" and known.requests == 0

@@ -99,7 +99,7 @@ class Balancer(controller.Controller):
             ports.save(assigned)
 
     def _cannot_match(self, rule: Rule) -> bool:
-        """Tell whether a regular expression of a rule is none to HAProxy, whose library is not that of ALB."""
+        """Return whether a regular expression of a rule is none to HAProxy, whose library is not that of ALB."""
         found = [text for condition in rule.conditions for text in haproxy_config.expressions(condition)]
         return not all(self._process.compiles(text) for text in found)
 
@@ -208,7 +208,7 @@ class Balancer(controller.Controller):
         return Health("initial", "Elb.InitialHealthChecking", "Initial health checks in progress")
 
     def _has_failed(self, group: Group, target: Target) -> bool:
-        """Tell whether a target that has passed no check has had time to fail as many as make it unhealthy.
+        """Return whether a target that has passed no check has had time to fail as many as make it unhealthy.
 
         HAProxy does not count them: after the first the server is down, and those that follow tell nothing.
         """

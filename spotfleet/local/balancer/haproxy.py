@@ -75,7 +75,7 @@ class Process:
 
     def _refusal(self, file: Path) -> str:
         """Return why HAProxy cannot use a configuration, nothing when it can."""
-        check = subprocess.run(  # the command is ours
+        check = subprocess.run(
             [*self._haproxy(), "-c", "-f", str(file)], capture_output=True, text=True, errors="replace", check=False
         )
         if check.returncode == 0:
@@ -83,7 +83,7 @@ class Process:
         return next((line for line in check.stderr.splitlines() if "[ALERT]" in line), check.stderr.strip())
 
     def compiles(self, expression: str) -> bool:
-        """Tell whether HAProxy takes a text as a regular expression; an answer is remembered."""
+        """Return whether HAProxy takes a text as a regular expression; an answer is remembered."""
         if expression not in self._compiles:
             probe = self.configuration.with_suffix(".probe")
             lines = [
@@ -102,7 +102,7 @@ class Process:
         """Start the master, which goes into the background once its first worker listens."""
         command = [*self._haproxy(), "-W", "-D", "-p", str(self._pid_file), "-f", str(self.configuration)]
         with open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
-            started = subprocess.run(  # the command is ours
+            started = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False, umask=0o077
             )
         if started.returncode != 0:
@@ -192,7 +192,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _is_haproxy(pid: int) -> bool:
-    """Tell whether the process still is ours: numbers of ended processes are used again."""
+    """Return whether the process still is ours: numbers of ended processes are used again."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

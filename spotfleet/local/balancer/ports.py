@@ -37,7 +37,7 @@ def first(aws_port: int) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether we could listen on a port of 127.0.0.1."""
+    """Return whether we could listen on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

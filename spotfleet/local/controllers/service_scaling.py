@@ -155,7 +155,7 @@ def measured_tasks(tasks: Iterable[Record], service: str, minute: int) -> int:
 
 
 def was_acted_upon(minute: int, activities: Iterable[scaling_activities.Change]) -> bool:
-    """Tell whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
+    """Return whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
     return any(item.moment >= metrics_store.end(minute) for item in activities)
 
 
@@ -175,7 +175,7 @@ def _may(
     policies: list[Record],
     activities: list[scaling_activities.Change],
 ) -> bool:
-    """Tell whether nothing forbids the change: suspension, a cooldown, or, for fewer tasks, a deployment under way."""
+    """Return whether nothing forbids the change: suspension, a cooldown, or, for fewer tasks, a deployment under way."""
     suspended = target["SuspendedState"]
     if wanted > service["desiredCount"]:
         return not suspended["DynamicScalingOutSuspended"]

@@ -128,7 +128,7 @@ def require_signed_for(request: Request, scope: Scope, key: str) -> None:
 
 
 def is_registry(path: str) -> bool:
-    """Tell whether a request is meant for the registry."""
+    """Return whether a request is meant for the registry."""
     return path.startswith(REGISTRY_PATH)
 
 
@@ -142,7 +142,7 @@ def require_registry(target: str, headers: Headers, key: str) -> None:
 
 
 def has_page_key(headers: Headers, key: str) -> bool:
-    """Tell whether a request comes from the live page that the user has opened with its key."""
+    """Return whether a request comes from the live page that the user has opened with its key."""
     given = as_text(headers).get("authorization", "")
     return hmac.compare_digest(given.encode(), f"Bearer {keys.of_page(key)}".encode())
 

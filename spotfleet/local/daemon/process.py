@@ -34,7 +34,7 @@ def start() -> None:
     say(f"Starting the embedded AWS at {paths.endpoint()} (log: {paths.log_file()}).")
     say(f"It runs with {clock.label()}.")
     with paths.open_log(paths.log_file()) as log:
-        process = subprocess.Popen(  # the command is ours
+        process = subprocess.Popen(
             [sys.executable, "-m", "spotfleet", "serve"],
             cwd=paths.ROOT,
             env=variables.for_server(),

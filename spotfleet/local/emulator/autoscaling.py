@@ -329,7 +329,7 @@ def _launch_template_data(specification: Record) -> Record:
 
 
 def _next_is_spot(group: Record) -> bool:
-    """Tell whether the group's next instance is a Spot instance.
+    """Return whether the group's next instance is a Spot instance.
 
     On-demand instances fill the base first and then their share, rounded up, of what is above it:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/mixed-instances-groups-set-up-overview.html

@@ -62,7 +62,7 @@ def _leave(task: Record, groups: list[tuple[str, target_health.Target]]) -> None
 
 
 def _service_ends(task: Record) -> bool:
-    """Tell whether a task's service is deleted: then nobody waits for more than the requests in flight."""
+    """Return whether a task's service is deleted: then nobody waits for more than the requests in flight."""
     cluster = task["clusterArn"].rpartition("/")[2]
     service = ecs._services.get(f"{cluster}/{task.get('startedBy')}")
     return not service or service["status"] != "ACTIVE"

@@ -22,7 +22,7 @@ NUMBERS = {"MinHealthyPercentage": "90", "MaxHealthyPercentage": "100", "Instanc
 
 
 def is_succeeded(instance: Record) -> bool:
-    """Tell whether a machine's successor was launched, so that it no longer counts in its group's size."""
+    """Return whether a machine's successor was launched, so that it no longer counts in its group's size."""
     return _mark_of(instance) == SUCCEEDED
 
 

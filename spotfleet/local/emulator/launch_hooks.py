@@ -31,7 +31,7 @@ def first_state(group: Record) -> str:
 
 
 def is_of(group: Record, hook: str) -> bool:
-    """Tell whether a hook with this name holds the machines that the group launches."""
+    """Return whether a hook with this name holds the machines that the group launches."""
     return hook in _names(group)
 
 

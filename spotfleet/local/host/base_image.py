@@ -127,7 +127,7 @@ def package_sources(folder: Path, codename: str) -> list[str]:
 
 
 def _is_of(line: str, codename: str) -> bool:
-    """Tell whether a line names the release itself, or its updates or security fixes."""
+    """Return whether a line names the release itself, or its updates or security fixes."""
     words = re.sub(r"\[.*\]", "", line).split()
     suites = (codename, f"{codename}-updates", f"{codename}-security")
     return words[:1] == ["deb"] and bool(set(words[2:3]) & set(suites))

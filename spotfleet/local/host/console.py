@@ -59,7 +59,7 @@ def run(
     Raises Failure when the command does not exist.
     """
     try:
-        process = subprocess.Popen(  # the command is ours
+        process = subprocess.Popen(
             command,
             env=environment,
             cwd=folder,
@@ -140,9 +140,7 @@ def _still(activity: str, started: float) -> str:
 def output(command: Sequence[str], seconds: float = 20) -> str | None:
     """Return what a short command prints, or None when it fails, does not exist or takes too long."""
     try:
-        result = subprocess.run(  # the command is ours
-            command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
-        )
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None

@@ -18,7 +18,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 def answers() -> bool:
-    """Tell whether an engine answers the docker command."""
+    """Return whether an engine answers the docker command."""
     return output(["docker", "version", "--format", "{{.Server.Version}}"]) is not None
 
 
@@ -62,7 +62,7 @@ def _start() -> None:
     else:
         paths.make_private(LOG_FILE.parent)
         with paths.open_log(LOG_FILE) as log:
-            process = subprocess.Popen(  # the command is ours
+            process = subprocess.Popen(
                 [packages.find("dockerd") or "dockerd"],
                 env=packages.variables(),
                 stdin=subprocess.DEVNULL,
@@ -111,7 +111,7 @@ def stop_if_ours() -> bool:
 
 
 def _is_dockerd(pid: int) -> bool:
-    """Tell whether the process still is the engine: numbers of ended processes are used again."""
+    """Return whether the process still is the engine: numbers of ended processes are used again."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -133,7 +133,7 @@ def _ports(environ: Mapping[str, str]) -> Iterator[Lack]:
 
 
 def _runs(port: str) -> bool:
-    """Tell whether an embedded AWS of this folder runs on a port, or was killed there."""
+    """Return whether an embedded AWS of this folder runs on a port, or was killed there."""
     try:
         return (ROOT / ".local" / port / "running").exists()
     except OSError:
@@ -166,7 +166,7 @@ def _builder_of_base_image(name: str) -> Iterator[Lack]:
 def _complaint(command: list[str]) -> str:
     """Return what a short command says on its standard error output."""
     try:
-        return subprocess.run(  # the command is ours
+        return subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=ANSWER_SECONDS, check=False
         ).stderr
     except (OSError, subprocess.TimeoutExpired):

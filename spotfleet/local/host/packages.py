@@ -38,7 +38,7 @@ def how_to_install(package: str) -> str:
 
 
 def may_install() -> bool:
-    """Tell whether we are root on Debian or Ubuntu."""
+    """Return whether we are root on Debian or Ubuntu."""
     return os.geteuid() == 0 and find("apt-get") is not None
 
 

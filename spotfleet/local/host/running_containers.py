@@ -52,7 +52,7 @@ class EngineWatch:
 
 
 def is_gone(engine: DockerClient, container: str) -> bool:
-    """Tell whether an engine says that it has no such container."""
+    """Return whether an engine says that it has no such container."""
     try:
         engine.api.inspect_container(container)
     except docker.errors.NotFound:

@@ -6,7 +6,7 @@ from spotfleet.image.dockerignore import IgnoreRules, LegacyIgnoreRules, Pattern
 
 
 def is_ignored(path: str, *patterns: str) -> bool:
-    """Tell whether a path is ignored, asking for the folders above it first, as a walk does."""
+    """Return whether a path is ignored, asking for the folders above it first, as a walk does."""
     rules = IgnoreRules(patterns)
     above: list[bool] = []
     ignored = False

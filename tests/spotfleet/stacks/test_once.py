@@ -10,7 +10,7 @@ from tests.support.stacks import Aws, make_stack
 acted: list[object] = []
 
 
-class Acting(Hook):  # type: ignore[misc]  # Sceptre publishes no types
+class Acting(Hook):
     @once_per_command
     def run(self) -> None:
         acted.append(self.argument)
