@@ -35,7 +35,7 @@ CURRENT_SIZES = (
 
 
 def is_known(instance_type: str) -> bool:
-    """Return whether the type belongs to a family whose sizes this module knows: t3, t3a, t4g, and c, m, r from 5 on."""
+    """Return whether the type belongs to a family whose sizes are known here: t3, t3a, t4g, and c, m, r from 5 on."""
     match = TYPE_NAME.fullmatch(instance_type)
     if match is None:
         return False

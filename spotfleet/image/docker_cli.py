@@ -97,7 +97,7 @@ def _release(client: str) -> int | None:
 
 
 def _builds_with_buildx(client: str) -> bool:
-    """Return whether `docker build` is the plugin's: in later releases always, before where `buildx install` was run."""
+    """Return whether `docker build` is the plugin's: in later releases always, once where `buildx install` was run."""
     return _has_buildx(client) and (docker_config.build_is_buildx() or not _has_buildkit(client))
 
 

@@ -15,7 +15,7 @@ def context() -> str:
 
 
 def build_is_buildx() -> bool:
-    """Return whether `docker buildx install` was run: `docker build` uses the builder that `docker buildx use` chose."""
+    """Return whether `docker buildx install` was run: `docker build` uses the builder of `docker buildx use` then."""
     aliases = read().get("aliases")
     return isinstance(aliases, dict) and aliases.get("builder") == "buildx"
 

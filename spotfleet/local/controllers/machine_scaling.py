@@ -39,7 +39,7 @@ def wanted_machines(
 
 
 def was_acted_upon(minute: int, activities: Iterable[Record]) -> bool:
-    """Return whether a group's machines have come or gone since an AWS minute ended: its metric knows nothing of that."""
+    """Return whether machines of a group came or went since an AWS minute ended: its metric knows nothing of that."""
     ended = metrics_store.end(minute)
     return any(item.get("EndTime", item["StartTime"]).timestamp() >= ended for item in activities)
 

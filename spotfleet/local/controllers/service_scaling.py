@@ -175,7 +175,7 @@ def _may(
     policies: list[Record],
     activities: list[scaling_activities.Change],
 ) -> bool:
-    """Return whether nothing forbids the change: suspension, a cooldown, or, for fewer tasks, a deployment under way."""
+    """Return whether nothing forbids the change: suspension, a cooldown, for fewer tasks a deployment under way."""
     suspended = target["SuspendedState"]
     if wanted > service["desiredCount"]:
         return not suspended["DynamicScalingOutSuspended"]

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What several parts of the emulator ask MiniStack's tables: which task is where, and whose."""
 
 from http import HTTPStatus
 from typing import Any
