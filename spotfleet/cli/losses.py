@@ -2,10 +2,10 @@
 
 import json
 import math
-import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 import click
@@ -28,8 +28,7 @@ MONTHLY_SHARES = {"t3.micro": 0.10, "t3a.micro": 0.10, "t3.small": 0.05, "t4g.mi
 # AWS's average over all types and regions, for a type that is not listed.
 AVERAGE_SHARE = 0.05
 DAYS_OF_MONTH = 30
-# Days that are played to find a bad one.
-PLAYED_DAYS = 5_000
+# The share of the days that are no worse than what is called a bad one.
 BAD_DAY = 0.99
 
 
@@ -143,15 +142,13 @@ def rates(environment: str, as_json: bool) -> None:
     say("Real days of AWS, whatever LOCAL_SPEED says. Source: https://aws.amazon.com/ec2/spot/instance-advisor/")
 
 
-def day(types: Sequence[str], seed: int = 1) -> dict[str, Any]:
+def day(types: Sequence[str]) -> dict[str, Any]:
     """Return what one day does to Spot machines of these types, each taken independently of the others.
 
     `monthly` is the upper end of the published range and `daily` what it means for one day; `bad_day` is the number of
     interruptions that 99 of 100 days do not exceed.
     """
     daily = {name: 1 - (1 - MONTHLY_SHARES.get(name, AVERAGE_SHARE)) ** (1 / DAYS_OF_MONTH) for name in types}
-    dice = random.Random(seed)  # noqa: S311  # a forecast that repeats, nothing secret
-    played = sorted(sum(dice.random() < daily[name] for name in types) for _ in range(PLAYED_DAYS))
     return {
         "types": [
             {
@@ -164,8 +161,18 @@ def day(types: Sequence[str], seed: int = 1) -> dict[str, Any]:
             for name in sorted(daily)
         ],
         "expected": sum(daily[name] for name in types),
-        "bad_day": played[int(PLAYED_DAYS * BAD_DAY)],
+        "bad_day": most_on([daily[name] for name in types], BAD_DAY),
     }
+
+
+def most_on(chances: Sequence[float], share: float) -> int:
+    """Return the number of events, each with a chance of its own, that this share of all days does not exceed."""
+    # By the number of events, what share of the days has so many.
+    days = [1.0]
+    for chance in chances:
+        without, with_it = [*days, 0.0], [0.0, *days]
+        days = [stays * (1 - chance) + comes * chance for stays, comes in zip(without, with_it, strict=True)]
+    return next((number for number, upto in enumerate(accumulate(days)) if upto >= share), len(chances))
 
 
 def _named(machines: Sequence[Machine], name: str) -> Machine:

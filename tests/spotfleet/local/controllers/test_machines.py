@@ -401,6 +401,11 @@ def test_a_day_follows_the_published_frequencies() -> None:
     assert losses.day([]) == {"types": [], "expected": 0, "bad_day": 0}
 
 
+@pytest.mark.parametrize(("share", "number"), [(0.25, 0), (0.26, 1), (0.75, 1), (0.76, 2), (1, 2)])
+def test_two_coins_show_so_many_heads_at_most(share: float, number: int) -> None:
+    assert losses.most_on([0.5, 0.5], share) == number
+
+
 POLICY = rolling_update.Policy(keep=2, batch=1, pause=120)
 
 
