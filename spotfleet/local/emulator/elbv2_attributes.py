@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 
-def _between(least: int, most: int) -> Callable[[str], bool]:
+def between(least: int, most: int) -> Callable[[str], bool]:
     """Return a check of a number in decimal digits; a text of thousands of them is none to Python."""
     return lambda text: bool(re.fullmatch("[0-9]{1,9}", text)) and least <= int(text) <= most
 
@@ -35,8 +35,8 @@ LOAD_BALANCER_ATTRIBUTES: dict[str, Callable[[str], bool]] = {
     "access_logs.s3.prefix": _like(_TEXT),
     "ipv6.deny_all_igw_traffic": _like(_BOOLEAN),
     "zonal_shift.config.enabled": _like(_BOOLEAN),
-    "idle_timeout.timeout_seconds": _between(1, 4000),
-    "client_keep_alive.seconds": _between(60, 604800),
+    "idle_timeout.timeout_seconds": between(1, 4000),
+    "client_keep_alive.seconds": between(60, 604800),
     "connection_logs.s3.enabled": _like(_BOOLEAN),
     "connection_logs.s3.bucket": _like(_BUCKET),
     "connection_logs.s3.prefix": _like(_TEXT),
@@ -86,16 +86,16 @@ LISTENER_ATTRIBUTES: dict[str, Callable[[str], bool]] = {
 }
 
 TARGET_GROUP_ATTRIBUTES: dict[str, Callable[[str], bool]] = {
-    "deregistration_delay.timeout_seconds": _between(0, 3600),
+    "deregistration_delay.timeout_seconds": between(0, 3600),
     "stickiness.enabled": _like(_BOOLEAN),
     "stickiness.type": _like("lb_cookie|app_cookie"),
     "stickiness.app_cookie.cookie_name": _like(r"(?!AWSALB)[!#$%&'*+.^_`|~0-9A-Za-z-]{0,255}"),
-    "stickiness.app_cookie.duration_seconds": _between(1, 604800),
-    "stickiness.lb_cookie.duration_seconds": _between(1, 604800),
+    "stickiness.app_cookie.duration_seconds": between(1, 604800),
+    "stickiness.lb_cookie.duration_seconds": between(1, 604800),
     "load_balancing.cross_zone.enabled": _like(f"{_BOOLEAN}|use_load_balancer_configuration"),
     "load_balancing.algorithm.type": _like("round_robin|least_outstanding_requests|weighted_random"),
     "load_balancing.algorithm.anomaly_mitigation": _like("on|off"),
-    "slow_start.duration_seconds": lambda text: text == "0" or _between(30, 900)(text),
+    "slow_start.duration_seconds": lambda text: text == "0" or between(30, 900)(text),
     "lambda.multi_value_headers.enabled": _like(_BOOLEAN),
     "target_group_health.dns_failover.minimum_healthy_targets.count": _like(r"off|[1-9]\d{0,3}"),
     "target_group_health.dns_failover.minimum_healthy_targets.percentage": _OFF_OR_PERCENT,

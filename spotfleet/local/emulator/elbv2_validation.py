@@ -19,7 +19,7 @@ from spotfleet.local.emulator.elbv2_attributes import (
     LISTENER_ATTRIBUTES,
     LOAD_BALANCER_ATTRIBUTES,
     TARGET_GROUP_ATTRIBUTES,
-    _between,
+    between,
 )
 
 # Parameters of an operation, in the form that boto3 takes.
@@ -330,7 +330,7 @@ def _redirect(config: Parameters) -> None:
 
 
 def _is_port(text: str) -> bool:
-    return _between(1, HIGHEST_PORT)(text)
+    return between(1, HIGHEST_PORT)(text)
 
 
 def _fixed_response(config: Parameters) -> None:
