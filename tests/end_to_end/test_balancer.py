@@ -30,8 +30,6 @@ from tests.support import chromium
 from tests.support.balancers import BALANCER, GROUP, FakeElbv2, answer, authenticate, forward
 from tests.support.projects import Project, free_port, get, launched
 
-# Of a measurement of two ways, each of which is asked once in a round.
-
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
 
