@@ -1,4 +1,4 @@
-"""What a template's text says, with the stack's parameters put in: as much as the update policy of a group needs."""
+"""What a template's text says, with the stack's parameters put in: as much as is asked of one here."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ REFERENCE = re.compile(r"\$\{([A-Za-z0-9]+)\}")
 def read(body: str | Record) -> Record:
     """Return a template's content, whether it came as text or, from JSON, as what is in it."""
     content: Record = yaml.load(body, Loader=_Loader) if isinstance(body, str) else body  # noqa: S506  # a SafeLoader
-    return content
+    return content or {}
 
 
 def parameters(given: Iterable[Record]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.live import Live
@@ -16,6 +15,8 @@ from rich.text import Text
 from sceptre.context import SceptreContext
 from sceptre.plan.plan import SceptrePlan
 
+from spotfleet.behaviour import template_text
+from spotfleet.behaviour.record import Record
 from spotfleet.cli.progress import STACK_TYPE, Board, Row
 from spotfleet.local.api import clients
 from spotfleet.local.host import console, paths
@@ -151,15 +152,7 @@ def _since_begin(cloudformation: clients.Client, stack: Stack) -> dict[str, str]
     return found
 
 
-def count_resources(template: object) -> int:
+def count_resources(template: str | Record) -> int:
     """Return how many resources a template surely has; what stands under a condition counts once it is there."""
-    read = yaml.load(template, Loader=_Tolerant) if isinstance(template, str) else template  # noqa: S506  # a SafeLoader
-    resources = read.get("Resources", {}) if isinstance(read, dict) else {}
+    resources = template_text.read(template).get("Resources", {})
     return sum("Condition" not in item for item in resources.values())
-
-
-class _Tolerant(yaml.SafeLoader):
-    """Reads YAML whose tags, such as CloudFormation's !Ref, do not matter."""
-
-
-_Tolerant.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
