@@ -19,6 +19,7 @@ WEB_PORTS = (80, 443)
 SPOT_NOTICE_SECONDS = 120
 DELAYS = range(20, 61)
 SLOW_STARTS = range(30, 901)
+RESTART_PERIODS = range(60, 1801)
 LEAST_TASKS_PER_MACHINE = 2
 ALL = 100  # percent
 
@@ -232,6 +233,17 @@ def _log_driver_is_not_left_to_the_account(layers: Layers) -> Iterator[str]:
                 yield f"{name} leaves {', '.join(sorted(missing))} of awslogs to the account"
 
 
+def _containers_restart_when_ecs_lets_them(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        for container in task["ContainerDefinitions"]:
+            policy = container.get("RestartPolicy", {})
+            period = int(policy.get("RestartAttemptPeriod", RESTART_PERIODS[0]))
+            if period not in RESTART_PERIODS:
+                yield f"{name} restarts after {period} s, not after {RESTART_PERIODS[0]} to {RESTART_PERIODS[-1]} s"
+            if policy and "Enabled" not in policy:
+                yield f"{name} has a restart policy without Enabled"
+
+
 def _tags_are_propagated(layers: Layers) -> Iterator[str]:
     for name, service in properties(layers, SERVICE):
         if is_true(service.get("EnableECSManagedTags")) and not service.get("PropagateTags"):
@@ -344,6 +356,12 @@ RULES = [
         "rebalancing launches no machine in a zone that has none, and fails there again and again; "
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html",
         _zones_are_rebalanced_where_machines_are,
+    ),
+    Rule(
+        106,
+        "ECS refuses a restart policy that does not say whether it is enabled, or of another period; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerRestartPolicy.html",
+        _containers_restart_when_ecs_lets_them,
     ),
     Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
     Rule(

@@ -77,6 +77,7 @@ OPTIONS: dict[str, Values] = {
         {"alarms": True, "deployment_alarms": True},
     ],
     "failures": switch("deployment_failures", 1),
+    "restarts": switch("restart_in_place", True),
     "dashboard": switch("dashboard", True),
     "machines": [
         {},

@@ -250,6 +250,8 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (105, "dev", f"{MAINTENANCE}.MinHealthyPercentage", 90, "before its successor is there"),
     (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 100, "before its successor is there"),
     (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 201, "more than 100 apart"),
+    (106, FULL, f"{TASK}.ContainerDefinitions.0.RestartPolicy.RestartAttemptPeriod", 30, "restarts after 30 s"),
+    (106, FULL, f"{TASK}.ContainerDefinitions.0.RestartPolicy.Enabled", DELETED, "without Enabled"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

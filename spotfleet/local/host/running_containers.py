@@ -29,6 +29,8 @@ class EngineWatch:
         self._lock = threading.Lock()
         self._asked_at = 0.0
         self._running: set[str] | None = set()
+        # When it was last found away, in seconds since 1970.
+        self._away_at = 0.0
 
     def running(self, engine: DockerClient) -> set[str] | None:
         """Return the ids of the labelled containers that run, or None while the engine does not answer."""
@@ -38,12 +40,17 @@ class EngineWatch:
                 self._asked_at = time.monotonic()
             return self._running
 
+    def was_away_after(self, moment: float) -> bool:
+        """Return whether the engine was found away since a moment in seconds since 1970."""
+        return self._away_at >= moment
+
     def _ask(self, engine: DockerClient) -> None:
         answered = self._running is not None
         try:
             self._running = {item["Id"] for item in engine.api.containers(filters=self._filters)}
         except ERRORS as error:
             self._running = None
+            self._away_at = time.time()
             if answered:
                 logger.warning("The Docker engine does not answer: no task starts or ends until it does (%s).", error)
             return

@@ -1,6 +1,7 @@
 """What the embedded AWS makes of a Docker engine that is away, and of containers that are gone."""
 
 import logging
+import time
 from typing import Any
 
 import docker.errors
@@ -72,6 +73,21 @@ def test_an_engine_that_is_away_is_told_once_and_so_is_its_return(caplog: pytest
         "The Docker engine does not answer: no task starts or ends until it does (no such socket).",
         "The Docker engine answers again.",
     ]
+
+
+@pytest.mark.usefixtures("always_asked")
+def test_it_is_known_whether_an_engine_was_away_since_a_moment() -> None:
+    engine: Any = FakeEngine("a")
+    watch = EngineWatch("mine")
+    before = time.time()
+    watch.running(engine)
+    assert not watch.was_away_after(before)
+    engine.away = True
+    watch.running(engine)
+    engine.away = False
+    watch.running(engine)
+    assert watch.was_away_after(before)
+    assert not watch.was_away_after(time.time() + 1)
 
 
 def test_only_an_engine_that_answers_knows_that_a_container_is_gone() -> None:
