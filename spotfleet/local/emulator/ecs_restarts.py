@@ -12,6 +12,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import ecs
 
 from spotfleet.behaviour import restarts
+from spotfleet.local.backchannel import container_restarts
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock, running_containers
@@ -41,6 +42,7 @@ def _restart(task: Record, container: Container, definition: Record) -> None:
     ran = clock.aws_seconds(ended - moment(state["StartedAt"]))
     if not restarts.may_restart(restarts.policy_of(definition), state["ExitCode"], ran):
         return
+    container_restarts.record(task["taskArn"])
     container.start()
     ecs.logger.warning("ECS: restarted the container %s of %s", definition["name"], task["taskArn"])
     _follow_log_again(task, container, definition, ended)

@@ -126,7 +126,7 @@ def seeing_removals(original: Callable[..., None], task: Record, engine: DockerC
     engine = engine or ecs._get_docker()
     if task.get("lastStatus") != "RUNNING" or not containers or engine is None:
         return
-    running = engine_watch().running(engine)
+    running = engine_watch().running()
     if running is None or running.issuperset(containers):
         return
     ecs_restarts.restart_ended(task, engine)

@@ -288,7 +288,7 @@ class FakeEngine:
         self.run = running
         self.api = self
 
-    def running(self, _engine: "FakeEngine") -> set[str] | None:
+    def running(self) -> set[str] | None:
         """Answer as host.running_containers does."""
         return self.run
 
