@@ -80,6 +80,11 @@ class ServiceSettings(Section):
         le=10_000_000,
         description="requests per minute and task that scaling aims at as well; 0: requests do not count",
     )
+    metric_resolution_seconds: Literal[60, 20] = Field(
+        default=60,
+        description="how often CPU and memory use are published that scaling goes by; 20: load is seen minutes "
+        "earlier; a change replaces the tasks, one after the other",
+    )
     scale_out_cooldown_seconds: int = Field(ge=0, le=3600, description="after adding tasks")
     scale_in_cooldown_seconds: int = Field(ge=0, le=3600, description="after removing tasks")
     scheduled_scaling: list[ScheduledChange] = Field(
