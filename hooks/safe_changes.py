@@ -12,6 +12,7 @@ from spotfleet.stacks import (
     deployed_environment,
     former_names,
     living_changes,
+    machine_images,
     name_stack_in_errors,
     planned_replacements,
     replacements,
@@ -54,6 +55,7 @@ class SafeChanges(Hook):
             )
         if found:
             raise SceptreException(f"{environment} was not touched. {'; '.join(found)}.")
+        machine_images.require_present(self.stack, settings, deployed, self.logger)
         for remark in living_changes.remarks(deployed, settings):
             self.logger.warning("%s", remark)
         if deployed == living_changes.Deployed():

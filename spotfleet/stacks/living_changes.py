@@ -32,6 +32,8 @@ class Deployed:
     listener_priorities: dict[str, int] = field(default_factory=dict)
     # By service: so many of its newest images the repository has to keep, so that the one that runs is among them.
     needed_images: dict[str, int] = field(default_factory=dict)
+    # By layer: the id of the machine image that its machines start from.
+    machine_images: dict[str, str] = field(default_factory=dict)
 
 
 def elsewhere(environment: str) -> str:
