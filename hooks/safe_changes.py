@@ -7,7 +7,16 @@ from sceptre.hooks import Hook
 
 from hooks.valid_settings import settings_of
 from spotfleet.settings.environment import Settings
-from spotfleet.stacks import account, deployed_environment, former_names, living_changes, name_stack_in_errors
+from spotfleet.stacks import (
+    account,
+    deployed_environment,
+    former_names,
+    living_changes,
+    machine_images,
+    name_stack_in_errors,
+    planned_replacements,
+    replacements,
+)
 from spotfleet.stacks.once import once_per_command
 
 # Every stack of a launch has the hook; whichever is first asks for all of them.
@@ -38,8 +47,15 @@ class SafeChanges(Hook):
         settings = Settings.model_validate(settings_of(self.stack.config))
         deployed = deployed_environment.read(self.stack, list(settings.services))
         found = list(living_changes.refusals(deployed, settings, environment))
+        if deployed != living_changes.Deployed():
+            found += replacements.refusals(
+                planned_replacements.find(self.stack),
+                [text.split()[0] for text in found],
+                living_changes.elsewhere(environment),
+            )
         if found:
             raise SceptreException(f"{environment} was not touched. {'; '.join(found)}.")
+        machine_images.require_present(self.stack, settings, deployed, self.logger)
         for remark in living_changes.remarks(deployed, settings):
             self.logger.warning("%s", remark)
         if deployed == living_changes.Deployed():

@@ -44,6 +44,8 @@ def costs() -> dict[str, str]:
         "cpu_credits": "unlimited: nothing below the baseline on average over a day; each vCPU above it "
         + ", ".join(f"{family} {dollars(price)}" for family, price in prices.SURPLUS_VCPU_HOUR.items())
         + " per hour",
+        "metric_resolution_seconds": "60: nothing; 20: metrics and alarms of high resolution, at CloudWatch's price, "
+        "which is not known here",
         "root_volume_gib": f"{dollars(prices.VOLUME_GIB, 3)} per GiB and machine",
         "detailed_monitoring": f"{dollars(prices.DETAILED_METRICS * prices.METRIC)} per machine",
         "secrets": f"{dollars(prices.SECRET)} per secret of Secrets Manager; standard SSM parameters nothing",

@@ -80,6 +80,11 @@ class ServiceSettings(Section):
         le=10_000_000,
         description="requests per minute and task that scaling aims at as well; 0: requests do not count",
     )
+    metric_resolution_seconds: Literal[60, 20] = Field(
+        default=60,
+        description="how often CPU and memory use are published that scaling goes by; 20: load is seen minutes "
+        "earlier; a change replaces the tasks, one after the other",
+    )
     scale_out_cooldown_seconds: int = Field(ge=0, le=3600, description="after adding tasks")
     scale_in_cooldown_seconds: int = Field(ge=0, le=3600, description="after removing tasks")
     scheduled_scaling: list[ScheduledChange] = Field(
@@ -126,6 +131,11 @@ class ServiceSettings(Section):
     health_check_grace_seconds: int = Field(ge=0, le=3600, description="failed health checks are ignored this long")
     deregistration_delay_seconds: int = Field(ge=5, le=3600, description="time for requests in flight")
     stop_timeout_seconds: int = Field(ge=2, le=120, description="from SIGTERM to SIGKILL")
+    restart_in_place: bool = Field(
+        default=False,
+        description="whether a container that ends after five minutes or more is started again where it is, at most "
+        "once in five minutes, before another task takes its place; it keeps its port, its variables and its files",
+    )
     log_retention_days: LOG_RETENTION_DAYS = Field(description="age at which log entries are deleted")
     service_timeout_minutes: int = Field(ge=5, le=600, description="gives up on a service without healthy tasks")
 

@@ -18,6 +18,8 @@ from spotfleet.settings.service import ServiceSettings
 
 # So far above its target must a metric be able to rise to be told from noise.
 CPU_MARGIN_PERCENT = 5
+# Seconds between two values of a service's own metrics where nothing else is said, which cost nothing.
+USUAL_RESOLUTION = 60
 # A repository's policy has 50 rules at most; one is for the first service, two for images of no service:
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
 MOST_FURTHER_SERVICES = 47
@@ -41,6 +43,12 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
             "task_policy_arns",
             f"must not hold {', '.join(administrative)}, which lets a task raise itself to administrator of the "
             "account, unless allow_administrator_tasks is true",
+        )
+    if service.metric_resolution_seconds != USUAL_RESOLUTION and not _scales(service):
+        yield (
+            "metric_resolution_seconds",
+            f"must be {USUAL_RESOLUTION} with max_tasks equal to min_tasks ({service.min_tasks}) at all "
+            "times: there is nothing to scale, and the finer metrics are billed",
         )
     if service.deployment_alarms and not settings.alarms:
         yield "deployment_alarms", "needs alarms to be true"
@@ -71,6 +79,13 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
             service.stop_timeout_seconds,
         )
     yield from _targets_that_throttled_machines_never_reach(settings, service)
+
+
+def _scales(service: ServiceSettings) -> bool:
+    """Return whether load can ever change the number of tasks."""
+    bounds = [(service.min_tasks, service.max_tasks)]
+    bounds += [(change.min_tasks, change.max_tasks) for change in service.scheduled_scaling]
+    return any(least < most for least, most in bounds)
 
 
 def _targets_that_throttled_machines_never_reach(

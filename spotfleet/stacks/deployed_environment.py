@@ -12,6 +12,8 @@ from spotfleet.stacks.living_changes import FIRST_SERVICE, Deployed
 
 Values = dict[str, str]
 LAYERS = ("vpc", "load-balancer", "cluster", "machines")
+# By layer the parameter with the machine image of its machines.
+IMAGE_PARAMETERS = {"machines": "ImageId", "vpc": "NatImageId"}
 
 
 def read(stack: Stack, services: list[str]) -> Deployed:
@@ -47,6 +49,11 @@ def read(stack: Stack, services: list[str]) -> Deployed:
             name: int(found["ListenerPriority"]) for name, found in running.items() if "ListenerPriority" in found
         },
         needed_images=_needed_images(stack, outputs["cluster"].get("RepositoryUri"), descriptions, list(running)),
+        machine_images={
+            layer: image
+            for layer, name in IMAGE_PARAMETERS.items()
+            if (image := parameters[layer].get(name, "")).startswith("ami-")
+        },
     )
 
 

@@ -32,28 +32,35 @@ class Deployed:
     listener_priorities: dict[str, int] = field(default_factory=dict)
     # By service: so many of its newest images the repository has to keep, so that the one that runs is among them.
     needed_images: dict[str, int] = field(default_factory=dict)
+    # By layer: the id of the machine image that its machines start from.
+    machine_images: dict[str, str] = field(default_factory=dict)
+
+
+def elsewhere(environment: str) -> str:
+    """Return the way to a change that an environment does not survive."""
+    return (
+        f"launch a second environment, a copy of config/{environment} with the new value, move over to it, and delete "
+        f"{environment}"
+    )
 
 
 def refusals(deployed: Deployed, settings: Settings, environment: str) -> Iterator[str]:
     """Yield each change that must not be launched: setting, both values, what would happen, and the safe way."""
-    elsewhere = (
-        f"launch a second environment, a copy of config/{environment} with the new value, move over to it, and delete "
-        f"{environment}"
-    )
-    yield from _network(deployed, settings, elsewhere)
+    way = elsewhere(environment)
+    yield from _network(deployed, settings, way)
     yield from _zones(deployed, settings)
     scheme = deployed.load_balancer_scheme
     if scheme and scheme != settings.load_balancer_scheme:
         yield (
             f"load_balancer_scheme {scheme} -> {settings.load_balancer_scheme}: the load balancer would be replaced by "
-            f"one with another name, and nothing answers until every service is updated; {elsewhere}"
+            f"one with another name, and nothing answers until every service is updated; {way}"
         )
     yield from _https(deployed, settings)
     was, now = deployed.cpu_architecture, settings.cpu_architecture
     if was and was != now:
         yield (
             f"cpu_architecture {was} -> {now}: the machines would be replaced while the services' images are still for "
-            f"{was}, which {now} machines cannot run; {elsewhere}, or delete the services, then machines.yaml, and "
+            f"{was}, which {now} machines cannot run; {way}, or delete the services, then machines.yaml, and "
             "launch"
         )
     yield from _priorities(deployed, settings)
@@ -66,23 +73,23 @@ def refusals(deployed: Deployed, settings: Settings, environment: str) -> Iterat
             )
 
 
-def _network(deployed: Deployed, settings: Settings, elsewhere: str) -> Iterator[str]:
+def _network(deployed: Deployed, settings: Settings, way: str) -> Iterator[str]:
     was, now = deployed.vpc_cidr, settings.vpc_cidr
     if was and was != now:
         yield (
             f"vpc_cidr {was} -> {now}: a VPC keeps its network, so a second one would be made, with load balancer and "
-            f"machines left in the first; {elsewhere}"
+            f"machines left in the first; {way}"
         )
     bits, wanted = deployed.subnet_host_bits, settings.subnet_host_bits
     if bits and bits != wanted:
         yield (
             f"subnet_host_bits {bits} -> {wanted}: subnets keep their size, and new ones would overlap those in use; "
-            f"{elsewhere}"
+            f"{way}"
         )
     if deployed.ipv6 and not settings.ipv6:
         yield (
             "ipv6 true -> false: the subnets' IPv6 networks are in use by load balancer and machines, so they cannot "
-            f"go; {elsewhere}"
+            f"go; {way}"
         )
 
 

@@ -1,11 +1,13 @@
 """Settings of a running environment are changed: what would tear it apart is refused, and the rest costs no request."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from spotfleet.behaviour import restarts
 from tests.support.changed import copy_service
 from tests.support.projects import Project, Requests, launched
 
@@ -13,6 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
 
 FILE = "config/dev/config.yaml"
 HTTPS = {"domain_name": "app.example.test", "hosted_zone_id": "Z0123456789ABC"}
+# A lost container is noticed, started again or replaced, and found healthy.
+HEAL_SECONDS = 60
 SMALL = {"min_tasks": 1, "max_tasks": 1}
 
 
@@ -77,6 +81,7 @@ def refused(project: Project, settings: dict[str, Any]) -> str:
         ({"cpu_architecture": "arm64", "instance_types": ["t4g.micro"]}, "cpu_architecture x86_64 -> arm64"),
         (services(90, 100), "first launch with 1 for service, which is free, then with 90"),
         ({**HTTPS, "leave_https": True}, "there is no HTTPS to leave"),
+        ({"machine_image": "ami-0123456789abcdef0"}, "machine image ami-0123456789abcdef0 is no longer in eu-west-1"),
     ],
 )
 def test_what_tears_it_apart_is_refused_before_anything_changes(
@@ -85,6 +90,31 @@ def test_what_tears_it_apart_is_refused_before_anything_changes(
     said = refused(project, settings)
     assert "dev was not touched." in said
     assert words in said
+
+
+def test_an_edited_template_that_replaces_what_is_in_use_is_refused(project: Project) -> None:
+    file, words = "templates/load_balancer.yaml.j2", "GroupDescription: Requests from outside"
+    project.replace(file, words, f"{words} or inside")
+    said = refused(project, {})
+    project.replace(file, f"{words} or inside", words)
+    assert "dev was not touched. load-balancer: SecurityGroup (AWS::EC2::SecurityGroup) would be replaced" in said
+    assert "as its GroupDescription changes" in said
+
+
+def test_the_image_that_runs_is_kept(project: Project) -> None:
+    ecr = project.client("ecr")
+    (repository,) = ecr.describe_repositories()["repositories"]
+    place = {"repositoryName": repository["repositoryName"]}
+    running = {"imageDigest": project.status()["image"].partition("@")[2]}
+    manifest = ecr.batch_get_image(**place, imageIds=[running])["images"][0]["imageManifest"]
+    # Others, pushed since: a digest is of each byte.
+    newer = [
+        ecr.put_image(**place, imageManifest=manifest + end, imageTag=tag)["image"]["imageId"]
+        for end, tag in ((" ", "service_b"), ("  ", "service_c"))
+    ]
+    said = refused(project, {"kept_images": 2})
+    ecr.batch_delete_image(**place, imageIds=newer)
+    assert "kept_images -> 2: the image that service runs is no. 3 from the newest" in said
 
 
 def test_the_safe_ways_cost_no_request(project: Project) -> None:
@@ -111,6 +141,37 @@ def test_https_comes_and_goes_in_two_steps_and_http_always_answers(project: Proj
     assert set(requests.answers) <= {"200", "301"}
     assert requests.answers["200"] > 0
     assert project.status()["url"] == url
+
+
+def test_a_container_that_has_run_for_a_while_starts_again_in_its_task(project: Project) -> None:
+    launch(project, {"restart_in_place": True})
+    before, containers = ports_by_task(project), set(project.containers())
+    # AWS's five minutes, in which all of them have begun.
+    time.sleep(restarts.DEFAULT_ATTEMPT_PERIOD / float(project.variables["LOCAL_SPEED"]))
+    lost = project.containers()[0]
+    assert project.run("docker", "kill", lost).returncode == 0
+    deadline = time.monotonic() + HEAL_SECONDS
+    while not (set(project.containers()) == containers and project.status()["complete"]):
+        assert time.monotonic() < deadline, project.status()
+        time.sleep(0.5)
+    assert ports_by_task(project) == before
+    # Again within five minutes: another task takes its place.
+    assert project.run("docker", "kill", lost).returncode == 0
+    while not (lost not in project.containers() and project.status()["complete"]):
+        assert time.monotonic() < deadline + HEAL_SECONDS, project.status()
+        time.sleep(0.5)
+    assert len(ports_by_task(project).keys() & before.keys()) == len(before) - 1
+
+
+def ports_by_task(project: Project) -> dict[str, list[int]]:
+    """Return the ports of each task that is to run."""
+    ecs = project.client("ecs")
+    (cluster,) = ecs.list_clusters()["clusterArns"]
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=ecs.list_tasks(cluster=cluster)["taskArns"])["tasks"]
+    return {
+        task["taskArn"]: [item["hostPort"] for one in task["containers"] for item in one["networkBindings"]]
+        for task in tasks
+    }
 
 
 def launch(project: Project, settings: dict[str, Any]) -> None:

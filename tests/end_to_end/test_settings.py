@@ -72,6 +72,7 @@ FULL: dict[str, Any] = {
     **{"deployment_failures": 4, "deployment_alarms": True, "listener_priority": 200, "slow_start_seconds": 30},
     **{"health_check_interval_seconds": 15, "health_check_grace_seconds": 60},
     **{"deregistration_delay_seconds": 20, "stop_timeout_seconds": 10, "log_retention_days": 14},
+    **{"restart_in_place": True, "metric_resolution_seconds": 20},
     **{"service_timeout_minutes": 10, "task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]},
     "services": {
         "api": {

@@ -171,6 +171,11 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
         ({"alarm_email": "me@example.com"}, "alarm_email", "is not used while alarms is false"),
         ({"deployment_alarms": True}, "deployment_alarms", "needs alarms to be true"),
         (
+            {"metric_resolution_seconds": 20, "min_tasks": 2, "max_tasks": 2},
+            "metric_resolution_seconds",
+            "must be 60 with max_tasks equal to min_tasks (2) at all times",
+        ),
+        (
             {"web_application_firewall_logging": "all"},
             "web_application_firewall_logging",
             "is not used while web_application_firewall is false",

@@ -8,6 +8,7 @@ from tests.rules.rule import Rule, attributes, depends_on, is_true, properties, 
 from tests.support.rendered import Json, Layers
 
 SERVICE = "AWS::ECS::Service"
+SCALING_POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
 TASK = "AWS::ECS::TaskDefinition"
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -19,6 +20,8 @@ WEB_PORTS = (80, 443)
 SPOT_NOTICE_SECONDS = 120
 DELAYS = range(20, 61)
 SLOW_STARTS = range(30, 901)
+FINE = 20  # seconds between two values of a metric
+RESTART_PERIODS = range(60, 1801)
 LEAST_TASKS_PER_MACHINE = 2
 ALL = 100  # percent
 
@@ -232,6 +235,32 @@ def _log_driver_is_not_left_to_the_account(layers: Layers) -> Iterator[str]:
                 yield f"{name} leaves {', '.join(sorted(missing))} of awslogs to the account"
 
 
+def _containers_restart_when_ecs_lets_them(layers: Layers) -> Iterator[str]:
+    for name, task in properties(layers, TASK):
+        for container in task["ContainerDefinitions"]:
+            policy = container.get("RestartPolicy", {})
+            period = int(policy.get("RestartAttemptPeriod", RESTART_PERIODS[0]))
+            if period not in RESTART_PERIODS:
+                yield f"{name} restarts after {period} s, not after {RESTART_PERIODS[0]} to {RESTART_PERIODS[-1]} s"
+            if policy and "Enabled" not in policy:
+                yield f"{name} has a restart policy without Enabled"
+
+
+def _fine_metrics_are_published(layers: Layers) -> Iterator[str]:
+    for name, policy in properties(layers, SCALING_POLICY):
+        place = "TargetTrackingScalingPolicyConfiguration.PredefinedMetricSpecification.PredefinedMetricType"
+        kind = value(policy, place, "")
+        metric = kind.removeprefix("ECSServiceAverage").removesuffix("HighResolution")
+        layer = name.partition(".")[0]
+        for service, found in properties({layer: layers[layer]}, SERVICE):
+            configurations = value(found, "Monitoring.MetricConfigurations", [])
+            fine = {
+                one for item in configurations if int(item["ResolutionSeconds"]) == FINE for one in item["MetricNames"]
+            }
+            if kind.endswith("HighResolution") and metric not in fine:
+                yield f"{name} goes by {metric} every {FINE} s, which {service} does not publish"
+
+
 def _tags_are_propagated(layers: Layers) -> Iterator[str]:
     for name, service in properties(layers, SERVICE):
         if is_true(service.get("EnableECSManagedTags")) and not service.get("PropagateTags"):
@@ -344,6 +373,18 @@ RULES = [
         "rebalancing launches no machine in a zone that has none, and fails there again and again; "
         "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing.html",
         _zones_are_rebalanced_where_machines_are,
+    ),
+    Rule(
+        106,
+        "ECS refuses a restart policy that does not say whether it is enabled, or of another period; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerRestartPolicy.html",
+        _containers_restart_when_ecs_lets_them,
+    ),
+    Rule(
+        107,
+        "a policy by 20-second metrics needs a service that publishes them; "
+        "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/target-tracking-faster-auto-scaling.html",
+        _fine_metrics_are_published,
     ),
     Rule(25, "ECS refuses managed tags on tasks to which nothing is propagated", _tags_are_propagated),
     Rule(

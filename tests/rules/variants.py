@@ -21,7 +21,8 @@ FULL: dict[str, Any] = {
     **{"cpu_architecture": "arm64", "instance_types": [], "machine_scaling": "cpu", "max_machine_lifetime_days": 7},
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 16},
     **{"secrets": {"KEY": "/shop/key"}, "execute_command": True, "slow_start_seconds": 30},
-    **{"task_memory_target_percent": 75, "requests_per_task": 600},
+    **{"task_memory_target_percent": 75, "requests_per_task": 600, "restart_in_place": True},
+    "metric_resolution_seconds": 20,
     "scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}],
 }
 SIMPLE: dict[str, Any] = {

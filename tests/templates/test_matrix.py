@@ -77,6 +77,7 @@ OPTIONS: dict[str, Values] = {
         {"alarms": True, "deployment_alarms": True},
     ],
     "failures": switch("deployment_failures", 1),
+    "restarts": switch("restart_in_place", True),
     "dashboard": switch("dashboard", True),
     "machines": [
         {},
@@ -105,6 +106,7 @@ OPTIONS: dict[str, Values] = {
         {"task_policy_arns": ["arn:aws:iam::aws:policy/PowerUserAccess"], "allow_administrator_tasks": True},
     ],
     "memory": switch("task_memory_target_percent", 80),
+    "resolution": switch("metric_resolution_seconds", 20),
     "requests": switch("requests_per_task", 600),
     "schedule": [{}, {"scheduled_scaling": [NIGHT], "schedule_time_zone": "Europe/Dublin"}],
     "slow start": switch("slow_start_seconds", 30),

@@ -550,6 +550,23 @@ def test_memory_and_requests_are_tracked_beside_cpu() -> None:
     assert label == {"Fn::Sub": "${LoadBalancerFullName}/${TargetGroup.TargetGroupFullName}"}
 
 
+def test_scaling_goes_by_metrics_every_20_seconds_where_that_is_wanted() -> None:
+    environment = changed(metric_resolution_seconds=20, max_tasks=4)
+    policy = environment.properties("service", "CpuScalingPolicy")["TargetTrackingScalingPolicyConfiguration"]
+    kind = policy["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert kind == "ECSServiceAverageCPUUtilizationHighResolution"
+    # Memory is not tracked, so its finer metric would be billed for nothing.
+    assert resolutions(environment) == {"CPUUtilization": 20, "MemoryUtilization": 60}
+    both = changed(metric_resolution_seconds=20, max_tasks=4, task_memory_target_percent=75)
+    assert resolutions(both) == {"CPUUtilization": 20, "MemoryUtilization": 20}
+    assert resolutions(changed()) == {"CPUUtilization": 60, "MemoryUtilization": 60}
+
+
+def resolutions(environment: Changed) -> dict[str, int]:
+    configurations = environment.properties("service", "Service")["Monitoring"]["MetricConfigurations"]
+    return {name: one["ResolutionSeconds"] for one in configurations for name in one["MetricNames"]}
+
+
 def test_nights_at_zero_ring_no_alarm() -> None:
     night = {"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}
     morning = {"schedule": "cron(0 7 ? * MON-FRI *)", "min_tasks": 2, "max_tasks": 4}

@@ -35,6 +35,7 @@ POLICY = f"{GROUP}.Properties.MixedInstancesPolicy"
 MACHINE = "machines.Resources.LaunchTemplate.Properties.LaunchTemplateData"
 NAT = "vpc.Resources.NatInstance.Properties"
 SERVICE = "service.Resources.Service"
+MONITORING = "service.Resources.Service.Properties.Monitoring.MetricConfigurations"
 TASK = "service.Resources.TaskDefinition.Properties"
 TARGETS = "service.Resources.TargetGroup.Properties"
 BALANCER = "load-balancer.Resources.LoadBalancer"
@@ -250,6 +251,10 @@ BREAKAGES: list[tuple[int, str, str, Any, str]] = [
     (105, "dev", f"{MAINTENANCE}.MinHealthyPercentage", 90, "before its successor is there"),
     (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 100, "before its successor is there"),
     (105, "dev", f"{MAINTENANCE}.MaxHealthyPercentage", 201, "more than 100 apart"),
+    (106, FULL, f"{TASK}.ContainerDefinitions.0.RestartPolicy.RestartAttemptPeriod", 30, "restarts after 30 s"),
+    (106, FULL, f"{TASK}.ContainerDefinitions.0.RestartPolicy.Enabled", DELETED, "without Enabled"),
+    (107, FULL, f"{MONITORING}.0.ResolutionSeconds", 60, "goes by CPUUtilization every 20 s, which service.Service"),
+    (107, FULL, f"{MONITORING}.1.MetricNames", ["CPUUtilization"], "goes by MemoryUtilization every 20 s"),
     (54, "dev", "vpc.Resources.Extra", {"Type": "X", "G": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}}, "default"),
 ]
 

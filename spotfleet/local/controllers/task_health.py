@@ -16,12 +16,15 @@ from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.ecs import read_clusters, read_services, read_tasks
 from spotfleet.local.api.elbv2 import read_targets
+from spotfleet.local.backchannel import container_restarts
 from spotfleet.local.host import clock
 
 logger = logging.getLogger("spotfleet.task_health")
 
 # The health of a task that is to be replaced, in ECS's words.
 UNHEALTHY = "UNHEALTHY"
+# AWS seconds in which no target can have failed three checks: two of the shortest intervals that a service may have.
+SOONEST_UNHEALTHY = 12
 
 
 class TaskHealth(controller.Controller):
@@ -91,4 +94,10 @@ def _ports(task: dict[str, Any]) -> set[int]:
 def _is_past_grace(task: dict[str, Any], service: dict[str, Any]) -> bool:
     grace = clock.seconds_with_start(service.get("healthCheckGracePeriodSeconds") or 0)
     age = datetime.now(UTC) - task["startedAt"]
-    return bool(age.total_seconds() > grace)
+    return bool(age.total_seconds() > grace) and not _is_starting_again(task)
+
+
+def _is_starting_again(task: dict[str, Any]) -> bool:
+    """Return whether a container of a task was just started again, which no factor hastens."""
+    ago = container_restarts.seconds_since(task["taskArn"])
+    return ago is not None and ago < clock.seconds_with_start(SOONEST_UNHEALTHY)

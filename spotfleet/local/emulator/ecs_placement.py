@@ -62,7 +62,7 @@ def with_placement(
         task["containerInstanceArn"] = None
         if not _wait_for_machine(task):
             return
-    _wait_for_engine(task, engine)
+    _wait_for_engine(task)
     original(task, definition, overrides, engine)
 
 
@@ -77,9 +77,9 @@ def _wait_for_machine(task: Record) -> bool:
     return False
 
 
-def _wait_for_engine(task: Record, engine: DockerClient) -> None:
+def _wait_for_engine(task: Record) -> None:
     """Wait while no Docker engine answers: a task would fail at once, and so would the next one."""
-    while engine_watch().running(engine) is None and ecs._task_is_active(task["taskArn"], task):
+    while engine_watch().running() is None and ecs._task_is_active(task["taskArn"], task):
         time.sleep(PLACEMENT_SECONDS)
 
 

@@ -8,7 +8,7 @@ from ministack.services import (
     ecs,
 )
 
-from spotfleet.local.emulator import deployments
+from spotfleet.local.emulator import deployments, ecs_monitoring
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import Record, Response, live_tasks, reconcile_services_of, start_replacements
 
@@ -17,6 +17,7 @@ KEPT_SERVICE_FIELDS = (
     "availabilityZoneRebalancing",
     "enableECSManagedTags",
     "healthCheckGracePeriodSeconds",
+    "monitoring",
     "placementConstraints",
     "placementStrategy",
     "propagateTags",
@@ -86,13 +87,21 @@ def stopping_superseded(original: Callable[[str, str], None], cluster: str, key:
 
 
 @extends(ecs._ACTION_MAP, "CreateService")
-@extends(ecs._ACTION_MAP, "UpdateService")
 def keeping_fields(original: Callable[[Record], Response], data: Record) -> Response:
     status, headers, body = original(data)
     answer = json.loads(body)
     if service := answer.get("service"):
-        kept = {name: data[name] for name in KEPT_SERVICE_FIELDS if name in data}
         cluster = service["clusterArn"].rpartition("/")[2]
+        kept = {name: data[name] for name in KEPT_SERVICE_FIELDS if name in data}
+        kept["currentServiceRevisions"] = ecs_monitoring.revisions(service)
         ecs._services[f"{cluster}/{service['serviceName']}"].update(kept)
         service.update(kept)
     return status, headers, json.dumps(answer).encode()
+
+
+@extends(ecs._ACTION_MAP, "UpdateService")
+def keeping_changed_fields(original: Callable[[Record], Response], data: Record) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    name = str(data.get("service", "")).rpartition("/")[2]
+    data = ecs_monitoring.deploying_changes(ecs._services.get(f"{cluster}/{name}"), data)
+    return keeping_fields(original, data)

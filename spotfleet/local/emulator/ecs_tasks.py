@@ -15,8 +15,8 @@ from ministack.services import (
     ecs,
 )
 
-from spotfleet.behaviour import machine_life
-from spotfleet.local.emulator import containment
+from spotfleet.behaviour import machine_life, restarts
+from spotfleet.local.emulator import containment, ecs_restarts
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, machine_of
@@ -42,7 +42,9 @@ MICROSECONDS = 1000
 def with_definition(
     original: Callable[..., Record], container: Record, task: Record, env: Record, ports: Record, *rest: object
 ) -> Record:
-    on_loopback = {port: ("127.0.0.1", host_port or None) for port, host_port in ports.items()}
+    # Docker's own choice of a port, None, would be another one after a restart.
+    choose = ecs_restarts.free_port if restarts.policy_of(container).enabled else lambda: None
+    on_loopback = {port: ("127.0.0.1", host_port or choose()) for port, host_port in ports.items()}
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
     settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
     settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
@@ -124,9 +126,10 @@ def seeing_removals(original: Callable[..., None], task: Record, engine: DockerC
     engine = engine or ecs._get_docker()
     if task.get("lastStatus") != "RUNNING" or not containers or engine is None:
         return
-    running = engine_watch().running(engine)
+    running = engine_watch().running()
     if running is None or running.issuperset(containers):
         return
+    ecs_restarts.restart_ended(task, engine)
     original(task, engine)
     essential = task.get("_container_essentials") or [True] * len(containers)
     watched = [name for name, needed in zip(containers, essential, strict=False) if needed]

@@ -68,6 +68,7 @@ def test_everything_that_is_deployed_is_read() -> None:
         cpu_architecture="x86_64",
         listener_priorities={"service": 100},
         needed_images={"service": 2},
+        machine_images={"machines": "ami-1"},
     )
 
 

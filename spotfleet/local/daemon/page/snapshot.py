@@ -267,8 +267,8 @@ def _short(value: float | None) -> float | None:
 def _cpu_target(policies: list[dict[str, Any]]) -> float | None:
     for policy in policies:
         tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
-        kind = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
-        if kind == "ECSServiceAverageCPUUtilization":
+        kind = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", "")
+        if kind.removesuffix("HighResolution") == "ECSServiceAverageCPUUtilization":
             return float(tracking["TargetValue"])
     return None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from spotfleet.local.backchannel import container_restarts
 from spotfleet.local.controllers.task_health import TaskHealth
 from tests.support.balancers import GROUP, FakeElbv2
 
@@ -162,3 +163,15 @@ def test_without_room_for_another_an_unhealthy_task_makes_it() -> None:
     assert look(ecs, "unhealthy", "unhealthy") == ["task/0"]
     assert look(ecs, "unhealthy", "unhealthy", "initial") == ["task/0"]
     assert look(ecs, "unhealthy", "unhealthy", "healthy") == ["task/0", "task/1"]
+
+
+def test_a_container_that_starts_again_has_real_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+    ecs = FakeEcs(desired=1)
+    ecs.add(600)
+    monkeypatch.setattr(container_restarts, "seconds_since", {"task/0": 11.0}.get)
+    look(ecs, "unhealthy")
+    assert ecs.reported == []
+    monkeypatch.setattr(container_restarts, "seconds_since", {"task/0": 13.0}.get)
+    look(ecs, "unhealthy")
+    assert len(ecs.reported) == 1

@@ -1064,6 +1064,64 @@ def test_registering_holds_the_service_within_its_bounds(cloud: Cloud, resource:
     assert scaling.describe_scaling_activities(ServiceNamespace="ecs")["ScalingActivities"] == []
 
 
+def monitoring(**resolutions: int) -> dict[str, Any]:
+    return {
+        "metricConfigurations": [
+            {"metricNames": [name], "resolutionSeconds": seconds} for name, seconds in resolutions.items()
+        ]
+    }
+
+
+@pytest.mark.usefixtures("resource")
+def test_another_resolution_of_metrics_is_kept_and_starts_a_deployment(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+
+    def deployment() -> str:
+        (service,) = ecs.describe_services(cluster="c", services=["s"])["services"]
+        return str(next(item["id"] for item in service["deployments"] if item["status"] == "PRIMARY"))
+
+    def resolution() -> dict[str, Any]:
+        (service,) = ecs.describe_services(cluster="c", services=["s"])["services"]
+        arns = [item["arn"] for item in service["currentServiceRevisions"]]
+        (revision,) = ecs.describe_service_revisions(serviceRevisionArns=arns)["serviceRevisions"]
+        found: dict[str, Any] = revision.get("monitoring", {})
+        return found
+
+    first = deployment()
+    ecs.update_service(cluster="c", service="s", monitoring=monitoring(CPUUtilization=60))
+    assert deployment() == first
+    fine = monitoring(CPUUtilization=20, MemoryUtilization=60)
+    ecs.update_service(cluster="c", service="s", monitoring=fine)
+    second = deployment()
+    assert second != first
+    assert resolution() == fine
+    ecs.update_service(cluster="c", service="s", monitoring=fine)
+    ecs.update_service(cluster="c", service="s", desiredCount=1)
+    assert deployment() == second
+    assert resolution() == fine
+
+
+def test_a_policy_by_20_second_metrics_has_alarms_of_that_period(cloud: Cloud, resource: str) -> None:
+    scaling = cloud.client("application-autoscaling")
+    place = {**TARGET, "ResourceId": resource}
+    scaling.register_scalable_target(**place, MinCapacity=1, MaxCapacity=5)
+    names = ["ECSServiceAverageCPUUtilization", "ECSServiceAverageMemoryUtilizationHighResolution"]
+    for name in names:
+        tracking = {"TargetValue": 70.0, "PredefinedMetricSpecification": {"PredefinedMetricType": name}}
+        scaling.put_scaling_policy(
+            **place,
+            PolicyName=name,
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration=tracking,
+        )
+    alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    periods = {(alarm["MetricName"], alarm["Period"], alarm["EvaluationPeriods"]) for alarm in alarms}
+    assert periods == {
+        *(("CPUUtilization", 60, 3), ("CPUUtilization", 60, 15)),
+        *(("MemoryUtilization", 20, 3), ("MemoryUtilization", 20, 15)),
+    }
+
+
 def test_targets_are_kept_by_region(cloud: Cloud, resource: str) -> None:
     cloud.client("application-autoscaling").register_scalable_target(
         **TARGET, ResourceId=resource, MinCapacity=1, MaxCapacity=2

@@ -114,6 +114,7 @@ def test_private_name_exists(emulator: ModuleType, source: str, module: str, nam
         ("ecr", "_repo_uri", ["name"]),
         ("cloudwatch_logs", "_put_log_events", ["data"]),
         ("ecs", "_attach_started_container", ["task", "container", "index", "metadata_token", "ecs_network"]),
+        ("ecs", "_awslogs_config", ["cdef", "task_id", "container_id"]),
         ("ecs", "_emit_awslogs_event", ["config", "message"]),
         ("ecs", "_maybe_mark_stopped", ["task", "docker_client"]),
         ("ecs", "_start_task_worker", ["task", "td", "container_overrides", "docker_client"]),
@@ -289,7 +290,7 @@ class FakeEngine:
         self.run = running
         self.api = self
 
-    def running(self, _engine: "FakeEngine") -> set[str] | None:
+    def running(self) -> set[str] | None:
         """Answer as host.running_containers does."""
         return self.run
 
@@ -320,10 +321,19 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
 ) -> None:
     engine = FakeEngine(known, running)
     monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
-    task = {"taskArn": "gone", "lastStatus": "RUNNING", "_docker_ids": ["a", "b"], "_container_essentials": essential}
+    task = {
+        **{"taskArn": "gone", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"},
+        **{"_docker_ids": ["a", "b"], "_container_essentials": essential},
+    }
     monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "gone", task)
     emulator.ecs_tasks.seeing_removals(lambda _task, _engine: None, task, engine)
     assert task["lastStatus"] == status
+
+
+def test_a_container_that_may_be_restarted_keeps_its_port(emulator: ModuleType) -> None:
+    kept = run_arguments(emulator, {"restartPolicy": {"enabled": True}})["ports"]["5000/tcp"]
+    assert kept[0] == "127.0.0.1"
+    assert kept[1] > 0
 
 
 def test_a_task_starts_when_the_engine_answers(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What the embedded AWS makes of a Docker engine that is away, and of containers that are gone."""
 
 import logging
+import time
 from typing import Any
 
 import docker.errors
@@ -19,11 +20,14 @@ class FakeEngine:
         self.present = set(running)
         self.away = False
         self.asked = 0
+        self.headers: dict[str, str] = {}
         self.api = self
 
     def containers(self, filters: dict[str, str]) -> list[dict[str, str]]:
         """List the containers."""
         assert filters == {"label": "mine", "status": "running"}
+        # Otherwise an engine that is ending would answer on a connection that it has had.
+        assert self.headers == {"Connection": "close"}
         self._answer()
         return [{"Id": name} for name in sorted(self.present)]
 
@@ -53,25 +57,40 @@ def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_answer_serves_everybody_who_asks_within_a_moment() -> None:
     engine: Any = FakeEngine("a")
-    watch = EngineWatch("mine")
-    assert [watch.running(engine) for _ in range(20)] == [{"a"}] * 20
+    watch = EngineWatch("mine", lambda: engine)
+    assert [watch.running() for _ in range(20)] == [{"a"}] * 20
     assert engine.asked == 1
 
 
 @pytest.mark.usefixtures("always_asked")
 def test_an_engine_that_is_away_is_told_once_and_so_is_its_return(caplog: pytest.LogCaptureFixture) -> None:
     engine: Any = FakeEngine("a")
-    watch = EngineWatch("mine")
+    watch = EngineWatch("mine", lambda: engine)
     with caplog.at_level(logging.INFO):
-        assert watch.running(engine) == {"a"}
+        assert watch.running() == {"a"}
         engine.away = True
-        assert [watch.running(engine) for _ in range(5)] == [None] * 5
+        assert [watch.running() for _ in range(5)] == [None] * 5
         engine.away, engine.present = False, set()
-        assert [watch.running(engine) for _ in range(5)] == [set()] * 5
+        assert [watch.running() for _ in range(5)] == [set()] * 5
     assert [record.message for record in caplog.records] == [
         "The Docker engine does not answer: no task starts or ends until it does (no such socket).",
         "The Docker engine answers again.",
     ]
+
+
+@pytest.mark.usefixtures("always_asked")
+def test_it_is_known_whether_an_engine_was_away_since_a_moment() -> None:
+    engine: Any = FakeEngine("a")
+    watch = EngineWatch("mine", lambda: engine)
+    before = time.time()
+    watch.running()
+    assert not watch.was_away_after(before)
+    engine.away = True
+    watch.running()
+    engine.away = False
+    watch.running()
+    assert watch.was_away_after(before)
+    assert not watch.was_away_after(time.time() + 1)
 
 
 def test_only_an_engine_that_answers_knows_that_a_container_is_gone() -> None:

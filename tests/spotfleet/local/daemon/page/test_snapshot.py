@@ -188,3 +188,10 @@ def test_how_far_an_environment_is(monkeypatch: pytest.MonkeyPatch, stacks: dict
 def test_an_aws_that_does_not_answer_is_an_error_and_not_an_empty_page() -> None:
     with pytest.raises(ConnectionError):
         Page(lambda: None).step()
+
+
+@pytest.mark.parametrize("resolution", ["", "HighResolution"])
+def test_the_target_is_that_of_the_policy_by_cpu_of_either_resolution(resolution: str) -> None:
+    specification = {"PredefinedMetricType": f"ECSServiceAverageCPUUtilization{resolution}"}
+    tracking = {"TargetValue": 70.0, "PredefinedMetricSpecification": specification}
+    assert snapshot._cpu_target([{}, {"TargetTrackingScalingPolicyConfiguration": tracking}]) == 70
