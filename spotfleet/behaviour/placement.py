@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-strat
 https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -108,20 +109,25 @@ def _tasks_of(group: str, machines: Iterable[Machine]) -> int:
     return sum(task.group == group for machine in machines for task in machine.tasks)
 
 
-def machines_needed(machines: Sequence[Machine], waiting: Iterable[Need], new: Machine) -> int:
+def machines_needed(machines: Iterable[Machine], waiting: Iterable[Need], largest: Machine, smallest: Machine) -> int:
     """Return the number of machines that hold all tasks: those with tasks, and what the waiting tasks need besides.
 
-    Waiting tasks fill the room that is left, that of machines still booting included, before a machine like `new`; a
-    task larger than `new` asks for none, because no machine would ever hold it.
+    ECS counts each group of waiting tasks with equal needs for itself, packed onto empty machines of the group's
+    largest type; a task that its smallest type does not hold asks for none, and waits (rule C2).
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-scaling-behavior.html
     """
-    filled = list(machines)
-    for need in waiting:
-        index = next((number for number, machine in enumerate(filled) if machine.holds(need)), None)
-        if index is not None:
-            filled[index] = filled[index].with_task(need)
-        elif new.holds(need):
-            filled.append(new.with_task(need))
-    return sum(bool(machine.tasks) for machine in filled)
+    used = sum(bool(machine.tasks) for machine in machines)
+    groups = Counter(need for need in waiting if smallest.holds(need))
+    return used + sum(_machines_for(need, count, largest) for need, count in groups.items())
+
+
+def _machines_for(need: Need, count: int, new: Machine) -> int:
+    """Return how many machines like `new` hold so many equal tasks."""
+    held = 0
+    while held < count and new.holds(need):
+        new = new.with_task(need)
+        held += 1
+    return -(-count // held) if held else 0
 
 
 def capacity_provider_reservation(needed: int, running: int) -> float:

@@ -2,8 +2,8 @@
 
 Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
 and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
-steps but the last minute whose metric was published and the failures that were told, so that it can be restarted at
-any time.
+steps but the minutes that managed scaling has measured and not yet acted upon and the failures that were told, so that
+it can be restarted at any time.
 """
 
 import json
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
+from spotfleet.behaviour.delays import NOTICE_HEEDED
 from spotfleet.behaviour.draining import is_healthy, service_of, stoppable
 from spotfleet.behaviour.machine_life import (
     Machine,
@@ -25,15 +26,16 @@ from spotfleet.behaviour.machine_life import (
     offered,
 )
 from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
 from spotfleet.facts import instance_types
 from spotfleet.local import controller
-from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_tasks
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.controllers import instance_refresh, rolling_update
-from spotfleet.local.controllers.managed_scaling import is_managed, scale_provider
-from spotfleet.local.host import clock
+from spotfleet.local.controllers.managed_scaling import ManagedScaling, is_managed
+from spotfleet.local.host import clock, delays
 
 logger = logging.getLogger("spotfleet.fleet")
 
@@ -45,7 +47,7 @@ class Fleet(controller.Controller):
 
     def __init__(self) -> None:
         self.interval = controller.pace()
-        self._published: dict[tuple[str, str], int] = {}
+        self._scaling: dict[tuple[str, str, str], ManagedScaling] = {}
         self._failures: dict[str, str] = {}
 
     def step(self) -> None:
@@ -92,18 +94,15 @@ class Fleet(controller.Controller):
                 instance_refresh.step(region, group)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
-        """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
+        """Let every capacity provider set its group's size."""
         ecs = clients.client("ecs", region)
-        minute = metrics_store.minute(time.time())
         for cluster in read_clusters(ecs):
             names = cluster.get("capacityProviders") or []
             providers = ecs.describe_capacity_providers(capacityProviders=names)["capacityProviders"] if names else []
-            for provider in providers:
-                place = (region, provider["name"])
-                if self._published.get(place) != minute and is_managed(provider):
-                    self._published[place] = minute
-                    with self._apart(f"The scaling by {provider['name']} in {region}"):
-                        scale_provider(region, cluster["clusterName"], provider, machines, minute)
+            for provider in filter(is_managed, providers):
+                place = (region, cluster["clusterName"], provider["name"])
+                with self._apart(f"The scaling by {provider['name']} in {region}"):
+                    self._scaling.setdefault(place, ManagedScaling(*place)).step(provider, machines)
 
 
 def _keep(region: str, machine: Machine) -> None:
@@ -119,7 +118,7 @@ def _keep(region: str, machine: Machine) -> None:
         autoscaling.terminate_instance_in_auto_scaling_group(
             InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
-    if must_drain(machine):
+    if must_drain(machine, _since_notice(machine, now), delays.of(NOTICE_HEEDED, machine.id)):
         logger.info("The machine %s drains.", machine.id)
         ecs.update_container_instances_state(
             cluster=_cluster(machine.ecs),
@@ -133,6 +132,11 @@ def _keep(region: str, machine: Machine) -> None:
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
         )
+
+
+def _since_notice(machine: Machine, now: float) -> float:
+    """Return how long ago EC2 gave a machine its notice, in AWS's seconds; 0 where it has none."""
+    return NOTICE_SECONDS - clock.aws_seconds(machine.notice - now) if machine.notice is not None else 0.0
 
 
 def _cluster(container_instance: Record | None) -> str:

@@ -108,8 +108,7 @@ def reach_desired_capacity(group: Record) -> None:
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
         _note(group, launch_hooks.launching(instance), f"{cause}from {before} to {before + 1}.")
-        if instance["LifecycleState"] == launch_hooks.PENDING:
-            launch_hooks.tell(group, instance, "MidLifecycleAction")
+        launch_hooks.begin(group, instance)
 
 
 def _staying(group: Record) -> list[Record]:
@@ -254,7 +253,7 @@ def complete_lifecycle_action(parameters: Record) -> Response:
     found = group_of(instance_id)
     if found and launch_hooks.is_of(found[0], autoscaling._p(parameters, "LifecycleHookName")):
         group, instance = found
-        if instance["LifecycleState"] != launch_hooks.PENDING:
+        if instance["LifecycleState"] != launch_hooks.HELD:
             return _autoscaling_error(f"No active Lifecycle Action found with instance ID {instance_id}")
         if not launch_hooks.end(group, instance, autoscaling._p(parameters, "LifecycleActionResult")):
             _take_out(group, instance, "an instance was taken out of service as its launch was abandoned.")
@@ -296,7 +295,7 @@ def _launch(group: Record) -> Record | None:
     return {
         "InstanceId": machine["InstanceId"],
         "InstanceType": instance_type,
-        "LifecycleState": launch_hooks.first_state(group),
+        "LifecycleState": launch_hooks.PENDING,
         "HealthStatus": "Healthy",
         "AvailabilityZone": zone,
         "ProtectedFromScaleIn": str(group["NewInstancesProtectedFromScaleIn"]).lower() == "true",
