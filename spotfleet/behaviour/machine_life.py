@@ -17,6 +17,11 @@ NOTICE_TAG = "spotfleet:interruption"
 # hears of it by EventBridge, which AWS names no time for: an estimate (rule E14).
 NOTICE_BY_EVENT_BRIDGE = 3
 
+# In AWS's seconds: how long ECS drains a machine at most, and when a lifecycle hook is over that nobody ends.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
+LONGEST_DRAINING = 48 * 3600
+HOOK_HEARTBEAT = 3600
+
 # In ms: what the ECS agent takes when it is told nothing, or nothing between the bounds.
 # https://github.com/aws/amazon-ecs-agent/blob/master/README.md#environment-variables
 CPU_PERIOD = 100
@@ -151,8 +156,21 @@ def must_drain(machine: Machine, since_notice: float, heeded: float) -> bool:
 
 
 def is_drained(machine: Machine) -> bool:
-    """Return whether a machine that leaves its group has no task left to wait for."""
-    return machine.leaving and machine.empty
+    """Return whether ECS can let a machine go that leaves its group: it drains it, and no task is left on it."""
+    return machine.drained and machine.leaving and machine.empty
+
+
+def held_on_leaving(*, drained: bool, left: bool, busy: bool) -> float:
+    """Return for how long a leaving machine is held at most before it ends, in AWS's seconds.
+
+    `drained` tells whether ECS drains the group's machines, `busy` whether this one has tasks, and `left` whether the
+    capacity provider went and left its lifecycle hook. Nobody ends such a wait before the hook's heartbeat is due: that
+    is what users report, AWS does not say it (rule C12).
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+    """
+    if drained:
+        return LONGEST_DRAINING if busy else 0
+    return HOOK_HEARTBEAT if left else 0
 
 
 def is_due(machine: Machine, now: float) -> bool:

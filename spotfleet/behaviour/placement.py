@@ -14,6 +14,9 @@ INSTANCE_TYPE = "attribute:ecs.instance-type"
 # What a service without placement strategies gets.
 DEFAULT_STRATEGY: tuple[Mapping[str, str], ...] = ({"type": "spread", "field": ZONE},)
 FULL_PERCENT = 100
+# Tasks of a cluster that may wait for a machine of a capacity provider; ECS creates no more (rule C10).
+# https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
+MOST_PROVISIONING = 500
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """EC2 Auto Scaling: groups run machines, on demand and Spot, in several zones."""
 
 import functools
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from uuid import uuid4
@@ -15,7 +16,7 @@ from ministack.services import (
 from ministack.services.cloudformation import provisioners
 
 from spotfleet.behaviour import instance_refresh, machine_life
-from spotfleet.local.emulator import group_updates, instance_refreshes, launch_hooks
+from spotfleet.local.emulator import group_departures, group_updates, instance_refreshes, launch_hooks
 from spotfleet.local.emulator.cloudformation import ends_early
 from spotfleet.local.emulator.ec2 import MACHINE_IMAGES
 from spotfleet.local.emulator.patching import extends, replaces
@@ -25,7 +26,6 @@ from spotfleet.local.emulator.records import (
     client,
     group_of,
     joined_machines,
-    provider_of,
     tasks_on_instance,
 )
 from spotfleet.local.emulator.resource_types.base import Resource
@@ -84,8 +84,11 @@ def with_kept_capacity(
 @extends(provisioners, "_asg_delete", held_by=[(GROUP_HANDLERS, "delete")])
 def with_last_instances(original: Callable[[str, Record], None], physical_id: str, properties: Record) -> None:
     if group := autoscaling._asgs.get(physical_id):
+        group["DesiredCapacity"] = group["MinSize"] = 0
         for instance in list(group["Instances"]):
-            _remove_instance(group, instance)
+            _take_out(group, instance, "an instance was taken out of service as its group is deleted.")
+        while group["Instances"]:
+            time.sleep(group_updates.POLL_SECONDS)
     original(physical_id, properties)
 
 
@@ -138,32 +141,8 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, _terminating(instance), cause)
-    machine = ec2._instances.get(instance["InstanceId"], {})
-    alive = machine.get("State", {}).get("Name") == "running"
-    if alive and _is_drained_by_ecs(group) and tasks_on_instance(instance["InstanceId"]):
-        instance["LifecycleState"] = "Terminating:Wait"
-    else:
-        _remove_instance(group, instance)
-
-
-def _remove_instance(group: Record, instance: Record) -> None:
-    group["Instances"].remove(instance)
-    for activity in group.get("_activities", []):
-        if activity["Description"] == _terminating(instance):
-            activity["EndTime"] = now_iso()
-    ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
-
-
-def _is_drained_by_ecs(group: Record) -> bool:
-    provider = provider_of(group["AutoScalingGroupARN"])
-    settings = provider["autoScalingGroupProvider"] if provider else {}
-    return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
-
-
-def _terminating(instance: Record) -> str:
-    """Return how the activity is described that takes an instance out of its group."""
-    return f"Terminating EC2 instance: {instance['InstanceId']}"
+    _note(group, group_departures.terminating(instance), cause)
+    group_departures.begin(group, instance)
 
 
 def _note(group: Record, description: str, cause: str) -> None:
@@ -258,8 +237,8 @@ def complete_lifecycle_action(parameters: Record) -> Response:
         if not launch_hooks.end(group, instance, autoscaling._p(parameters, "LifecycleActionResult")):
             _take_out(group, instance, "an instance was taken out of service as its launch was abandoned.")
             reach_desired_capacity(group)
-    elif found and found[1]["LifecycleState"] == "Terminating:Wait":
-        _remove_instance(*found)
+    elif found and found[1]["LifecycleState"] == group_departures.HELD:
+        group_departures.end(*found)
     return _autoscaling_answer("CompleteLifecycleAction", "")
 
 

@@ -64,3 +64,29 @@ def test_the_largest_type_is_that_of_attributes_too() -> None:
     bounds = {"VCpuCount": {"Min": 1, "Max": 4}, "MemoryMiB": {"Min": 2048, "Max": 8192}}
     assert largest({"InstanceRequirements": bounds}) == (4096, 7372)
     assert machine_life.largest({}, [machine(type="m5.large")]).memory == 7680
+
+
+def test_a_machine_is_let_go_when_ecs_has_drained_it() -> None:
+    busy = {**JOINED, "runningTasksCount": 1}
+    assert machine_life.is_drained(machine(drained=True, leaving=True, ecs=JOINED))
+    assert not machine_life.is_drained(machine(drained=True, leaving=True, ecs=busy))
+    assert not machine_life.is_drained(machine(drained=True, ecs=JOINED))
+    # The capacity provider has gone.
+    assert not machine_life.is_drained(machine(leaving=True, ecs=JOINED))
+
+
+@pytest.mark.parametrize(
+    ("drained", "left", "busy", "seconds"),
+    [
+        (True, False, True, 172_800),
+        (True, False, False, 0),
+        # Deleted after its capacity provider, with tasks or without.
+        (False, True, True, 3600),
+        (False, True, False, 3600),
+        (False, False, True, 0),
+    ],
+)
+def test_a_leaving_machine_is_held_for_48_hours_or_for_the_hook_that_nobody_ends(
+    drained: bool, left: bool, busy: bool, seconds: float
+) -> None:
+    assert machine_life.held_on_leaving(drained=drained, left=left, busy=busy) == seconds

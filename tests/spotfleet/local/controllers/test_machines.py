@@ -92,12 +92,6 @@ def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bo
     assert machine_life.must_be_replaced(machine(**changes)) is replaced
 
 
-def test_a_leaving_machine_is_drained_when_its_last_task_is_gone() -> None:
-    assert not machine_life.is_drained(machine(leaving=True, ecs=registered(tasks=1)))
-    assert machine_life.is_drained(machine(leaving=True, ecs=registered()))
-    assert not machine_life.is_drained(machine(ecs=registered()))
-
-
 def test_notice_runs_out() -> None:
     assert not machine_life.is_due(machine(notice=100.0), 99.0)
     assert machine_life.is_due(machine(notice=100.0), 100.0)
@@ -341,43 +335,7 @@ def test_two_coins_show_so_many_heads_at_most(share: float, number: int) -> None
 
 
 POLICY = rolling_update.Policy(keep=2, batch=1, pause=120)
-
-
-@pytest.mark.parametrize(
-    ("ages", "desired", "most", "step"),
-    [
-        # Age of each machine in seconds; an outdated one's is negative.
-        ([-900, -800], 2, 2, rolling_update.Step(replace=("0",))),
-        ([-800, -900], 2, 4, rolling_update.Step(capacity=3)),
-        ([-800, -900, 119], 3, 4, rolling_update.Step()),
-        ([-800, -900, 120], 3, 4, rolling_update.Step(replace=("1",))),
-        ([-800, 500], 3, 4, rolling_update.Step()),
-        ([-800, 500, 400], 3, 4, rolling_update.Step(replace=("0",))),
-        ([500, 400, 300], 3, 4, rolling_update.Step()),
-    ],
-)
-def test_a_roll_keeps_machines_in_service(ages: list[int], desired: int, most: int, step: rolling_update.Step) -> None:
-    members = [rolling_update.Member(str(n), abs(age), current=age > 0) for n, age in enumerate(ages)]
-    assert rolling_update.next_step(members, POLICY, desired, most) == step
-
-
 SIGNALS = rolling_update.Policy(keep=1, batch=1, pause=900, signals=True)
-
-
-@pytest.mark.parametrize(
-    ("members", "step"),
-    [
-        # The new machine is there for five minutes, but its agent has not joined.
-        ([("old", 999, False, True), ("new", 300, True, False)], rolling_update.Step()),
-        ([("old", 999, False, True), ("new", 20, True, True)], rolling_update.Step(replace=("old",))),
-        ([("new", 20, True, True), ("newer", 10, True, True)], rolling_update.Step()),
-    ],
-)
-def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
-    members: list[tuple[str, int, bool, bool]], step: rolling_update.Step
-) -> None:
-    found = [rolling_update.Member(name, age, current, joined) for name, age, current, joined in members]
-    assert rolling_update.next_step(found, SIGNALS, 2, 4) == step
 
 
 TEMPLATE = """
@@ -410,12 +368,12 @@ def test_types_chosen_by_attributes_roll_after_the_warm_up() -> None:
 
 
 def rolled_group(*versions: str) -> dict[str, Any]:
-    """Return a group that launches version 2, with machines of some versions: i-0, i-1 and so on."""
+    """Return a group of up to 6 that launches version 2, with machines of some versions: i-0, i-1 and so on."""
     instances = [
         {"InstanceId": f"i-{number}", "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
         for number, version in enumerate(versions)
     ]
-    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances}
+    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances, "MaxSize": 6}
 
 
 def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
@@ -458,10 +416,16 @@ def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) ->
     assert rolling == []
 
 
-def test_an_update_fails_when_its_roll_stands_still(rolling: list[float]) -> None:
-    with pytest.raises(ValueError, match="The roll of group has stood still for 60 minutes at i-0"):
+def test_an_update_fails_when_a_machine_has_not_signalled_in_its_pause_time(rolling: list[float]) -> None:
+    with pytest.raises(ValueError, match="The roll of group has stood still for 15 minutes at i-0"):
         wait(RollingAws(rolled_group("1")), None, "group", set)
-    assert sum(rolling) == pytest.approx(3600, abs=1)
+    assert sum(rolling) == pytest.approx(900, abs=1)
+
+
+def test_an_update_is_refused_that_must_keep_as_many_as_there_may_be(rolling: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"MinInstancesInService \(1\) must be less than the group's MaxSize \(1\)"):
+        wait(RollingAws({**rolled_group("1"), "MaxSize": 1}), None, "group", set)
+    assert rolling == []
 
 
 @pytest.mark.parametrize(("version", "current"), [("7", True), (7, True), ("6", False), ("$Latest", False)])
