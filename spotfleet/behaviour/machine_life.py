@@ -137,6 +137,20 @@ def must_be_replaced(machine: Machine) -> bool:
     return not machine.leaving and (noticed or not machine.running)
 
 
+def outlived(machines: Sequence[Machine], lifetime: float, now: float) -> Machine | None:
+    """Return the machine of a group that its maximum lifetime ends next, or None; 0 is no such lifetime.
+
+    They go one after the other: none while another leaves or is on its way (rule G11). `lifetime` and `now` are in the
+    seconds of `launched`. AWS launches the successor first where an instance maintenance policy says so; here it comes
+    at the same time.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-max-instance-lifetime.html
+    """
+    if not lifetime or any(machine.leaving or machine.pending for machine in machines):
+        return None
+    due = [machine for machine in machines if machine.running and now - machine.launched >= lifetime]
+    return min(due, key=lambda machine: machine.launched, default=None)
+
+
 def must_drain(machine: Machine, since_notice: float, heeded: float) -> bool:
     """Return whether a machine must start to drain: it leaves its group, or ECS has heard of its Spot notice.
 

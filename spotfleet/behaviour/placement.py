@@ -14,6 +14,9 @@ INSTANCE_TYPE = "attribute:ecs.instance-type"
 # What a service without placement strategies gets.
 DEFAULT_STRATEGY: tuple[Mapping[str, str], ...] = ({"type": "spread", "field": ZONE},)
 FULL_PERCENT = 100
+# Ports of a machine that no task gets: SSH, Docker and the ECS agent have them (rule M4).
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
+RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679, 51680})
 # Tasks of a cluster that may wait for a machine of a capacity provider; ECS creates no more (rule C10).
 # https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
 MOST_PROVISIONING = 500
@@ -43,7 +46,7 @@ class Machine:
     def holds(self, need: Need) -> bool:
         """Return whether a task finds room here."""
         used = {port for task in self.tasks for port in task.ports}
-        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & used
+        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & (used | RESERVED_PORTS)
 
     def with_task(self, need: Need) -> "Machine":
         """Return the machine with one task more."""

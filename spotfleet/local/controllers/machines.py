@@ -24,6 +24,7 @@ from spotfleet.behaviour.machine_life import (
     must_be_replaced,
     must_drain,
     offered,
+    outlived,
 )
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
@@ -89,6 +90,8 @@ class Fleet(controller.Controller):
             name = group["AutoScalingGroupName"]
             with self._apart(f"The launches of {name} in {region}"):
                 instance_refresh.end_launches(region, name, machines)
+            with self._apart(f"The lifetime of the machines of {name} in {region}"):
+                _replace_outlived(region, group, [machine for machine in machines if machine.group == name])
             with self._apart(f"The roll of {name} in {region}"):
                 rolling_update.step(region, group, launched, joined)
                 instance_refresh.step(region, group)
@@ -131,6 +134,16 @@ def _keep(region: str, machine: Machine) -> None:
             InstanceId=machine.id,
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
+        )
+
+
+def _replace_outlived(region: str, group: Record, machines: Sequence[Machine]) -> None:
+    """Replace a machine that is older than its group lets machines get."""
+    lifetime = clock.seconds(group.get("MaxInstanceLifetime") or 0)
+    if machine := outlived(machines, lifetime, time.time()):
+        logger.info("%s: the machine %s has reached the maximum lifetime.", machine.group, machine.id)
+        clients.client("autoscaling", region).terminate_instance_in_auto_scaling_group(
+            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
 
 

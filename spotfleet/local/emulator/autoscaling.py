@@ -41,6 +41,7 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
     group["MixedInstancesPolicy"] = properties.get("MixedInstancesPolicy") or {}
     group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
     group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
+    group["MaxInstanceLifetime"] = int(properties.get("MaxInstanceLifetime") or 0)
     zones = [ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets]
     if zones:
         group["AvailabilityZones"] = list(dict.fromkeys(zones))
@@ -355,6 +356,8 @@ def with_policy(original: Callable[[Record], Response], parameters: Record) -> R
     for name, group in autoscaling._asgs.items():
         more = f"<CapacityRebalance>{str(group.get('CapacityRebalance', False)).lower()}</CapacityRebalance>"
         more += f"<DefaultInstanceWarmup>{group.get('DefaultInstanceWarmup', 0)}</DefaultInstanceWarmup>"
+        if group.get("MaxInstanceLifetime"):
+            more += f"<MaxInstanceLifetime>{group['MaxInstanceLifetime']}</MaxInstanceLifetime>"
         if group.get("MixedInstancesPolicy"):
             policy = autoscaling._member_xml(group["MixedInstancesPolicy"])
             more += f"<MixedInstancesPolicy>{policy}</MixedInstancesPolicy>"

@@ -1,5 +1,6 @@
 """When a machine joins, counts and drains: rules G1, G2 and E14."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,3 +91,14 @@ def test_a_leaving_machine_is_held_for_48_hours_or_for_the_hook_that_nobody_ends
     drained: bool, left: bool, busy: bool, seconds: float
 ) -> None:
     assert machine_life.held_on_leaving(drained=drained, left=left, busy=busy) == seconds
+
+
+def test_machines_past_their_lifetime_go_one_by_one() -> None:
+    day = 86_400.0
+    fleet = [machine(id="b", launched=0.5), machine(id="a"), machine(id="c", launched=3600.0)]
+    assert machine_life.outlived(fleet, day, day - 1) is None
+    assert machine_life.outlived(fleet, day, day + 1) == fleet[1]
+    assert machine_life.outlived([fleet[0], replace(fleet[1], leaving=True)], day, day + 1) is None
+    assert machine_life.outlived([fleet[0], machine(id="new", launched=day, pending=True)], day, day + 1) is None
+    assert machine_life.outlived([fleet[0], machine(id="new", launched=day)], day, day + 1) == fleet[0]
+    assert machine_life.outlived(fleet, 0, 9 * day) is None

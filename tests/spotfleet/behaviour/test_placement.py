@@ -46,6 +46,12 @@ def test_a_port_of_the_machine_is_used_once() -> None:
     assert place(3, [machine("one"), machine("two")], [], Need(ports=frozenset({80}))) == ["one", "two"]
 
 
+@pytest.mark.parametrize("port", [22, 2375, 2376, 51678, 51679])
+def test_a_port_that_the_machine_itself_has_is_never_given_to_a_task(port: int) -> None:
+    assert place(1, [machine("one")], [], Need(ports=frozenset({port}))) == []
+    assert place(2, [machine("one")], [], Need(ports=frozenset({8080}))) == ["one"]
+
+
 def test_tasks_spread_over_zones_before_they_pack() -> None:
     machines = [machine("a1", "a"), machine("a2", "a"), machine("b1", "b"), machine("b2", "b")]
     assert Counter(place(6, machines, SPREAD_THEN_BINPACK)) == {"a1": 3, "b1": 3}

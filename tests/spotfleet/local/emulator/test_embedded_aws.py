@@ -1368,11 +1368,14 @@ def test_machines_register_drain_and_go(cloud: Cloud) -> None:
 
     place = {"cluster": "registered", "containerInstances": [made["containerInstanceArn"]]}
     group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
-    provider = {"autoScalingGroupArn": group["AutoScalingGroupARN"], "managedDraining": "DISABLED"}
+    provider = {"autoScalingGroupArn": group["AutoScalingGroupARN"]}
     ecs.create_capacity_provider(name="made-after-the-machine", autoScalingGroupProvider=provider)
     described = ecs.describe_container_instances(**place)["containerInstances"][0]
     assert "capacityProviderName" not in made
     assert described["capacityProviderName"] == "made-after-the-machine"
+    # With managed draining it would leave a lifecycle hook that holds the machines for an hour.
+    undrained = {"managedDraining": "DISABLED"}
+    ecs.update_capacity_provider(name="made-after-the-machine", autoScalingGroupProvider=undrained)
     ecs.delete_capacity_provider(capacityProvider="made-after-the-machine")
 
     drained = ecs.update_container_instances_state(**place, status="DRAINING")["containerInstances"][0]
