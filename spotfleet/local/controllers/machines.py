@@ -55,6 +55,8 @@ class Fleet(controller.Controller):
         """Boot, replace, drain and scale the machines."""
         for region in embedded_aws.regions():
             machines = read_machines(region)
+            # Before tasks of a machine that begins to drain wait for another one, which it would be counted beside.
+            self._scale(region, machines)
             for machine in machines:
                 with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
@@ -63,7 +65,6 @@ class Fleet(controller.Controller):
                 with self._apart(f"The draining of {cluster} in {region}"):
                     _move_tasks(region, cluster, draining)
             self._roll(region, machines)
-            self._scale(region, machines)
 
     @contextmanager
     def _apart(self, what: str) -> Iterator[None]:

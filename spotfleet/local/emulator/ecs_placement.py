@@ -86,7 +86,6 @@ def _wait_for_machine(task: Record) -> bool:
 
 def _give_up(task: Record) -> None:
     """Stop a task that has waited too long for room: its deployment has failed to start it, its service tries again."""
-    ecs._record_service_task_failure(task)
     ecs._mark_task_stopped(task["taskArn"], task, NO_ROOM, "TaskFailedToStart")
     reconcile_services_of([task])
 
