@@ -20,13 +20,17 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Delay:
-    """What AWS takes time for: as a rule `typical` seconds, and from `shortest` to `longest`; `basis` says whence."""
+    """What AWS takes time for: as a rule `typical` seconds, and from `shortest` to `longest`; `basis` says whence.
+
+    A limit is how long AWS waits before it gives something up: no rehearsal gives up at once.
+    """
 
     name: str
     typical: float
     shortest: float
     longest: float
     basis: str
+    is_limit: bool = False
 
 
 BOOT = Delay(
@@ -79,6 +83,22 @@ RESERVATION_PUBLISHED = Delay(
     *(45, 20, 60),
     basis="a waiting task asks for a machine within 1 to 3 minutes: rule C6",
 )
+RESERVATION_LOOKED_AT = Delay(
+    "capacity provider's reservation readable until managed scaling looks at it",
+    *(30, 0, 60),
+    basis="its alarm looks once a minute, each at its own second: rule C6",
+)
+PROVISIONING_GIVEN_UP = Delay(
+    "task waits for a machine until ECS stops it",
+    *(900, 600, 1800),
+    basis="10 to 30 minutes by AWS's blog on cluster auto scaling, as aws/containers-roadmap#2381 has it: rule C10",
+    is_limit=True,
+)
+MACHINE_ENDED = Delay(
+    "machine of a group terminated until the group lets go of it",
+    *(120, 100, 210),
+    basis="experience; terminations of 3 to 5 minutes, draining included, in awslabs/amazon-eks-ami#66: rule F9",
+)
 TARGET_REGISTERED = Delay(
     "target registered until its first health check",
     *(2, 1, 5),
@@ -96,6 +116,9 @@ ALL = (
     METRIC_PUBLISHED,
     FAST_METRIC_PUBLISHED,
     RESERVATION_PUBLISHED,
+    RESERVATION_LOOKED_AT,
+    PROVISIONING_GIVEN_UP,
+    MACHINE_ENDED,
     TARGET_REGISTERED,
 )
 
@@ -109,7 +132,7 @@ def drawn(delay: Delay, mode: Mode, stream: random.Random) -> float:
     The distribution is PERT's, a beta distribution over three estimates: https://en.wikipedia.org/wiki/PERT_distribution
     """
     if mode is Mode.INSTANT:
-        return 0.0
+        return delay.typical if delay.is_limit else 0.0
     if mode is Mode.SLOW:
         return delay.longest
     width = delay.longest - delay.shortest

@@ -10,11 +10,17 @@ from spotfleet.behaviour import placement
 from spotfleet.behaviour.record import Record
 from spotfleet.facts import instance_types
 
-# From launch until the agent registers. On AWS it takes half a minute and more: a rehearsal need not wait as long.
-BOOT_SECONDS = 10
-
 # The tag by which `spotfleet interrupt` gives a machine its notice; the value is when EC2 takes it.
 NOTICE_TAG = "spotfleet:interruption"
+
+# A machine without the agent's own setting drains for ECS's sake, in AWS's seconds after the notice. Managed draining
+# hears of it by EventBridge, which AWS names no time for: an estimate (rule E14).
+NOTICE_BY_EVENT_BRIDGE = 3
+
+# In AWS's seconds: how long ECS drains a machine at most, and when a lifecycle hook is over that nobody ends.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
+LONGEST_DRAINING = 48 * 3600
+HOOK_HEARTBEAT = 3600
 
 # In ms: what the ECS agent takes when it is told nothing, or nothing between the bounds.
 # https://github.com/aws/amazon-ecs-agent/blob/master/README.md#environment-variables
@@ -33,8 +39,10 @@ class Machine:
     """A machine of an Auto Scaling group, as EC2, the group and ECS describe it.
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
-    seconds; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it then
-    already; `pending` tells whether a lifecycle hook holds it, and `completes` names the one that it completes.
+    seconds; `boot` and `in_service` are how long after its launch its agent joins and its group has it in service, in
+    the same; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it
+    then already, and `drained` whether its capacity provider has managed draining; `pending` tells whether it is not in
+    service yet, and `completes` names the lifecycle hook that it completes.
     """
 
     id: str
@@ -48,8 +56,11 @@ class Machine:
     agent: Mapping[str, str] = field(default_factory=dict)
     ecs: Record | None = None
     warmup: float = 0
+    boot: float = 0
+    in_service: float = 0
     notice: float | None = None
     rebalanced: bool = False
+    drained: bool = False
     pending: bool = False
     completes: str = ""
 
@@ -84,8 +95,11 @@ def launch_result(machine: Machine, hook: Record, age: float) -> str | None:
 
 def offered(instance_type: str, agent: Mapping[str, str]) -> tuple[int, int]:
     """Return the CPU units and the MiB of memory that a machine of a type offers to tasks."""
-    memory = instance_types.memory_mib(instance_type) - int(agent.get("ECS_RESERVED_MEMORY", "0"))
-    return instance_types.cpu_units(instance_type), memory
+    return instance_types.cpu_units(instance_type), instance_types.memory_mib(instance_type) - _reserved(agent)
+
+
+def _reserved(agent: Mapping[str, str]) -> int:
+    return int(agent.get("ECS_RESERVED_MEMORY", "0"))
 
 
 def cpu_period(agent: Mapping[str, str]) -> int:
@@ -95,18 +109,22 @@ def cpu_period(agent: Mapping[str, str]) -> int:
 
 
 def has_booted(machine: Machine, age: float) -> bool:
-    """Return whether a machine that is not registered yet has had its boot time; `age` is in AWS's seconds."""
+    """Return whether a machine that is not registered yet has had its boot time; `age` is in AWS's seconds.
+
+    No user data is run here, so an `extra_user_data` that takes its time makes no boot longer, as it does on AWS (rule
+    G1).
+    """
     alive = machine.running and not machine.leaving and machine.ecs is None
-    return alive and age >= BOOT_SECONDS
+    return alive and age >= machine.boot
 
 
 def is_warm(machine: Machine, age: float) -> bool:
     """Return whether a machine of that age, in AWS's seconds, counts in its group's metrics: its warm-up is over.
 
-    The warm-up begins as it enters service, which with a lifecycle hook is when it has booted and joined.
+    The warm-up begins as it enters service, which with a lifecycle hook is when it has booted and joined (rule G2).
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html
     """
-    entered = BOOT_SECONDS if machine.completes else 0
+    entered = machine.boot if machine.completes else machine.in_service
     return not machine.pending and age >= entered + machine.warmup
 
 
@@ -119,17 +137,54 @@ def must_be_replaced(machine: Machine) -> bool:
     return not machine.leaving and (noticed or not machine.running)
 
 
-def must_drain(machine: Machine) -> bool:
-    """Return whether a machine must start to drain: it leaves its group, or its agent saw a Spot notice."""
+def outlived(machines: Sequence[Machine], lifetime: float, now: float) -> Machine | None:
+    """Return the machine of a group that its maximum lifetime ends next, or None; 0 is no such lifetime.
+
+    They go one after the other: none while another leaves or is on its way (rule G11). `lifetime` and `now` are in the
+    seconds of `launched`. AWS launches the successor first where an instance maintenance policy says so; here it comes
+    at the same time.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-max-instance-lifetime.html
+    """
+    if not lifetime or any(machine.leaving or machine.pending for machine in machines):
+        return None
+    due = [machine for machine in machines if machine.running and now - machine.launched >= lifetime]
+    return min(due, key=lambda machine: machine.launched, default=None)
+
+
+def must_drain(machine: Machine, since_notice: float, heeded: float) -> bool:
+    """Return whether a machine must start to drain: it leaves its group, or ECS has heard of its Spot notice.
+
+    The agent hears it `heeded` seconds after EC2 has given it, where its setting says so, and managed draining by
+    EventBridge even without (rule E14); `since_notice` has passed, both in AWS's seconds.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+    """
     if machine.ecs is None or machine.draining:
         return False
-    heeds_notice = machine.agent.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
-    return machine.leaving or (machine.notice is not None and heeds_notice)
+    if machine.leaving:
+        return True
+    if machine.notice is None:
+        return False
+    if machine.agent.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true":
+        return since_notice >= heeded
+    return machine.drained and since_notice >= heeded + NOTICE_BY_EVENT_BRIDGE
 
 
 def is_drained(machine: Machine) -> bool:
-    """Return whether a machine that leaves its group has no task left to wait for."""
-    return machine.leaving and machine.empty
+    """Return whether ECS can let a machine go that leaves its group: it drains it, and no task is left on it."""
+    return machine.drained and machine.leaving and machine.empty
+
+
+def held_on_leaving(*, drained: bool, left: bool, busy: bool) -> float:
+    """Return for how long a leaving machine is held at most before it ends, in AWS's seconds.
+
+    `drained` tells whether ECS drains the group's machines, `busy` whether this one has tasks, and `left` whether the
+    capacity provider went and left its lifecycle hook. Nobody ends such a wait before the hook's heartbeat is due: that
+    is what users report, AWS does not say it (rule C12).
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+    """
+    if drained:
+        return LONGEST_DRAINING if busy else 0
+    return HOOK_HEARTBEAT if left else 0
 
 
 def is_due(machine: Machine, now: float) -> bool:
@@ -180,12 +235,40 @@ def _range(bounds: Record) -> tuple[float, float]:
 
 def smallest(group: Record, machines: Sequence[Machine]) -> placement.Machine:
     """Return the smallest machine that the group may launch, which a new task can count on."""
-    overrides = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", [])
-    types = launched_types(overrides, [machine.type for machine in machines] or ["t3.micro"])
-    if not types:
-        # No task can count on a machine that is never launched.
-        return placement.Machine("new", "", "", 0, 0)
     agent = machines[0].agent if machines else {}
-    smallest = min(types, key=lambda item: offered(item, agent)[1])
-    cpu, memory = offered(smallest, agent)
-    return placement.Machine("new", "", smallest, cpu, memory)
+    types = launched_types(_overrides(group), _present_types(machines))
+    # No task can count on a machine that is never launched.
+    sizes_of_types = [(*offered(name, agent), name) for name in types] or [(0, 0, "")]
+    cpu, memory, name = min(sizes_of_types, key=lambda item: item[1])
+    return placement.Machine("new", "", name, cpu, memory)
+
+
+def largest(group: Record, machines: Sequence[Machine]) -> placement.Machine:
+    """Return the largest machine that the group may launch, with which ECS counts machines for waiting tasks (rule C2).
+
+    Of attributes (InstanceRequirements) it is the most that they allow.
+    """
+    agent = machines[0].agent if machines else {}
+    overrides = _overrides(group)
+    names = [item["InstanceType"] for item in overrides if "InstanceType" in item]
+    required = [item["InstanceRequirements"] for item in overrides if "InstanceRequirements" in item]
+    found = [(*offered(name, agent), name) for name in names or ([] if required else _present_types(machines))]
+    found += [(*_most(requirements, agent), "") for requirements in required]
+    cpu, memory, name = max(found, key=lambda item: (item[1], item[0]))
+    return placement.Machine("new", "", name, cpu, memory)
+
+
+def _overrides(group: Record) -> list[Record]:
+    found: list[Record] = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", [])
+    return found
+
+
+def _present_types(machines: Sequence[Machine]) -> list[str]:
+    return [machine.type for machine in machines] or ["t3.micro"]
+
+
+def _most(requirements: Record, agent: Mapping[str, str]) -> tuple[int, int]:
+    """Return CPU units and MiB of the largest machine with these attributes; without a bound, of the smallest."""
+    vcpus, memory = requirements["VCpuCount"], requirements["MemoryMiB"]
+    most = instance_types.after_kernel(memory.get("Max", memory["Min"]))
+    return vcpus.get("Max", vcpus["Min"]) * instance_types.CPU_UNITS_PER_VCPU, most - _reserved(agent)

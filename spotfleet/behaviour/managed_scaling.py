@@ -1,31 +1,86 @@
-"""How many machines a capacity provider wants: decisions only."""
+"""How many machines a capacity provider wants: decisions only.
 
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-scaling-behavior.html
+"""
+
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from spotfleet.behaviour import placement
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.behaviour.record import Record
 
-# Minutes of CapacityProviderReservation below the target before machines go.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-auto-scaling.html
+# Minutes of CapacityProviderReservation below the target before machines go, and since the last ones came (rule C7).
 SCALE_IN_MINUTES = 15
+MINUTE = 60
+# With no machine running a scale-out begins with two (rule C3).
+FIRST_MACHINES = 2
+# What a capacity provider has that does not say (rules C4 and C5).
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-capacityprovider-managedscaling.html
+DEFAULT_WARMUP = 300
+DEFAULT_MAXIMUM_STEP = 10_000
 
 
-def wanted_machines(provider: Record, group: Record, needed: int, reservations: Sequence[float | None]) -> int:
-    """Return the number of machines that managed scaling wants; `reservations` are the last minutes' metric.
+@dataclass(frozen=True)
+class Seen:
+    """What managed scaling looks at, once a minute.
 
-    More after one minute above the target capacity, fewer after fifteen below it; steps, minimum and maximum as set.
+    `needed` machines hold all tasks in the newest point of the metric, and `reservations` are its last minutes;
+    `youngest` is the age of the newest machine, and `since_scale_out` how long ago managed scaling last asked for one,
+    both in AWS's seconds.
+    """
+
+    needed: int
+    reservations: Sequence[float | None]
+    youngest: float = math.inf
+    since_scale_out: float = math.inf
+
+
+def wanted_machines(provider: Record, group: Record, seen: Seen) -> int:
+    """Return the number of machines that managed scaling wants now.
+
+    More after one minute above the target capacity, unless a machine is younger than the warm-up (rule C4); step by
+    step fewer after fifteen minutes below it (rule C7).
     """
     scaling = provider["autoScalingGroupProvider"].get("managedScaling", {})
-    target = int(scaling.get("targetCapacity", 100))
+    target = int(scaling.get("targetCapacity", placement.FULL_PERCENT))
     desired = int(group["DesiredCapacity"])
-    wanted = placement.machines_wanted(needed, target)
-    if reservations[-1] is not None and reservations[-1] > target and wanted > desired:
-        step = max(wanted - desired, int(scaling.get("minimumScalingStepSize", 1)))
-        wanted = desired + min(step, int(scaling.get("maximumScalingStepSize", 10_000)))
-    elif not all(value is not None and value < target for value in reservations[-SCALE_IN_MINUTES:]):
-        wanted = desired
-    return max(min(wanted, int(group["MaxSize"])), int(group["MinSize"]))
+    wanted = placement.machines_wanted(seen.needed, target)
+    newest = seen.reservations[-1]
+    if newest is not None and newest > target and wanted > desired:
+        warm = seen.youngest >= int(scaling.get("instanceWarmupPeriod", DEFAULT_WARMUP))
+        desired = _more(scaling, desired, wanted) if warm else desired
+    elif wanted < desired and _is_quiet(seen, target):
+        desired = max(wanted, _fewer(desired))
+    return max(min(desired, int(group["MaxSize"])), int(group["MinSize"]))
+
+
+def _more(scaling: Record, desired: int, wanted: int) -> int:
+    step = max(wanted - desired, int(scaling.get("minimumScalingStepSize", 1)))
+    if desired == 0:
+        step = max(step, FIRST_MACHINES)
+    return desired + min(step, int(scaling.get("maximumScalingStepSize", DEFAULT_MAXIMUM_STEP)))
+
+
+def _is_quiet(seen: Seen, target: int) -> bool:
+    last = seen.reservations[-SCALE_IN_MINUTES:]
+    below = len(last) == SCALE_IN_MINUTES and all(value is not None and value < target for value in last)
+    return below and seen.since_scale_out >= SCALE_IN_MINUTES * MINUTE
+
+
+def _fewer(desired: int) -> int:
+    """Return the size after one minute's scale-in: at least one machine goes, and less than half of them."""
+    return desired - max(1, math.ceil(desired / 2) - 1)
+
+
+def protects_tasks(provider: Record) -> bool:
+    """Return whether managed termination protection keeps the group from ending a machine with tasks (rule C8).
+
+    Without it the group's own termination policy chooses, which does not look at tasks.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-termination-protection.html
+    """
+    return bool(provider["autoScalingGroupProvider"].get("managedTerminationProtection") == "ENABLED")
 
 
 def surplus(machines: Iterable[Machine], count: int, on_demand_base: int) -> list[Machine]:

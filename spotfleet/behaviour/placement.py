@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-strat
 https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-scaling/
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,12 @@ INSTANCE_TYPE = "attribute:ecs.instance-type"
 # What a service without placement strategies gets.
 DEFAULT_STRATEGY: tuple[Mapping[str, str], ...] = ({"type": "spread", "field": ZONE},)
 FULL_PERCENT = 100
+# Ports of a machine that no task gets: SSH, Docker and the ECS agent have them (rule M4).
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
+RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679, 51680})
+# Tasks of a cluster that may wait for a machine of a capacity provider; ECS creates no more (rule C10).
+# https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
+MOST_PROVISIONING = 500
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Machine:
     def holds(self, need: Need) -> bool:
         """Return whether a task finds room here."""
         used = {port for task in self.tasks for port in task.ports}
-        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & used
+        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & (used | RESERVED_PORTS)
 
     def with_task(self, need: Need) -> "Machine":
         """Return the machine with one task more."""
@@ -108,20 +115,25 @@ def _tasks_of(group: str, machines: Iterable[Machine]) -> int:
     return sum(task.group == group for machine in machines for task in machine.tasks)
 
 
-def machines_needed(machines: Sequence[Machine], waiting: Iterable[Need], new: Machine) -> int:
+def machines_needed(machines: Iterable[Machine], waiting: Iterable[Need], largest: Machine, smallest: Machine) -> int:
     """Return the number of machines that hold all tasks: those with tasks, and what the waiting tasks need besides.
 
-    Waiting tasks fill the room that is left, that of machines still booting included, before a machine like `new`; a
-    task larger than `new` asks for none, because no machine would ever hold it.
+    ECS counts each group of waiting tasks with equal needs for itself, packed onto empty machines of the group's
+    largest type; a task that its smallest type does not hold asks for none, and waits (rule C2).
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-scaling-behavior.html
     """
-    filled = list(machines)
-    for need in waiting:
-        index = next((number for number, machine in enumerate(filled) if machine.holds(need)), None)
-        if index is not None:
-            filled[index] = filled[index].with_task(need)
-        elif new.holds(need):
-            filled.append(new.with_task(need))
-    return sum(bool(machine.tasks) for machine in filled)
+    used = sum(bool(machine.tasks) for machine in machines)
+    groups = Counter(need for need in waiting if smallest.holds(need))
+    return used + sum(_machines_for(need, count, largest) for need, count in groups.items())
+
+
+def _machines_for(need: Need, count: int, new: Machine) -> int:
+    """Return how many machines like `new` hold so many equal tasks."""
+    held = 0
+    while held < count and new.holds(need):
+        new = new.with_task(need)
+        held += 1
+    return -(-count // held) if held else 0
 
 
 def capacity_provider_reservation(needed: int, running: int) -> float:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.template_text import value_in
 
+# In AWS's seconds.
+LONGEST_STEP = 3600
+
+# The tag of a group that is rolled: how many machines it had before.
+SIZE_TAG = "spotfleet:size-before-roll"
+
 DURATION = re.compile(r"^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?$")
 
 
@@ -38,16 +44,20 @@ class Member:
 
 @dataclass(frozen=True)
 class Step:
-    """What a roll does next: replace these machines, or run so many for the time being."""
+    """What a roll does next: replace these machines, end these without a successor, or run so many for a while."""
 
     replace: tuple[str, ...] = ()
+    end: tuple[str, ...] = ()
     capacity: int | None = None
 
 
-def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int) -> Step:
+def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int, before: int) -> Step:
     """Return what a roll does next; nothing while new machines are not ready or when all are current.
 
-    Machines above the minimum in service are replaced, a batch at a time; where there is none, the group grows first.
+    Machines above the minimum in service are replaced, a batch at a time. Where there is none, the group grows first,
+    and shrinks again by as much, so that it ends with as many as it had `before` (rule F4). Public logs show that;
+    AWS's page has the minimum only.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
     """
     outdated = sorted((item for item in members if not item.current), key=lambda item: -item.age)
     starting = [item for item in members if item.current and not _is_ready(item, policy)]
@@ -55,9 +65,28 @@ def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int
         return Step()
     spare = len(members) - policy.keep
     if spare <= 0 and desired < most:
-        return Step(capacity=min(desired + policy.batch, most))
+        return Step(capacity=min(desired + min(policy.batch, len(outdated)), most))
     # A group that may not grow loses a machine for a while.
-    return Step(replace=tuple(item.id for item in outdated[: max(1, min(policy.batch, spare))]))
+    going = [item.id for item in outdated[: max(1, min(policy.batch, spare))]]
+    # What scaling has added meanwhile stays: only the roll's own growth goes.
+    grown = min(max(0, desired - before), policy.batch)
+    return Step(replace=tuple(going[grown:]), end=tuple(going[:grown]))
+
+
+def problem(policy: Policy, most: int) -> str:
+    """Return why CloudFormation refuses an update of a group with this maximum, or nothing (rule F4)."""
+    if policy.keep < most:
+        return ""
+    return f"MinInstancesInService ({policy.keep}) must be less than the group's MaxSize ({most})"
+
+
+def longest_wait(policy: Policy) -> float:
+    """Return how long the roll waits for its next machine before it fails, in AWS's seconds.
+
+    With signals that is PauseTime, for each batch (rule F5). Without, CloudFormation waits for no machine; here the
+    roll waits for those that a lifecycle hook holds, and gives up after an hour.
+    """
+    return policy.pause if policy.signals else LONGEST_STEP
 
 
 def _is_ready(member: Member, policy: Policy) -> bool:

@@ -13,9 +13,15 @@ TYPE_NAME = re.compile(r"(?P<family>t3|t3a|t4g|[cmr][5-9][a-z]*(-flex)?)\.(?P<si
 # https://aws.amazon.com/ec2/instance-types/: GiB of the size "large"; the other sizes are its halves and multiples.
 LARGE_GIB = {"t": 8.0, "c": 4.0, "m": 8.0, "r": 16.0}
 SIZES = {"nano": 1 / 16, "micro": 1 / 8, "small": 1 / 4, "medium": 1 / 2, "large": 1.0, "xlarge": 2.0}
-# The kernel keeps some: ECS registers a machine with what the system reports as total, 901 MiB of a micro's 1024. Of
-# the smallest machines it keeps more, as some 110 MiB do not depend on their size.
-SHARE_AFTER_KERNEL = 0.88
+# The kernel keeps some: ECS registers a machine with what the system reports as total. Here the lowest numbers, in MiB,
+# in public listings of container instances with Amazon Linux 2023; they differ by image release (rule M1):
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/memory-management.html
+LOWEST_SEEN_MIB = {
+    **{"t3.micro": 916, "t3.small": 1901, "t3.medium": 3828, "t4g.small": 1831},
+    **{"c5.large": 3704, "m5.large": 7680, "r6id.xlarge": 31_517},
+}
+# An estimate for the others. Of the smallest machines the kernel keeps more: some 110 MiB do not depend on the size.
+SHARE_AFTER_KERNEL = 0.9
 KERNEL_MIB = 110
 # Of each vCPU, what a burstable type may use for ever, in percent; the same for t3, t3a and t4g:
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
@@ -95,8 +101,8 @@ def architecture(instance_type: str) -> str:
 
 
 def memory_mib(instance_type: str) -> int:
-    """Return the memory in MiB with which a machine of the type registers with ECS."""
-    return after_kernel(nominal_mib(instance_type))
+    """Return the memory in MiB with which a machine of the type registers with ECS: the lowest seen, or an estimate."""
+    return LOWEST_SEEN_MIB.get(instance_type) or after_kernel(nominal_mib(instance_type))
 
 
 def nominal_mib(instance_type: str) -> float:
@@ -105,7 +111,7 @@ def nominal_mib(instance_type: str) -> float:
 
 
 def after_kernel(nominal_mib: float) -> int:
-    """Return what is left of a machine's memory for tasks and agent once the kernel has taken its part."""
+    """Return the estimate of what is left of a machine's memory once the kernel has taken its part, in MiB."""
     return max(0, int(min(nominal_mib * SHARE_AFTER_KERNEL, nominal_mib - KERNEL_MIB)))
 
 

@@ -23,7 +23,7 @@ HELD_SECONDS = 90
 # The load while machines go: so many requests over connections that are kept alive, for longer than all takes.
 PER_SECOND = 300
 CONNECTIONS = 32
-LOAD_SECONDS = 40
+LOAD_SECONDS = 60
 # After a machine is killed, requests to its tasks fail until the load balancer has let go of them.
 LOST_SECONDS = 3
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
@@ -102,7 +102,7 @@ def load(project: Project) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
         burst = pool.submit(wrk.run, url, CONNECTIONS, LOAD_SECONDS, per_second=PER_SECOND)
         yield
-        assert not burst.done(), "the load was over before the rest"
+        assert not burst.done(), burst.exception() or "the load was over before the rest"
         assert burst.result().requests_per_s > PER_SECOND / 2
         print(burst.result())
 

@@ -400,7 +400,7 @@ def test_status_says_when_nothing_runs(fresh: Project) -> None:
 
 @pytest.mark.usefixtures("project")  # whose launch has left the layers of the image in Docker's cache
 def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
-    """Every command of the README's first section, at AWS's real times, in a bare clone with all set-up to do."""
+    """Every command of the README's first section, in a bare clone with all set-up to do."""
     clone, temporary = tmp_path / "spotfleet", tmp_path / "tmp"
     temporary.mkdir()
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -408,7 +408,7 @@ def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
     commands = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
     assert "make up" in commands
     assert commands[-1] == "make down"
-    variables = os.environ | local_variables(free_port()) | {"LOCAL_SPEED": "1", "TMPDIR": str(temporary)}
+    variables = os.environ | local_variables(free_port()) | {"TMPDIR": str(temporary)}
     networks = output(["docker", "network", "ls", "-q"])
     printed: dict[str, str] = {}
     took: dict[str, float] = {}

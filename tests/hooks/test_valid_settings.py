@@ -463,8 +463,7 @@ def test_other_instance_types_are_not(name: str) -> None:
 def test_what_a_type_offers_follows_from_its_name(name: str, architecture: str, nominal_gib: float, vcpus: int) -> None:
     assert instance_types.architecture(name) == architecture
     assert instance_types.cpu_units(name) == vcpus * 1024
-    assert 0.78 * nominal_gib * 1024 < instance_types.memory_mib(name) < 0.9 * nominal_gib * 1024
-    assert instance_types.memory_mib(name) <= nominal_gib * 1024 - 110
+    assert instance_types.nominal_mib(name) == nominal_gib * 1024
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """The machines of the groups, read from Auto Scaling, EC2 and ECS."""
 
+from collections.abc import Container
 from datetime import datetime
 
+from spotfleet.behaviour.delays import BOOT, IN_SERVICE
 from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_container_instances
+from spotfleet.local.host import delays
 
 
 def read_machines(region: str) -> list[Machine]:
@@ -21,15 +24,35 @@ def read_machines(region: str) -> list[Machine]:
         return []
     ecs = clients.client("ecs", region)
     registered = read_container_instances(ecs, [cluster["clusterName"] for cluster in read_clusters(ecs)])
+    drained = _drained_groups(ecs)
     reservations = pages(ec2, "describe_instances", "Reservations", InstanceIds=list(members))
     return [
-        _machine(ec2, instance, *members[instance["InstanceId"]], registered.get(instance["InstanceId"]))
+        _machine(ec2, instance, *members[instance["InstanceId"]], registered.get(instance["InstanceId"]), drained)
         for reservation in reservations
         for instance in reservation["Instances"]
     ]
 
 
-def _machine(ec2: clients.Client, instance: Record, group: Record, member: Record, ecs: Record | None) -> Machine:
+def _drained_groups(ecs: clients.Client) -> set[str]:
+    """Return the ARNs of the groups whose capacity provider has managed draining, as is the default."""
+    providers = [
+        item.get("autoScalingGroupProvider") for item in ecs.describe_capacity_providers()["capacityProviders"]
+    ]
+    return {
+        item["autoScalingGroupArn"]
+        for item in providers
+        if item and item.get("managedDraining", "ENABLED") == "ENABLED"
+    }
+
+
+def _machine(
+    ec2: clients.Client,
+    instance: Record,
+    group: Record,
+    member: Record,
+    ecs: Record | None,
+    drained: Container[str],
+) -> Machine:
     user_data = _user_data(ec2, instance["InstanceId"])
     return Machine(
         id=instance["InstanceId"],
@@ -43,9 +66,12 @@ def _machine(ec2: clients.Client, instance: Record, group: Record, member: Recor
         agent=agent_settings(user_data),
         ecs=ecs,
         warmup=float(group.get("DefaultInstanceWarmup", 0)),
+        boot=delays.of(BOOT, instance["InstanceId"]),
+        in_service=delays.of(IN_SERVICE, instance["InstanceId"]),
         notice=notice_of(instance),
         rebalanced=bool(group.get("CapacityRebalance", False)),
-        pending=member["LifecycleState"] == "Pending:Wait",
+        drained=group["AutoScalingGroupARN"] in drained,
+        pending=member["LifecycleState"].startswith("Pending"),
         completes=completed_hook(user_data),
     )
 

@@ -2,8 +2,8 @@
 
 Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
 and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
-steps but the last minute whose metric was published and the failures that were told, so that it can be restarted at
-any time.
+steps but the minutes that managed scaling has measured and not yet acted upon and the failures that were told, so that
+it can be restarted at any time.
 """
 
 import json
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
+from spotfleet.behaviour.delays import NOTICE_HEEDED
 from spotfleet.behaviour.draining import is_healthy, service_of, stoppable
 from spotfleet.behaviour.machine_life import (
     Machine,
@@ -23,17 +24,19 @@ from spotfleet.behaviour.machine_life import (
     must_be_replaced,
     must_drain,
     offered,
+    outlived,
 )
 from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
 from spotfleet.facts import instance_types
 from spotfleet.local import controller
-from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_tasks
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.controllers import instance_refresh, rolling_update
-from spotfleet.local.controllers.managed_scaling import is_managed, scale_provider
-from spotfleet.local.host import clock
+from spotfleet.local.controllers.managed_scaling import ManagedScaling, is_managed
+from spotfleet.local.host import clock, delays
 
 logger = logging.getLogger("spotfleet.fleet")
 
@@ -45,13 +48,15 @@ class Fleet(controller.Controller):
 
     def __init__(self) -> None:
         self.interval = controller.pace()
-        self._published: dict[tuple[str, str], int] = {}
+        self._scaling: dict[tuple[str, str, str], ManagedScaling] = {}
         self._failures: dict[str, str] = {}
 
     def step(self) -> None:
         """Boot, replace, drain and scale the machines."""
         for region in embedded_aws.regions():
             machines = read_machines(region)
+            # Before tasks of a machine that begins to drain wait for another one, which it would be counted beside.
+            self._scale(region, machines)
             for machine in machines:
                 with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
@@ -60,7 +65,6 @@ class Fleet(controller.Controller):
                 with self._apart(f"The draining of {cluster} in {region}"):
                     _move_tasks(region, cluster, draining)
             self._roll(region, machines)
-            self._scale(region, machines)
 
     @contextmanager
     def _apart(self, what: str) -> Iterator[None]:
@@ -87,23 +91,22 @@ class Fleet(controller.Controller):
             name = group["AutoScalingGroupName"]
             with self._apart(f"The launches of {name} in {region}"):
                 instance_refresh.end_launches(region, name, machines)
+            with self._apart(f"The lifetime of the machines of {name} in {region}"):
+                _replace_outlived(region, group, [machine for machine in machines if machine.group == name])
             with self._apart(f"The roll of {name} in {region}"):
                 rolling_update.step(region, group, launched, joined)
                 instance_refresh.step(region, group)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
-        """Publish each minute's reservation of every capacity provider, and set its group's size by it."""
+        """Let every capacity provider set its group's size."""
         ecs = clients.client("ecs", region)
-        minute = metrics_store.minute(time.time())
         for cluster in read_clusters(ecs):
             names = cluster.get("capacityProviders") or []
             providers = ecs.describe_capacity_providers(capacityProviders=names)["capacityProviders"] if names else []
-            for provider in providers:
-                place = (region, provider["name"])
-                if self._published.get(place) != minute and is_managed(provider):
-                    self._published[place] = minute
-                    with self._apart(f"The scaling by {provider['name']} in {region}"):
-                        scale_provider(region, cluster["clusterName"], provider, machines, minute)
+            for provider in filter(is_managed, providers):
+                place = (region, cluster["clusterName"], provider["name"])
+                with self._apart(f"The scaling by {provider['name']} in {region}"):
+                    self._scaling.setdefault(place, ManagedScaling(*place)).step(provider, machines)
 
 
 def _keep(region: str, machine: Machine) -> None:
@@ -119,7 +122,7 @@ def _keep(region: str, machine: Machine) -> None:
         autoscaling.terminate_instance_in_auto_scaling_group(
             InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
-    if must_drain(machine):
+    if must_drain(machine, _since_notice(machine, now), delays.of(NOTICE_HEEDED, machine.id)):
         logger.info("The machine %s drains.", machine.id)
         ecs.update_container_instances_state(
             cluster=_cluster(machine.ecs),
@@ -133,6 +136,21 @@ def _keep(region: str, machine: Machine) -> None:
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
         )
+
+
+def _replace_outlived(region: str, group: Record, machines: Sequence[Machine]) -> None:
+    """Replace a machine that is older than its group lets machines get."""
+    lifetime = clock.seconds(group.get("MaxInstanceLifetime") or 0)
+    if machine := outlived(machines, lifetime, time.time()):
+        logger.info("%s: the machine %s has reached the maximum lifetime.", machine.group, machine.id)
+        clients.client("autoscaling", region).terminate_instance_in_auto_scaling_group(
+            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
+        )
+
+
+def _since_notice(machine: Machine, now: float) -> float:
+    """Return how long ago EC2 gave a machine its notice, in AWS's seconds; 0 where it has none."""
+    return NOTICE_SECONDS - clock.aws_seconds(machine.notice - now) if machine.notice is not None else 0.0
 
 
 def _cluster(container_instance: Record | None) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Container, Mapping
 
 from spotfleet.behaviour.record import Record
-from spotfleet.behaviour.rolling_update import Member, is_current, next_step
+from spotfleet.behaviour.rolling_update import SIZE_TAG, Member, is_current, next_step
 from spotfleet.local.api import clients
 from spotfleet.local.api.rolling_policy import policy_of
 from spotfleet.local.host import clock
@@ -30,15 +30,29 @@ def step(region: str, group: Record, launched: Mapping[str, float], joined: Cont
         for item in group["Instances"]
         if not item["LifecycleState"].startswith("Terminating") and item["InstanceId"] in launched
     ]
-    if all(member.current for member in members):
-        return
     name = group["AutoScalingGroupName"]
+    autoscaling = clients.client("autoscaling", region)
+    before = next((int(tag["Value"]) for tag in group.get("Tags", []) if tag["Key"] == SIZE_TAG), None)
+    if all(member.current for member in members):
+        if before is not None:
+            autoscaling.delete_tags(Tags=[_tag(name, before)])
+        return
     policy = policy_of(clients.client("cloudformation", region), name)
     if policy is None:
         return
-    autoscaling = clients.client("autoscaling", region)
-    todo = next_step(members, policy, group["DesiredCapacity"], group["MaxSize"])
+    if before is None:
+        before = int(group["DesiredCapacity"])
+        autoscaling.create_or_update_tags(Tags=[_tag(name, before)])
+    todo = next_step(members, policy, group["DesiredCapacity"], group["MaxSize"], before)
     if todo.capacity is not None:
         autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=todo.capacity)
+    for instance in todo.end:
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=True)
     for instance in todo.replace:
         autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
+
+
+def _tag(group: str, size: int) -> Record:
+    """Return the tag that keeps a group's size while it is rolled, as its API takes it."""
+    place = {"ResourceId": group, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+    return {**place, "Key": SIZE_TAG, "Value": str(size)}

@@ -1,6 +1,7 @@
 """EC2 Auto Scaling: groups run machines, on demand and Spot, in several zones."""
 
 import functools
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from uuid import uuid4
@@ -15,7 +16,7 @@ from ministack.services import (
 from ministack.services.cloudformation import provisioners
 
 from spotfleet.behaviour import instance_refresh, machine_life
-from spotfleet.local.emulator import group_updates, instance_refreshes, launch_hooks
+from spotfleet.local.emulator import group_departures, group_updates, instance_refreshes, launch_hooks
 from spotfleet.local.emulator.cloudformation import ends_early
 from spotfleet.local.emulator.ec2 import MACHINE_IMAGES
 from spotfleet.local.emulator.patching import extends, replaces
@@ -25,7 +26,6 @@ from spotfleet.local.emulator.records import (
     client,
     group_of,
     joined_machines,
-    provider_of,
     tasks_on_instance,
 )
 from spotfleet.local.emulator.resource_types.base import Resource
@@ -41,6 +41,7 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
     group["MixedInstancesPolicy"] = properties.get("MixedInstancesPolicy") or {}
     group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
     group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
+    group["MaxInstanceLifetime"] = int(properties.get("MaxInstanceLifetime") or 0)
     zones = [ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets]
     if zones:
         group["AvailabilityZones"] = list(dict.fromkeys(zones))
@@ -84,8 +85,11 @@ def with_kept_capacity(
 @extends(provisioners, "_asg_delete", held_by=[(GROUP_HANDLERS, "delete")])
 def with_last_instances(original: Callable[[str, Record], None], physical_id: str, properties: Record) -> None:
     if group := autoscaling._asgs.get(physical_id):
+        group["DesiredCapacity"] = group["MinSize"] = 0
         for instance in list(group["Instances"]):
-            _remove_instance(group, instance)
+            _take_out(group, instance, "an instance was taken out of service as its group is deleted.")
+        while group["Instances"]:
+            time.sleep(group_updates.POLL_SECONDS)
     original(physical_id, properties)
 
 
@@ -108,8 +112,7 @@ def reach_desired_capacity(group: Record) -> None:
         group["Instances"].append(instance)
         cause = "an instance was started in response to a difference between desired and actual capacity, "
         _note(group, launch_hooks.launching(instance), f"{cause}from {before} to {before + 1}.")
-        if instance["LifecycleState"] == launch_hooks.PENDING:
-            launch_hooks.tell(group, instance, "MidLifecycleAction")
+        launch_hooks.begin(group, instance)
 
 
 def _staying(group: Record) -> list[Record]:
@@ -139,32 +142,8 @@ def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, _terminating(instance), cause)
-    machine = ec2._instances.get(instance["InstanceId"], {})
-    alive = machine.get("State", {}).get("Name") == "running"
-    if alive and _is_drained_by_ecs(group) and tasks_on_instance(instance["InstanceId"]):
-        instance["LifecycleState"] = "Terminating:Wait"
-    else:
-        _remove_instance(group, instance)
-
-
-def _remove_instance(group: Record, instance: Record) -> None:
-    group["Instances"].remove(instance)
-    for activity in group.get("_activities", []):
-        if activity["Description"] == _terminating(instance):
-            activity["EndTime"] = now_iso()
-    ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
-
-
-def _is_drained_by_ecs(group: Record) -> bool:
-    provider = provider_of(group["AutoScalingGroupARN"])
-    settings = provider["autoScalingGroupProvider"] if provider else {}
-    return bool(provider) and settings.get("managedDraining", "ENABLED") == "ENABLED"
-
-
-def _terminating(instance: Record) -> str:
-    """Return how the activity is described that takes an instance out of its group."""
-    return f"Terminating EC2 instance: {instance['InstanceId']}"
+    _note(group, group_departures.terminating(instance), cause)
+    group_departures.begin(group, instance)
 
 
 def _note(group: Record, description: str, cause: str) -> None:
@@ -254,13 +233,13 @@ def complete_lifecycle_action(parameters: Record) -> Response:
     found = group_of(instance_id)
     if found and launch_hooks.is_of(found[0], autoscaling._p(parameters, "LifecycleHookName")):
         group, instance = found
-        if instance["LifecycleState"] != launch_hooks.PENDING:
+        if instance["LifecycleState"] != launch_hooks.HELD:
             return _autoscaling_error(f"No active Lifecycle Action found with instance ID {instance_id}")
         if not launch_hooks.end(group, instance, autoscaling._p(parameters, "LifecycleActionResult")):
             _take_out(group, instance, "an instance was taken out of service as its launch was abandoned.")
             reach_desired_capacity(group)
-    elif found and found[1]["LifecycleState"] == "Terminating:Wait":
-        _remove_instance(*found)
+    elif found and found[1]["LifecycleState"] == group_departures.HELD:
+        group_departures.end(*found)
     return _autoscaling_answer("CompleteLifecycleAction", "")
 
 
@@ -296,7 +275,7 @@ def _launch(group: Record) -> Record | None:
     return {
         "InstanceId": machine["InstanceId"],
         "InstanceType": instance_type,
-        "LifecycleState": launch_hooks.first_state(group),
+        "LifecycleState": launch_hooks.PENDING,
         "HealthStatus": "Healthy",
         "AvailabilityZone": zone,
         "ProtectedFromScaleIn": str(group["NewInstancesProtectedFromScaleIn"]).lower() == "true",
@@ -377,6 +356,8 @@ def with_policy(original: Callable[[Record], Response], parameters: Record) -> R
     for name, group in autoscaling._asgs.items():
         more = f"<CapacityRebalance>{str(group.get('CapacityRebalance', False)).lower()}</CapacityRebalance>"
         more += f"<DefaultInstanceWarmup>{group.get('DefaultInstanceWarmup', 0)}</DefaultInstanceWarmup>"
+        if group.get("MaxInstanceLifetime"):
+            more += f"<MaxInstanceLifetime>{group['MaxInstanceLifetime']}</MaxInstanceLifetime>"
         if group.get("MixedInstancesPolicy"):
             policy = autoscaling._member_xml(group["MixedInstancesPolicy"])
             more += f"<MixedInstancesPolicy>{policy}</MixedInstancesPolicy>"

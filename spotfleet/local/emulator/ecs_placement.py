@@ -12,6 +12,7 @@ from ministack.services import (
 )
 
 from spotfleet.behaviour import placement
+from spotfleet.behaviour.delays import PROVISIONING_GIVEN_UP
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import (
     Record,
@@ -20,15 +21,18 @@ from spotfleet.local.emulator.records import (
     container_instances,
     ecs_answer,
     live_tasks,
+    reconcile_services_of,
     tasks_on,
 )
-from spotfleet.local.host import running_containers
+from spotfleet.local.host import clock, delays, running_containers
 
 # A waiting task looks for a machine this often, besides whenever one registers, and then for the Docker engine.
 PLACEMENT_SECONDS = 0.5
 
 # Held while a task gets its machine, so that two tasks never take the same room.
 _placing = threading.Condition()
+
+NO_ROOM = "Timed out while waiting for a container instance with room for the task"
 
 
 def machine(record: Record) -> placement.Machine:
@@ -67,14 +71,23 @@ def with_placement(
 
 
 def _wait_for_machine(task: Record) -> bool:
-    """Wait until the task has a machine; False when it was stopped before."""
+    """Wait until the task has a machine; False when it was stopped before, or when ECS gives up (rule C10)."""
+    deadline = time.monotonic() + clock.seconds(delays.of(PROVISIONING_GIVEN_UP, task["taskArn"]))
     with _placing:
-        while ecs._task_is_active(task["taskArn"], task):
+        while ecs._task_is_active(task["taskArn"], task) and time.monotonic() < deadline:
             if machine := _choose_machine(task):
                 task |= {"containerInstanceArn": machine.id, "availabilityZone": machine.zone}
                 return True
             _placing.wait(PLACEMENT_SECONDS)
+    if ecs._task_is_active(task["taskArn"], task):
+        _give_up(task)
     return False
+
+
+def _give_up(task: Record) -> None:
+    """Stop a task that has waited too long for room: its deployment has failed to start it, its service tries again."""
+    ecs._mark_task_stopped(task["taskArn"], task, NO_ROOM, "TaskFailedToStart")
+    reconcile_services_of([task])
 
 
 def _wait_for_engine(task: Record) -> None:
@@ -105,16 +118,28 @@ def wake_waiting_tasks() -> None:
 
 @extends(ecs, "_run_task")
 def within_maximum(original: Callable[[Record], Response], data: Record) -> Response:
-    """Start no more tasks of a service than its maximum percent allows; MiniStack leaves draining ones out."""
+    """Start no more tasks of a service than its maximum percent allows; MiniStack leaves draining ones out.
+
+    Nor more than a cluster may have waiting for a machine.
+    """
     cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
     service = ecs._services.get(f"{cluster}/{data.get('startedBy')}") if data.get("_deploymentId") else None
     if service:
         percent = int((service.get("deploymentConfiguration") or {}).get("maximumPercent", 200))
         free = max(1, service["desiredCount"] * percent // 100) - len(live_tasks(service))
+        free = min(free, placement.MOST_PROVISIONING - _provisioning(cluster))
         if free <= 0:
             return ecs_answer({"tasks": [], "failures": []})
         data = data | {"count": min(data.get("count", 1), free)}
     return original(data)
+
+
+def _provisioning(cluster: str) -> int:
+    """Return how many tasks of a cluster wait for a machine."""
+    return sum(
+        task["lastStatus"] == "PROVISIONING" and ecs._cluster_name_from_arn(task["clusterArn"]) == cluster
+        for task in list(ecs._tasks.values())
+    )
 
 
 @functools.cache

@@ -4,16 +4,13 @@ import time
 from collections.abc import Callable, Container
 
 from spotfleet.behaviour.instance_refresh import Preferences
-from spotfleet.behaviour.rolling_update import is_current, unfinished
+from spotfleet.behaviour.rolling_update import is_current, longest_wait, problem, unfinished
 from spotfleet.local.api import clients
 from spotfleet.local.api.rolling_policy import is_rolled_back, policy_of, preferences_of
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock
 
 POLL_SECONDS = 0.5
-
-# How long a rolling update of the group waits for its next machine at most, in AWS's seconds.
-LONGEST_STEP = 3600
 
 
 def settle(autoscaling: clients.Client, name: str, ends_early: Callable[[], str]) -> None:
@@ -99,15 +96,16 @@ def wait(
     group, policy = _described(autoscaling, name), policy_of(cloudformation, name)
     if policy is None or all(is_current(item, group) for item in group["Instances"]):
         return
+    if refused := problem(policy, group["MaxSize"]):
+        raise ValueError(refused)
+    patience = longest_wait(policy)
     left: list[str] = []
     deadline = 0.0
     while now_left := unfinished(group, policy, joined()):
         if now_left != left:
-            left, deadline = now_left, time.monotonic() + clock.seconds(LONGEST_STEP)
+            left, deadline = now_left, time.monotonic() + clock.seconds(patience)
         if time.monotonic() > deadline:
-            raise ValueError(
-                f"The roll of {name} has stood still for {LONGEST_STEP / 60:.0f} minutes at {', '.join(left)}"
-            )
+            raise ValueError(f"The roll of {name} has stood still for {patience / 60:.0f} minutes at {', '.join(left)}")
         time.sleep(POLL_SECONDS)
         group = _described(autoscaling, name)
 

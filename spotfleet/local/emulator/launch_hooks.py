@@ -1,15 +1,22 @@
-"""Lifecycle hooks on the launch of a group's machines: they hold a machine in Pending:Wait until it says so.
+"""How a group's new machine enters service: once it runs, or when it says so to the lifecycle hook that holds it.
 
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 """
 
+import time
+
+from ministack.core.concurrency import spawn_background
 from ministack.core.responses import now_iso
 from ministack.services import autoscaling
 
+from spotfleet.behaviour.delays import IN_SERVICE
 from spotfleet.local.emulator.records import Record
+from spotfleet.local.host import clock, delays
 
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
-PENDING = "Pending:Wait"
+PENDING = "Pending"
+HELD = "Pending:Wait"
+IN_SERVICE_STATE = "InService"
 ABANDONED = "Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned"
 
 
@@ -25,9 +32,24 @@ def keep(group: str, before: Record, after: Record) -> None:
         autoscaling._hooks[f"{group}/{name}"] = autoscaling._hook_record(group, name, hook)
 
 
-def first_state(group: Record) -> str:
-    """Return the lifecycle state in which a machine of a group begins."""
-    return PENDING if _names(group) else "InService"
+def begin(group: Record, instance: Record) -> None:
+    """Begin the launch of a machine: a lifecycle hook holds it; without one it is in service once it runs (rule G2)."""
+    if _names(group):
+        instance["LifecycleState"] = HELD
+        tell(group, instance, "MidLifecycleAction")
+    elif wait := delays.of(IN_SERVICE, instance["InstanceId"]):
+        instance["LifecycleState"] = PENDING
+        tell(group, instance, "InProgress")
+        spawn_background(_enter_service, group, instance, clock.seconds(wait))
+    else:
+        instance["LifecycleState"] = IN_SERVICE_STATE
+
+
+def _enter_service(group: Record, instance: Record, wait: float) -> None:
+    time.sleep(wait)
+    # It may have left the group meanwhile.
+    if instance["LifecycleState"] == PENDING:
+        end(group, instance, "CONTINUE")
 
 
 def is_of(group: Record, hook: str) -> bool:
@@ -38,7 +60,7 @@ def is_of(group: Record, hook: str) -> bool:
 def end(group: Record, instance: Record, result: str) -> bool:
     """Put a new machine into service, or say that its launch has failed; tell which."""
     if result == "CONTINUE":
-        instance["LifecycleState"] = "InService"
+        instance["LifecycleState"] = IN_SERVICE_STATE
         tell(group, instance, "Successful")
         return True
     tell(group, instance, "Cancelled", ABANDONED)

@@ -26,7 +26,8 @@ def test_slow_is_the_far_end_and_instant_nothing(delay: Delay) -> None:
     stream = random.Random("1")  # noqa: S311
 
     assert delays.drawn(delay, Mode.SLOW, stream) == delay.longest
-    assert delays.drawn(delay, Mode.INSTANT, stream) == 0
+    # A limit that is over at once would give up what nobody has tried.
+    assert delays.drawn(delay, Mode.INSTANT, stream) == (delay.typical if delay.is_limit else 0)
 
 
 def test_an_image_of_90_mebibytes_comes_in_5_seconds() -> None:

@@ -11,7 +11,6 @@ from spotfleet.behaviour.placement import (
     Need,
     capacity_provider_reservation,
     choose,
-    machines_needed,
     machines_wanted,
     need_of,
 )
@@ -45,6 +44,12 @@ def test_a_machine_holds_only_what_fits() -> None:
 
 def test_a_port_of_the_machine_is_used_once() -> None:
     assert place(3, [machine("one"), machine("two")], [], Need(ports=frozenset({80}))) == ["one", "two"]
+
+
+@pytest.mark.parametrize("port", [22, 2375, 2376, 51678, 51679])
+def test_a_port_that_the_machine_itself_has_is_never_given_to_a_task(port: int) -> None:
+    assert place(1, [machine("one")], [], Need(ports=frozenset({port}))) == []
+    assert place(2, [machine("one")], [], Need(ports=frozenset({8080}))) == ["one"]
 
 
 def test_tasks_spread_over_zones_before_they_pack() -> None:
@@ -106,31 +111,8 @@ def test_what_a_task_reserves(definition: dict[str, Any], need: Need) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "booting", "waiting", "needed"),
-    [
-        (0, 0, 0, 0),
-        (2, 0, 0, 1),
-        (2, 0, 1, 1),
-        (3, 0, 1, 2),
-        (3, 1, 1, 2),
-        (3, 0, 7, 4),
-        (0, 1, 0, 0),
-    ],
-)
-def test_machines_needed(tasks: int, booting: int, waiting: int, needed: int) -> None:
-    used = machine("one")
-    for _ in range(tasks):
-        used = used.with_task(TASK)
-    machines = [used, *(machine(f"booting-{number}") for number in range(booting))]
-    assert machines_needed(machines, [TASK] * waiting, machine("new")) == needed
-
-
-def test_a_task_larger_than_any_machine_asks_for_none() -> None:
-    assert machines_needed([], [Need(cpu=99_999, memory=1)], machine("new")) == 0
-
-
-@pytest.mark.parametrize(
-    ("needed", "running", "percent"), [(0, 0, 100), (2, 0, 200), (2, 1, 200), (1, 1, 100), (1, 4, 25)]
+    ("needed", "running", "percent"),
+    [(0, 0, 100), (2, 0, 200), (2, 1, 200), (1, 1, 100), (3, 2, 150), (1, 4, 25), (0, 3, 0)],
 )
 def test_reservation(needed: int, running: int, percent: float) -> None:
     assert capacity_provider_reservation(needed, running) == percent

@@ -16,9 +16,13 @@ from spotfleet.local.emulator.resource_types.base import (
     update_ecs_tags,
     without_tags,
 )
+from spotfleet.local.host import clock
 
-# CloudFormation waits for a service as long as its handler allows, 36 hours; a rehearsal gives up earlier.
-STEADY_SECONDS = 300
+# How long CloudFormation waits for a service, in AWS's seconds: three hours, as users report, and 36 where the
+# deployment has a bake time (rule F3).
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-deploymentconfiguration.html
+STEADY_SECONDS = 3 * 3600
+STEADY_SECONDS_WITH_BAKE_TIME = 36 * 3600
 
 STEADY_POLL_SECONDS = 0.25
 
@@ -194,11 +198,13 @@ class Service:
 
     def _wait(self, ecs: Client, service: dict[str, Any], owner: Owner) -> None:
         deployment_id = _primary(service)["id"]
-        deadline = time.monotonic() + STEADY_SECONDS
+        bakes = (service.get("deploymentConfiguration") or {}).get("bakeTimeInMinutes")
+        patience = STEADY_SECONDS_WITH_BAKE_TIME if bakes else STEADY_SECONDS
+        deadline = time.monotonic() + clock.seconds(patience)
         while not self._steady(ecs, service, deployment_id):
             end = owner.ends_early()
             if time.monotonic() > deadline:
-                end = f"{service['serviceName']} was not steady after {STEADY_SECONDS} s."
+                end = f"{service['serviceName']} was not steady after {patience} s."
             if end:
                 raise ValueError(f"{end} {_last_stop(ecs, service)}")
             time.sleep(STEADY_POLL_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spotfleet.behaviour import machine_life, usage
+from spotfleet.behaviour import usage
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.behaviour.scaling import Tracked
 from spotfleet.behaviour.usage import Measured, Use
@@ -71,14 +71,6 @@ def test_a_machine_that_drains_still_made_the_metric(desired: int, tracked: Trac
     machines = [machine("i-1"), machine("i-2"), machine("i-3", leaving=True), machine("i-4", running=False)]
     decision = wanted_machines(group, machines, [tracked])
     assert (decision[0] if decision else None) == wanted
-
-
-def test_a_machine_is_warm_after_its_warm_up() -> None:
-    assert not machine_life.is_warm(machine(), 119)
-    assert machine_life.is_warm(machine(), 120)
-    assert not machine_life.is_warm(machine(completes="joined"), 129)
-    assert machine_life.is_warm(machine(completes="joined"), 130)
-    assert not machine_life.is_warm(machine(completes="joined", pending=True), 9999)
 
 
 def test_a_machines_use_is_that_of_its_tasks() -> None:

@@ -779,7 +779,8 @@ SERVICE: dict[str, Any] = {
         "Properties": {
             "AutoScalingGroupProvider": {
                 "AutoScalingGroupArn": ref("Group"),
-                "ManagedDraining": "ENABLED",
+                # With it, as on AWS, the group would be held for an hour when the stack is deleted.
+                "ManagedDraining": "DISABLED",
                 "ManagedScaling": {"Status": "ENABLED", "TargetCapacity": "80"},
                 "ManagedTerminationProtection": "DISABLED",
             }
@@ -851,7 +852,7 @@ def test_capacity_provider_and_its_association(cloud: Cloud) -> None:
 
     assert provider()["autoScalingGroupArn"].startswith("arn:aws:autoscaling:")
     assert provider()["managedScaling"]["targetCapacity"] == 80
-    assert provider()["managedDraining"] == "ENABLED"
+    assert provider()["managedDraining"] == "DISABLED"
     cluster = ecs.describe_clusters(clusters=[made["Cluster"]])["clusters"][0]
     assert cluster["capacityProviders"] == [made["Provider"]]
     assert cluster["defaultCapacityProviderStrategy"][0]["weight"] == 1
@@ -1430,6 +1431,9 @@ def test_machines_register_drain_and_go(cloud: Cloud) -> None:
     described = ecs.describe_container_instances(**place)["containerInstances"][0]
     assert "capacityProviderName" not in made
     assert described["capacityProviderName"] == "made-after-the-machine"
+    # With managed draining it would leave a lifecycle hook that holds the machines for an hour.
+    undrained = {"managedDraining": "DISABLED"}
+    ecs.update_capacity_provider(name="made-after-the-machine", autoScalingGroupProvider=undrained)
     ecs.delete_capacity_provider(capacityProvider="made-after-the-machine")
 
     drained = ecs.update_container_instances_state(**place, status="DRAINING")["containerInstances"][0]

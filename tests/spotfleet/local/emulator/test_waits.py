@@ -1,0 +1,146 @@
+"""How long the embedded AWS waits, on a clock that goes on only where something waits: rules C10, F3 and F9."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from spotfleet.local.emulator.resource_types.base import Owner
+from spotfleet.local.emulator.resource_types.ecs import Service
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Import the emulator with the settings that its server would set."""
+    folder = tmp_path_factory.mktemp("ministack")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("STATE_DIR", "S3_DATA_DIR"):
+            patch.setenv(name, str(folder))
+        patch.setenv("GATEWAY_PORT", "4699")
+        importlib.import_module("spotfleet.local.emulator.application")
+        yield importlib.import_module("spotfleet.local.emulator")
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let no wait take time; the waits are returned."""
+    done: list[float] = []
+    monkeypatch.setattr("time.sleep", done.append)
+    monkeypatch.setattr("time.monotonic", lambda: sum(done))
+    return done
+
+
+class Ecs:
+    """ECS with a service that never gets steady."""
+
+    def __init__(self, **configuration: int) -> None:
+        deployment = {"id": "d", "status": "PRIMARY", "rolloutState": "IN_PROGRESS"}
+        self.service = {"serviceName": "s", "serviceArn": "arn:s", "clusterArn": "c", "events": []}
+        self.service |= {"deployments": [deployment], "deploymentConfiguration": configuration}
+        self.service |= {"runningCount": 0, "desiredCount": 1}
+
+    def get_paginator(self, _operation: str) -> "Ecs":
+        """Return itself, for list_tasks."""
+        return self
+
+    def paginate(self, **_parameters: str) -> list[dict[str, Any]]:
+        """Return one page without tasks."""
+        return [{"taskArns": []}]
+
+    def describe_services(self, **_parameters: object) -> dict[str, Any]:
+        """Describe the service."""
+        return {"services": [self.service]}
+
+
+@pytest.mark.parametrize(("configuration", "seconds"), [({}, 10_800), ({"bakeTimeInMinutes": 5}, 129_600)])
+def test_a_stack_waits_three_hours_for_a_service_and_36_with_a_bake_time(
+    monkeypatch: pytest.MonkeyPatch, waits: list[float], configuration: dict[str, int], seconds: float
+) -> None:
+    monkeypatch.setattr("spotfleet.local.emulator.resource_types.ecs.STEADY_POLL_SECONDS", 60)
+    ecs = Ecs(**configuration)
+    with pytest.raises(ValueError, match=f"s was not steady after {seconds} s"):
+        Service()._wait(ecs, ecs.service, Owner("stack", "Service"))
+    assert sum(waits) == pytest.approx(seconds, abs=120)
+
+
+@pytest.fixture
+def departures(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The departures from groups with their typical times, and what runs beside them done at once."""
+
+    def at_once(function: Callable[..., None], *arguments: object) -> None:
+        function(*arguments)
+
+    found: ModuleType = emulator.group_departures
+    monkeypatch.setattr(found, "spawn_background", at_once)
+    monkeypatch.setattr(found.delays, "of", lambda delay, _occurrence: delay.typical)
+    return found
+
+
+def group_of(departures: ModuleType, monkeypatch: pytest.MonkeyPatch, **more: object) -> dict[str, Any]:
+    """Return a group of two machines that run."""
+    for number in range(2):
+        machine = {"InstanceId": f"i-{number}", "State": {"Name": "running", "Code": 16}}
+        monkeypatch.setitem(departures.ec2._instances, f"i-{number}", machine)
+    instances = [{"InstanceId": f"i-{number}", "LifecycleState": "InService"} for number in range(2)]
+    return {"AutoScalingGroupARN": "arn:group", "Instances": instances, "_activities": [], **more}
+
+
+def test_the_machines_of_an_idle_group_are_gone_after_two_minutes(
+    departures: ModuleType, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    group = group_of(departures, monkeypatch)
+    for instance in list(group["Instances"]):
+        departures.begin(group, instance)
+    assert group["Instances"] == []
+    # Side by side on AWS, one after the other here.
+    assert waits == [120, 120]
+
+
+def test_a_machine_whose_capacity_provider_has_gone_is_held_for_an_hour(
+    departures: ModuleType, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    group = group_of(departures, monkeypatch, **{departures.LEFT: True})
+    departures.begin(group, group["Instances"][0])
+    assert waits == [3600, 120]
+
+
+def test_a_task_without_room_is_stopped_after_a_quarter_of_an_hour(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
+    placement = emulator.ecs_placement
+    monkeypatch.setattr(placement.delays, "of", lambda delay, _occurrence: delay.typical)
+    monkeypatch.setattr(placement._placing, "wait", waits.append)
+    monkeypatch.setattr(placement, "_choose_machine", lambda _task: None)
+    failed: list[object] = []
+    monkeypatch.setattr(placement.ecs, "_record_service_task_failure", failed.append)
+    task = {"taskArn": "arn:task/c/1", "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING", "containers": []}
+    task |= {"clusterArn": "arn:cluster/c", "startedBy": "web"}
+    monkeypatch.setitem(placement.ecs._tasks, task["taskArn"], task)
+    assert not placement._wait_for_machine(task)
+    assert sum(waits) == pytest.approx(900, abs=1)
+    assert (task["lastStatus"], task["stoppedReason"]) == ("STOPPED", placement.NO_ROOM)
+    assert failed == [task]
+
+
+def test_a_cluster_has_500_tasks_at_most_that_wait_for_a_machine(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placement = emulator.ecs_placement
+    cluster = f"arn:aws:ecs:{placement.ecs.get_region()}:{placement.ecs.get_account_id()}:cluster/c"
+    for number in range(499):
+        task = {"lastStatus": "PROVISIONING", "clusterArn": cluster, "startedBy": "web", "desiredStatus": "RUNNING"}
+        monkeypatch.setitem(placement.ecs._tasks, f"waits-{number}", task)
+    service = {"desiredCount": 900, "clusterArn": cluster, "serviceName": "web"}
+    monkeypatch.setitem(placement.ecs._services, "c/web", service)
+    asked: list[int] = []
+
+    def run(data: dict[str, Any]) -> None:
+        asked.append(data["count"])
+
+    given = {"cluster": "c", "startedBy": "web", "_deploymentId": "d", "count": 9}
+    placement.within_maximum(run, given)
+    monkeypatch.setitem(placement.ecs._tasks, "waits-too", task)
+    placement.within_maximum(run, given)
+    assert asked == [1]
