@@ -33,8 +33,10 @@ class Machine:
     """A machine of an Auto Scaling group, as EC2, the group and ECS describe it.
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
-    seconds; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it then
-    already; `pending` tells whether a lifecycle hook holds it, and `completes` names the one that it completes.
+    seconds; `notice` is when EC2 takes it and `ended` when it has ended, in seconds since 1970; `at_risk` tells whether
+    EC2 recommends to replace it, `rebalanced` whether its group does, and `succeeded` whether it launches, or has
+    launched, a successor first; `pending` tells whether a lifecycle hook holds it, `completes` names the one that it
+    completes; `version` is that of its launch template.
     """
 
     id: str
@@ -49,9 +51,13 @@ class Machine:
     ecs: Record | None = None
     warmup: float = 0
     notice: float | None = None
+    ended: float | None = None
+    at_risk: bool = False
     rebalanced: bool = False
+    succeeded: bool = False
     pending: bool = False
     completes: str = ""
+    version: int = 0
 
     @property
     def empty(self) -> bool:
@@ -110,18 +116,9 @@ def is_warm(machine: Machine, age: float) -> bool:
     return not machine.pending and age >= entered + machine.warmup
 
 
-def must_be_replaced(machine: Machine) -> bool:
-    """Return whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-capacity-rebalancing.html
-    """
-    noticed = machine.rebalanced and machine.notice is not None
-    return not machine.leaving and (noticed or not machine.running)
-
-
 def must_drain(machine: Machine) -> bool:
     """Return whether a machine must start to drain: it leaves its group, or its agent saw a Spot notice."""
-    if machine.ecs is None or machine.draining:
+    if machine.ecs is None or machine.draining or not machine.running:
         return False
     heeds_notice = machine.agent.get("ECS_ENABLE_SPOT_INSTANCE_DRAINING") == "true"
     return machine.leaving or (machine.notice is not None and heeds_notice)

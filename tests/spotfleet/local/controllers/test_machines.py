@@ -90,23 +90,6 @@ def test_a_machine_registers_after_its_boot(age: float, changes: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("changes", "replaced"),
-    [
-        ({}, False),
-        ({"running": False}, True),
-        ({"running": False, "leaving": True}, False),
-        # Only a group with capacity rebalancing replaces a machine before EC2 has taken it.
-        ({"notice": 5.0}, False),
-        ({"notice": 5.0, "rebalanced": True}, True),
-        ({"notice": 5.0, "rebalanced": True, "leaving": True}, False),
-        ({"notice": 5.0, "running": False}, True),
-    ],
-)
-def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
-    assert machine_life.must_be_replaced(machine(**changes)) is replaced
-
-
-@pytest.mark.parametrize(
     ("changes", "drains"),
     [
         ({"ecs": registered()}, False),
@@ -115,6 +98,8 @@ def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bo
         ({"ecs": registered(), "notice": 5.0, "agent": {}}, False),
         ({"ecs": registered(status="DRAINING"), "leaving": True}, False),
         ({"leaving": True}, False),
+        # One that has ended has no agent that drains it.
+        ({"ecs": registered(), "leaving": True, "running": False}, False),
     ],
 )
 def test_a_machine_drains_when_it_leaves_or_gets_notice(changes: dict[str, Any], drains: bool) -> None:
@@ -244,6 +229,7 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
     monkeypatch.setattr(machines, "read_machines", lambda _region: [])
     monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
     monkeypatch.setattr("spotfleet.local.controllers.instance_refresh.step", lambda *_group: None)
+    monkeypatch.setattr("spotfleet.local.controllers.group_capacity.step", lambda *_group: None)
     controller = machines.Fleet()
     controller.step()
     controller.step()
