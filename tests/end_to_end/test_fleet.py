@@ -24,8 +24,10 @@ HELD_SECONDS = 90
 PER_SECOND = 300
 CONNECTIONS = 32
 LOAD_SECONDS = 40
-# After a machine is killed, requests to its tasks fail until the load balancer has let go of them.
+# After the group has found out about a killed machine, requests fail until the load balancer has let go of its tasks.
 LOST_SECONDS = 3
+# What clients get for requests to a machine that is silent or gone.
+LOST = {"502", "503", "504", "timed out"}
 # Prints every machine and task as ECS describes them; a process of its own, because the port is the project's.
 LOOK = """
 import json, sys
@@ -45,7 +47,8 @@ if len(sys.argv) > 1:
         MinCapacity=int(sys.argv[1]),
     )
 machines = [
-    {"id": m.id, "spot": m.spot, "leaving": m.leaving, "arn": m.ecs and m.ecs["containerInstanceArn"]}
+    {"id": m.id, "pool": f"{m.type}/{m.zone}", "spot": m.spot, "leaving": m.leaving,
+     "arn": m.ecs and m.ecs["containerInstanceArn"]}
     for m in read_machines(region) if m.running
 ]
 tasks = [{"state": t["lastStatus"], "on": t.get("containerInstanceArn")} for t in read_tasks(ecs, cluster)]
@@ -126,17 +129,74 @@ def test_an_interrupted_machine_costs_no_request(project: Project) -> None:
         wait_until(project, runs(4))
 
 
-def test_a_killed_machine_is_replaced_with_its_tasks(project: Project) -> None:
+def test_a_killed_machine_is_missed_and_then_replaced_with_its_tasks(project: Project) -> None:
     before = {machine["id"] for machine in wait_until(project, runs(4))["machines"]}
-    killed = project.local("kill")
-    assert killed.returncode == 0, killed.stdout
-    gone = killed.stdout.split()[0]
-    assert gone in before
+    with Requests(project.status()["url"]) as requests:
+        killed = project.local("kill")
+        assert killed.returncode == 0, killed.stdout
+        gone = killed.stdout.split()[0]
+        assert gone in before
+        # A minute of AWS's time in which requests to it wait in vain.
+        wait_until(project, lambda _seen: gone not in members(project))
+    print(requests.answers)
+    assert requests.answers["200"]
+    assert requests.answers.keys() - {"200"}
+    assert requests.answers.keys() <= {"200", *LOST}
     time.sleep(LOST_SECONDS)
     with load(project):
         after = wait_until(project, runs(4))
     assert gone not in {machine["id"] for machine in after["machines"]}
     assert [machine["spot"] for machine in after["machines"]].count(False) == 1
+
+
+def members(project: Project) -> list[str]:
+    """Return the machines that the group counts, those too that have ended and are not missed yet."""
+    groups = project.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    return [instance["InstanceId"] for group in groups for instance in group["Instances"]]
+
+
+def capacity(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Return the pools, after closing or opening some."""
+    shown = project.local("capacity", *arguments, "--json")
+    assert shown.returncode == 0, shown.stdout
+    return {row["pool"]: row for row in json.loads(shown.stdout)["pools"]}
+
+
+def test_a_pool_lost_at_once_is_replaced_from_the_next_one_with_capacity(project: Project) -> None:
+    before = wait_until(project, runs(4))["machines"]
+    (zone,) = [machine["pool"].partition("/")[2] for machine in before if machine["spot"]]
+    here = [pool for pool in capacity(project) if pool.endswith(zone)]
+    elsewhere = [pool for pool in capacity(project) if pool not in here]
+    capacity(project, *(f"--close={pool}" for pool in elsewhere), "--for", "7200")
+    # Nothing is rotated: what comes now is of one pool.
+    autoscaling = project.client("autoscaling")
+    (group,) = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=4)
+    best, second, *_others = sorted(here, key=lambda pool: -capacity(project)[pool]["score"])
+    wait_until(project, lambda seen: sum(bool(machine["arn"]) for machine in seen["machines"]) == 4)
+    lost = capacity(project)[best]["machines"]["spot"]
+    assert len(lost) == 3
+
+    # EC2 takes the capacity of that pool, and there was none in the second.
+    capacity(project, f"--close={best}", f"--close={second}", "--for", "7200")
+    with Requests(project.status()["url"]) as requests:
+        taken = project.local("interrupt", "--pool", best, "--json")
+        assert taken.returncode == 0, taken.stdout
+        assert sorted(machine["id"] for machine in json.loads(taken.stdout)["machines"]) == sorted(lost)
+        wait_until(project, lambda _seen: not set(lost) & set(members(project)))
+        after = wait_until(project, runs(4))
+    print(requests.answers)
+    assert requests.answers["200"] > sum(requests.answers[answer] for answer in LOST)
+    assert requests.answers.keys() <= {"200", *LOST}
+    new = [machine["pool"] for machine in after["machines"] if machine["spot"] and machine["pool"] in here]
+    assert new
+    assert not {best, second} & set(new)
+    # The Spot share never becomes on-demand.
+    assert sum(not machine["spot"] for machine in after["machines"]) == 1
+    told = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]
+    assert told["DesiredCapacity"] == 4
+    capacity(project, "--open=*")
+    autoscaling.set_desired_capacity(AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=2)
 
 
 def test_a_larger_volume_replaces_every_machine(project: Project) -> None:
