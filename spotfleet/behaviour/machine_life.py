@@ -35,8 +35,8 @@ class Machine:
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
     seconds; `notice` is when EC2 takes it and `ended` when it has ended, in seconds since 1970; `at_risk` tells whether
     EC2 recommends to replace it, `rebalanced` whether its group does, and `succeeded` whether it launches, or has
-    launched, a successor first; `pending` tells whether a lifecycle hook holds it, `completes` names the one that it
-    completes; `version` is that of its launch template.
+    launched, a successor first; `refreshed` says the same of an instance refresh; `pending` tells whether a lifecycle
+    hook holds it, `completes` names the one that it completes; `version` is that of its launch template.
     """
 
     id: str
@@ -55,6 +55,7 @@ class Machine:
     at_risk: bool = False
     rebalanced: bool = False
     succeeded: bool = False
+    refreshed: bool = False
     pending: bool = False
     completes: str = ""
     version: int = 0

@@ -151,8 +151,22 @@ def test_a_killed_machine_is_missed_and_then_replaced_with_its_tasks(project: Pr
 
 def members(project: Project) -> list[str]:
     """Return the machines that the group counts, those too that have ended and are not missed yet."""
+    return [instance["InstanceId"] for instance in group_of(project)["Instances"]]
+
+
+def group_of(project: Project) -> dict[str, Any]:
+    """Return the one group as Auto Scaling describes it."""
     groups = project.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
-    return [instance["InstanceId"] for group in groups for instance in group["Instances"]]
+    (group,) = groups
+    found: dict[str, Any] = group
+    return found
+
+
+def resize(project: Project, least: int, desired: int) -> None:
+    """Give the group a minimum and a desired capacity."""
+    name = group_of(project)["AutoScalingGroupName"]
+    sizes = {"MinSize": least, "DesiredCapacity": desired}
+    project.client("autoscaling").update_auto_scaling_group(AutoScalingGroupName=name, **sizes)
 
 
 def capacity(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
@@ -165,20 +179,16 @@ def capacity(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
 def test_a_pool_lost_at_once_is_replaced_from_the_next_one_with_capacity(project: Project) -> None:
     before = wait_until(project, runs(4))["machines"]
     (zone,) = [machine["pool"].partition("/")[2] for machine in before if machine["spot"]]
-    here = [pool for pool in capacity(project) if pool.endswith(zone)]
-    elsewhere = [pool for pool in capacity(project) if pool not in here]
-    capacity(project, *(f"--close={pool}" for pool in elsewhere), "--for", "7200")
-    # Nothing is rotated: what comes now is of one pool.
-    autoscaling = project.client("autoscaling")
-    (group,) = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"]
-    autoscaling.set_desired_capacity(AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=4)
-    best, second, *_others = sorted(here, key=lambda pool: -capacity(project)[pool]["score"])
+    pools = capacity(project)
+    here = sorted((pool for pool in pools if pool.endswith(zone)), key=lambda pool: -pools[pool]["score"])
+    capacity(project, *(f"--close={pool}" for pool in pools if pool not in here), "--for", "7200")
+    # Nothing is rotated: what comes now is of one pool. The minimum keeps it, however empty it is.
+    resize(project, least=4, desired=4)
     wait_until(project, lambda seen: sum(bool(machine["arn"]) for machine in seen["machines"]) == 4)
-    lost = capacity(project)[best]["machines"]["spot"]
-    assert len(lost) == 3
-
     # EC2 takes the capacity of that pool, and there was none in the second.
-    capacity(project, f"--close={best}", f"--close={second}", "--for", "7200")
+    best, second, *_others = here
+    lost = capacity(project, f"--close={best}", f"--close={second}", "--for", "7200")[best]["machines"]["spot"]
+    assert len(lost) == 3
     with Requests(project.status()["url"]) as requests:
         taken = project.local("interrupt", "--pool", best, "--json")
         assert taken.returncode == 0, taken.stdout
@@ -193,10 +203,9 @@ def test_a_pool_lost_at_once_is_replaced_from_the_next_one_with_capacity(project
     assert not {best, second} & set(new)
     # The Spot share never becomes on-demand.
     assert sum(not machine["spot"] for machine in after["machines"]) == 1
-    told = autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"][0]
-    assert told["DesiredCapacity"] == 4
+    assert group_of(project)["DesiredCapacity"] == 4
     capacity(project, "--open=*")
-    autoscaling.set_desired_capacity(AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=2)
+    resize(project, least=1, desired=2)
 
 
 def test_a_larger_volume_replaces_every_machine(project: Project) -> None:

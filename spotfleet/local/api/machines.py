@@ -4,6 +4,7 @@ import re
 import time
 from datetime import UTC, datetime
 
+from spotfleet.behaviour.instance_refresh import REFRESH_TAG, SUCCEEDED
 from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook
 from spotfleet.behaviour.machine_losses import RECOMMENDATION_TAG, SUCCEEDED_TAG
 from spotfleet.behaviour.record import Record
@@ -57,6 +58,7 @@ def _machine(ec2: clients.Client, instance: Record, group: Record, member: Recor
         at_risk=RECOMMENDATION_TAG in tags,
         rebalanced=bool(group.get("CapacityRebalance", False)),
         succeeded=SUCCEEDED_TAG in tags,
+        refreshed=tags.get(REFRESH_TAG) == SUCCEEDED,
         pending=member["LifecycleState"] == "Pending:Wait",
         completes=completed_hook(user_data),
         version=int(version) if version.isdecimal() else 0,

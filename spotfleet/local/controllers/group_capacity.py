@@ -31,7 +31,7 @@ def step(region: str, group: Record, machines: Sequence[Machine]) -> None:
     _replace_ended(autoscaling, group, mine, now)
     _replace_noticed(autoscaling, mine)
     _launch_first(region, group, mine, now)
-    if sum(not machine.leaving and not machine.succeeded for machine in mine) < group["DesiredCapacity"]:
+    if sum(not (item.leaving or item.succeeded or item.refreshed) for item in mine) < group["DesiredCapacity"]:
         # A launch has failed: the group looks whether it is time to try again.
         _look_again(autoscaling, group)
 
@@ -99,13 +99,9 @@ def _in_wrong_zone(region: str, group: Record, present: Sequence[Machine], now: 
     if changing or not all(is_current(item, group) for item in group["Instances"]):
         return ""
     spot = sum(machine.spot for machine in present)
-    kind = (
-        Kind.SPOT
-        if fleet_mix.is_spot_to_leave(fleet_mix.distribution_of(group), len(present) - spot, spot)
-        else Kind.ON_DEMAND
-    )
-    zone = fleet_mix.zone_to_relieve(counts, _open_zones(group, kind, now))
-    there = [item for item in present if item.zone == zone and item.spot == (kind is Kind.SPOT)]
+    is_spot = fleet_mix.is_spot_to_leave(fleet_mix.distribution_of(group), len(present) - spot, spot)
+    zone = fleet_mix.zone_to_relieve(counts, _open_zones(group, Kind.SPOT if is_spot else Kind.ON_DEMAND, now))
+    there = [item for item in present if item.zone == zone and item.spot == is_spot]
     if not there or not _is_calm(region, group, now):
         return ""
     candidates = [

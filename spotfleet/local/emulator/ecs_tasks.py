@@ -16,7 +16,7 @@ from ministack.services import (
 )
 
 from spotfleet.behaviour import machine_life
-from spotfleet.local.emulator import containment
+from spotfleet.local.emulator import containment, machine_ends
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
@@ -153,6 +153,9 @@ def with_network_bindings(
         for port, bindings in published.items()
         for binding in bindings or []
     ]
+    if is_on_lost_machine(task):
+        # Its machine has ended while the container was started.
+        machine_ends.silence([task])
     return True
 
 

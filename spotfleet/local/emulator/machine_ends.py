@@ -35,12 +35,14 @@ def ending_in_silence(original: Callable[[Record], Response], parameters: Record
             if record["ec2InstanceId"] == instance_id:
                 record["agentConnected"] = False
                 record["status"] = "INACTIVE" if missed else record["status"]
-        if tasks:
-            spawn_background(_stop if missed else _silence, tasks, f"Host EC2 (instance {instance_id}) terminated.")
+        if tasks and missed:
+            spawn_background(_stop, tasks, f"Host EC2 (instance {instance_id}) terminated.")
+        elif tasks:
+            spawn_background(silence, tasks)
     return answer
 
 
-def _silence(tasks: list[Record], _reason: str) -> None:
+def silence(tasks: list[Record]) -> None:
     """Kill the containers of tasks that ECS goes on to call running, and let their ports answer nothing."""
     _kill_containers(tasks)
     for port in _ports(tasks):

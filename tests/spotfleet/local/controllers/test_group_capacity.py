@@ -160,6 +160,7 @@ def test_zones_wait_while_they_are_even_enough_or_the_group_changes(
     assert aws.asked == []
 
 
-def test_a_group_that_misses_machines_looks_whether_to_try_again(aws: FakeAws) -> None:
-    group_capacity.step("eu-west-1", group(2), [machine("only")])
+@pytest.mark.parametrize("other", [{"leaving": True}, {"refreshed": True}])
+def test_a_group_that_misses_machines_looks_whether_to_try_again(aws: FakeAws, other: dict[str, bool]) -> None:
+    group_capacity.step("eu-west-1", group(2), [machine("only"), machine("other", zone="eu-west-1b", **other)])
     assert aws.asked == [("look", "2")]
