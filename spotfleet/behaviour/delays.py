@@ -48,6 +48,11 @@ LOSS_NOTICED = Delay(
     *(60, 30, 120),
     basis="experience; AWS names no time: rule G3",
 )
+ZONES_BALANCED = Delay(
+    "zones of an Auto Scaling group uneven until it balances them",
+    *(120, 60, 300),
+    basis="experience; AWS names no time: rule G7",
+)
 NOTICE_HEEDED = Delay(
     "Spot notice until ECS drains the machine",
     *(2, 1, 6),
@@ -109,6 +114,7 @@ ALL = (
     BOOT,
     IN_SERVICE,
     LOSS_NOTICED,
+    ZONES_BALANCED,
     NOTICE_HEEDED,
     SCHEDULER,
     IMAGE_PULL_START,

@@ -40,9 +40,11 @@ class Machine:
 
     `ecs` is the container instance's description, or None before it registered; `warmup` is its group's, in AWS's
     seconds; `boot` and `in_service` are how long after its launch its agent joins and its group has it in service, in
-    the same; `notice` is when EC2 takes it, in seconds since 1970; `rebalanced` tells whether its group replaces it
-    then already, and `drained` whether its capacity provider has managed draining; `pending` tells whether it is not in
-    service yet, and `completes` names the lifecycle hook that it completes.
+    the same; `notice` is when EC2 takes it and `ended` when it has ended, in seconds since 1970; `at_risk` tells if
+    EC2 recommends to replace it, `rebalanced` whether its group does, and `succeeded` whether it launches, or has
+    launched, a successor first; `refreshed` says the same of an instance refresh; `drained` tells whether its capacity
+    provider has managed draining, `pending` whether it is not in service yet; `completes` names the lifecycle hook that
+    it completes; `version` is that of its launch template.
     """
 
     id: str
@@ -59,10 +61,15 @@ class Machine:
     boot: float = 0
     in_service: float = 0
     notice: float | None = None
+    ended: float | None = None
+    at_risk: bool = False
     rebalanced: bool = False
     drained: bool = False
+    succeeded: bool = False
+    refreshed: bool = False
     pending: bool = False
     completes: str = ""
+    version: int = 0
 
     @property
     def empty(self) -> bool:
@@ -128,15 +135,6 @@ def is_warm(machine: Machine, age: float) -> bool:
     return not machine.pending and age >= entered + machine.warmup
 
 
-def must_be_replaced(machine: Machine) -> bool:
-    """Return whether the group must replace a machine: it runs no more, or has its notice and the group rebalances.
-
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-capacity-rebalancing.html
-    """
-    noticed = machine.rebalanced and machine.notice is not None
-    return not machine.leaving and (noticed or not machine.running)
-
-
 def outlived(machines: Sequence[Machine], lifetime: float, now: float) -> Machine | None:
     """Return the machine of a group that its maximum lifetime ends next, or None; 0 is no such lifetime.
 
@@ -158,7 +156,7 @@ def must_drain(machine: Machine, since_notice: float, heeded: float) -> bool:
     EventBridge even without (rule E14); `since_notice` has passed, both in AWS's seconds.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
     """
-    if machine.ecs is None or machine.draining:
+    if machine.ecs is None or machine.draining or not machine.running:
         return False
     if machine.leaving:
         return True

@@ -2,19 +2,21 @@
 
 import click
 
+from spotfleet.cli.capacity import capacity
 from spotfleet.cli.env import env
 from spotfleet.cli.execute import execute
 from spotfleet.cli.launch import down, up
 from spotfleet.cli.load import load
 from spotfleet.cli.logs import logs
-from spotfleet.cli.losses import interrupt, kill, rates
+from spotfleet.cli.losses import interrupt, kill
 from spotfleet.cli.page import open_page
+from spotfleet.cli.rates import rates
 from spotfleet.cli.serve import serve
 from spotfleet.cli.status import status
 from spotfleet.local.host import console
 
 # In the order in which one comes to need them.
-VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, rates, env, down, serve)
+VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
 
 
 class InOrder(click.Group):

@@ -1,15 +1,23 @@
 """The machines of the groups, read from Auto Scaling, EC2 and ECS."""
 
+import re
+import time
 from collections.abc import Container
-from datetime import datetime
+from datetime import UTC, datetime
 
 from spotfleet.behaviour.delays import BOOT, IN_SERVICE
+from spotfleet.behaviour.instance_refresh import REFRESH_TAG, SUCCEEDED
 from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook
+from spotfleet.behaviour.machine_losses import RECOMMENDATION_TAG, SUCCEEDED_TAG
 from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_container_instances
-from spotfleet.local.host import delays
+from spotfleet.local.host import clock, delays
+
+# When and by whom an instance was ended, as EC2 says it.
+ENDED = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
 
 
 def read_machines(region: str) -> list[Machine]:
@@ -53,7 +61,8 @@ def _machine(
     ecs: Record | None,
     drained: Container[str],
 ) -> Machine:
-    user_data = _user_data(ec2, instance["InstanceId"])
+    user_data, tags = _user_data(ec2, instance["InstanceId"]), _tags(instance)
+    version = str(member.get("LaunchTemplate", {}).get("Version", ""))
     return Machine(
         id=instance["InstanceId"],
         group=group["AutoScalingGroupName"],
@@ -69,17 +78,35 @@ def _machine(
         boot=delays.of(BOOT, instance["InstanceId"]),
         in_service=delays.of(IN_SERVICE, instance["InstanceId"]),
         notice=notice_of(instance),
+        ended=_ended(instance),
+        at_risk=RECOMMENDATION_TAG in tags,
         rebalanced=bool(group.get("CapacityRebalance", False)),
         drained=group["AutoScalingGroupARN"] in drained,
+        succeeded=SUCCEEDED_TAG in tags,
+        refreshed=tags.get(REFRESH_TAG) == SUCCEEDED,
         pending=member["LifecycleState"].startswith("Pending"),
         completes=completed_hook(user_data),
+        version=int(version) if version.isdecimal() else 0,
     )
 
 
 def notice_of(instance: Record) -> float | None:
-    """Return when EC2 takes a machine, in seconds since 1970, or None when it has no notice."""
-    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
-    return datetime.fromisoformat(tags[NOTICE_TAG]).timestamp() if tags.get(NOTICE_TAG) else None
+    """Return when EC2 takes a machine, in seconds since 1970, or None while it has no notice of that."""
+    moment = _tags(instance).get(NOTICE_TAG)
+    if not moment:
+        return None
+    taken = datetime.fromisoformat(moment).timestamp()
+    # A recommendation that comes before the notice has its moment already.
+    return taken if time.time() >= taken - clock.seconds(NOTICE_SECONDS) else None
+
+
+def _tags(instance: Record) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+
+
+def _ended(instance: Record) -> float | None:
+    found = ENDED.search(instance.get("StateTransitionReason", ""))
+    return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp() if found else None
 
 
 def _user_data(ec2: clients.Client, instance_id: str) -> str:

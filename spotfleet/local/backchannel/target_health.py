@@ -33,6 +33,8 @@ class Health:
 INITIAL = Health("initial", "Elb.RegistrationInProgress", "Target registration is in progress")
 UNUSED = Health("unused", "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer")
 DRAINING = Health("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+ENDED = Health("unused", "Target.InvalidState", "Target is in the terminated state")
 
 _reports: dict[str, tuple[float, dict[Target, Health]]] = {}
 _lock = threading.Lock()

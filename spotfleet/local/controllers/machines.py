@@ -21,7 +21,6 @@ from spotfleet.behaviour.machine_life import (
     has_booted,
     is_drained,
     is_due,
-    must_be_replaced,
     must_drain,
     offered,
     outlived,
@@ -34,7 +33,7 @@ from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_tasks
 from spotfleet.local.api.machines import read_machines
-from spotfleet.local.controllers import instance_refresh, rolling_update
+from spotfleet.local.controllers import group_capacity, instance_refresh, rolling_update
 from spotfleet.local.controllers.managed_scaling import ManagedScaling, is_managed
 from spotfleet.local.host import clock, delays
 
@@ -93,6 +92,8 @@ class Fleet(controller.Controller):
                 instance_refresh.end_launches(region, name, machines)
             with self._apart(f"The lifetime of the machines of {name} in {region}"):
                 _replace_outlived(region, group, [machine for machine in machines if machine.group == name])
+            with self._apart(f"The capacity of {name} in {region}"):
+                group_capacity.step(region, group, machines)
             with self._apart(f"The roll of {name} in {region}"):
                 rolling_update.step(region, group, launched, joined)
                 instance_refresh.step(region, group)
@@ -118,10 +119,6 @@ def _keep(region: str, machine: Machine) -> None:
     if is_due(machine, now):
         logger.info("EC2 takes the Spot machine %s back.", machine.id)
         clients.client("ec2", region).terminate_instances(InstanceIds=[machine.id])
-    elif must_be_replaced(machine):
-        autoscaling.terminate_instance_in_auto_scaling_group(
-            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
-        )
     if must_drain(machine, _since_notice(machine, now), delays.of(NOTICE_HEEDED, machine.id)):
         logger.info("The machine %s drains.", machine.id)
         ecs.update_container_instances_state(
@@ -129,7 +126,7 @@ def _keep(region: str, machine: Machine) -> None:
             containerInstances=[machine.ecs["containerInstanceArn"]],  # type: ignore[index]  # must_drain saw it
             status="DRAINING",
         )
-    elif is_drained(machine) or (machine.leaving and not machine.running):
+    elif is_drained(machine) and machine.running:
         autoscaling.complete_lifecycle_action(
             AutoScalingGroupName=machine.group,
             InstanceId=machine.id,

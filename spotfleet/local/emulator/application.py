@@ -30,6 +30,7 @@ from spotfleet.local.emulator import (
     iam,
     instance_refreshes,
     logs,
+    machine_ends,
     operations,
     patching,
     retention,
@@ -42,7 +43,7 @@ from spotfleet.local.emulator.patching import extends, replaces
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
     *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_refreshes, logs, retention, route53, targets, waf),
+    *(elbv2, iam, instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
 )
 
 

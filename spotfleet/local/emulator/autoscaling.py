@@ -1,10 +1,12 @@
 """EC2 Auto Scaling: groups run machines, on demand and Spot, in several zones."""
 
 import functools
+import random
+import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from http import HTTPStatus
-from uuid import uuid4
 
 from ministack.core.responses import (
     now_iso,
@@ -15,10 +17,12 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import provisioners
 
-from spotfleet.behaviour import instance_refresh, machine_life
-from spotfleet.local.emulator import group_departures, group_updates, instance_refreshes, launch_hooks
+from spotfleet.behaviour import fleet_mix, instance_refresh, machine_losses, spot_pools
+from spotfleet.behaviour.spot_pools import Kind, Pool
+from spotfleet.behaviour.termination_policy import Candidate, first_to_leave
+from spotfleet.local.api.machines import notice_of
+from spotfleet.local.emulator import group_departures, group_launches, group_updates, instance_refreshes, launch_hooks
 from spotfleet.local.emulator.cloudformation import ends_early
-from spotfleet.local.emulator.ec2 import MACHINE_IMAGES
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import (
     Record,
@@ -26,13 +30,14 @@ from spotfleet.local.emulator.records import (
     client,
     group_of,
     joined_machines,
-    tasks_on_instance,
 )
 from spotfleet.local.emulator.resource_types.base import Resource
+from spotfleet.local.host import clock, delays
 
-# What DescribeScalingActivities of a group goes back to.
-KEPT_ACTIVITIES = 100
 GROUP_HANDLERS = provisioners._RESOURCE_HANDLERS["AWS::AutoScaling::AutoScalingGroup"]
+
+# Held while a group is brought to its size, so that two who ask for it never launch the same machine twice.
+_sizing = threading.RLock()
 
 
 @extends(provisioners, "_asg_fields")
@@ -42,7 +47,11 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
     group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
     group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
     group["MaxInstanceLifetime"] = int(properties.get("MaxInstanceLifetime") or 0)
-    zones = [ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets]
+    zones = [
+        ec2._subnets[subnet]["AvailabilityZone"]
+        for subnet in group_launches.subnets_of(group)
+        if subnet in ec2._subnets
+    ]
     if zones:
         group["AvailabilityZones"] = list(dict.fromkeys(zones))
     return group
@@ -95,71 +104,73 @@ def with_last_instances(original: Callable[[str, Record], None], physical_id: st
 
 @replaces(autoscaling, "_reconcile_instances")
 def reach_desired_capacity(group: Record) -> None:
-    """Launch or take out instances until the group has as many as it wants."""
-    while (surplus := len(_staying(group)) - group["DesiredCapacity"]) > 0:
-        number = f"from {group['DesiredCapacity'] + surplus} to {group['DesiredCapacity']}"
-        cause = f"an instance was taken out of service in response to a difference in capacity, shrinking {number}."
-        _take_out(group, _first_to_leave(group), cause)
-    while len(_staying(group)) < group["DesiredCapacity"]:
-        before = len(_staying(group))
-        instance = _launch(group)
-        if instance is None:
-            text = (
-                "AutoScaling: %s launches nothing and stays below its desired capacity: no known instance type has %s"
-            )
-            autoscaling.logger.warning(text, group["AutoScalingGroupName"], _launch_specification(group)[1])
-            return
-        group["Instances"].append(instance)
-        cause = "an instance was started in response to a difference between desired and actual capacity, "
-        _note(group, launch_hooks.launching(instance), f"{cause}from {before} to {before + 1}.")
-        launch_hooks.begin(group, instance)
+    """Launch or take out instances until the group has as many as it wants, or no pool has capacity for more."""
+    with _sizing:
+        while (surplus := len(_staying(group)) - group["DesiredCapacity"]) > 0:
+            change = f"from {group['DesiredCapacity'] + surplus} to {group['DesiredCapacity']}"
+            cause = f"an instance was taken out of service in response to a difference in capacity, shrinking {change}."
+            _take_out(group, _first_to_leave(group), cause)
+        spot = [_is_spot(instance) for instance in _members(group)]
+        missing = max(0, group["DesiredCapacity"] - len(_staying(group)))
+        numbers = fleet_mix.launches(fleet_mix.distribution_of(group), spot.count(False), spot.count(True), missing)
+        for kind, number in zip((Kind.ON_DEMAND, Kind.SPOT), numbers, strict=True):
+            # The share of one kind never becomes the other's.
+            if number and group_launches.is_due(group, kind):
+                all(group_launches.launch(group, kind, _staying(group)) for _ in range(number))
+
+
+def _members(group: Record) -> list[Record]:
+    """Return the instances of a group that do not leave."""
+    return [item for item in group["Instances"] if not item["LifecycleState"].startswith("Terminating")]
 
 
 def _staying(group: Record) -> list[Record]:
     """Return the instances that make a group's size: neither those that leave nor those that have a successor."""
-    return [
-        item
-        for item in group["Instances"]
-        if not item["LifecycleState"].startswith("Terminating") and not instance_refreshes.is_succeeded(item)
-    ]
+    return [item for item in _members(group) if not instance_refreshes.is_succeeded(item) and not _is_succeeded(item)]
+
+
+def _is_succeeded(instance: Record) -> bool:
+    return _tag(instance, machine_losses.SUCCEEDED_TAG) is not None
+
+
+def _tag(instance: Record, name: str) -> str | None:
+    return next((tag["Value"] for tag in ec2._tags.get(instance["InstanceId"], []) if tag["Key"] == name), None)
 
 
 def _first_to_leave(group: Record) -> Record:
-    """Return the instance to lose: Spot before on-demand, without tasks before with, newest first.
+    """Return the instance to lose by AWS's default termination policy."""
+    types = group_launches.types_of(group)
+    staying = {item["InstanceId"]: item for item in _staying(group)}
+    candidates = [_candidate(item, types) for item in staying.values()]
+    return staying[first_to_leave(candidates, fleet_mix.distribution_of(group), _stream()).id]
 
-    AWS's default policy does not look at the tasks: managed draining moves them.
-    """
-    surplus_on_demand = _on_demand_count(group) > _on_demand_wanted(group, group["DesiredCapacity"])
 
-    def order(instance: Record) -> tuple[bool, bool]:
-        return _is_spot(instance) == surplus_on_demand, bool(tasks_on_instance(instance["InstanceId"]))
+def _candidate(instance: Record, types: list[str]) -> Candidate:
+    kind = Kind.SPOT if _is_spot(instance) else Kind.ON_DEMAND
+    pool = Pool(instance["InstanceType"], instance["AvailabilityZone"])
+    version = str(instance["LaunchTemplate"].get("Version", ""))
+    launched = ec2._instances.get(instance["InstanceId"], {}).get("LaunchTime", now_iso())
+    return Candidate(
+        id=instance["InstanceId"],
+        zone=pool.zone,
+        spot=kind is Kind.SPOT,
+        fits=spot_pools.fits(kind, pool, types, group_launches.score_of),
+        version=int(version) if version.isdecimal() else 0,
+        age=clock.aws_seconds(time.time() - datetime.fromisoformat(launched).timestamp()),
+    )
 
-    # Of equals the last: the newest.
-    return min(reversed(_staying(group)), key=order)
+
+@functools.cache
+def _stream() -> random.Random:
+    return random.Random(f"{delays.seed()}/leaves")  # noqa: S311  # nothing is kept secret by it
 
 
 def _take_out(group: Record, instance: Record, cause: str) -> None:
     """Take an instance out of its group: with tasks on it, it waits until ECS has drained it."""
     if instance["LifecycleState"].startswith("Terminating"):
         return
-    _note(group, group_departures.terminating(instance), cause)
+    group_launches.note(group, group_departures.terminating(instance), cause)
     group_departures.begin(group, instance)
-
-
-def _note(group: Record, description: str, cause: str) -> None:
-    """Keep what happened to a group for DescribeScalingActivities."""
-    now = now_iso()
-    activity = {
-        "ActivityId": str(uuid4()),
-        "AutoScalingGroupName": group["AutoScalingGroupName"],
-        "Description": description,
-        "Cause": f"At {now} {cause}",
-        "StartTime": now,
-        "EndTime": now,
-        "StatusCode": "Successful",
-        "Progress": "100",
-    }
-    group["_activities"] = [activity, *group.get("_activities", [])][:KEPT_ACTIVITIES]
 
 
 @replaces(autoscaling._ACTION_MAP, "DescribeScalingActivities")
@@ -195,6 +206,8 @@ def set_desired_capacity(original: Callable[[Record], Response], parameters: Rec
         if group and desired and (int(desired) > group[name] if name == "MaxSize" else int(desired) < group[name]):
             text = f"New SetDesiredCapacity value {desired} is {word} value {group[name]} for the AutoScalingGroup."
             return _autoscaling_error(text)
+    if group and desired and int(desired) != group["DesiredCapacity"]:
+        group_launches.try_at_once(group)
     return original(parameters)
 
 
@@ -219,11 +232,14 @@ def terminate_in_group(parameters: Record) -> Response:
 def _reason(instance: Record) -> str:
     """Return why an instance leaves its group."""
     if ec2._instances.get(instance["InstanceId"], {}).get("State", {}).get("Name") != "running":
-        return "an EC2 health check: it has been terminated"
-    if instance_refreshes.is_succeeded(instance):
-        return "an instance refresh"
-    noticed = any(tag["Key"] == machine_life.NOTICE_TAG for tag in ec2._tags.get(instance["InstanceId"], []))
-    return "an EC2 Spot interruption notice" if noticed else "a user request"
+        return "an EC2 health check indicating it has been terminated or stopped"
+    if _tag(instance, machine_losses.SUCCEEDED_TAG) == machine_losses.WRONG_ZONE:
+        return "a rebalancing of the Availability Zones"
+    if notice_of({"Tags": ec2._tags.get(instance["InstanceId"], [])}) is not None:
+        return "an EC2 Spot interruption notice"
+    if _is_succeeded(instance):
+        return "an EC2 instance rebalance recommendation"
+    return "an instance refresh" if instance_refreshes.is_succeeded(instance) else "a user request"
 
 
 @replaces(autoscaling._ACTION_MAP, "CompleteLifecycleAction")
@@ -243,104 +259,8 @@ def complete_lifecycle_action(parameters: Record) -> Response:
     return _autoscaling_answer("CompleteLifecycleAction", "")
 
 
-def _launch(group: Record) -> Record | None:
-    """Launch the group's next instance: in the zone with the fewest, on demand while the distribution wants that.
-
-    None where no known instance type has what the group requires.
-    """
-    specification, overrides = _launch_specification(group)
-    data = _launch_template_data(specification)
-    spot = _next_is_spot(group)
-    types = machine_life.launched_types(overrides, [data.get("InstanceType", "t3.micro")])
-    if not types:
-        return None
-    instance_type = types[len(_staying(group)) % len(types)] if spot else types[0]
-    subnet, zone = _emptiest_subnet(group)
-    machine = ec2._launch_instances_internal(
-        image_id=data.get("ImageId", ""),
-        instance_type=instance_type,
-        subnet_id=subnet,
-        count=1,
-        user_data=data.get("UserData", ""),
-        sg_ids=data.get("SecurityGroupIds"),
-    )[0]
-    machine["Placement"]["AvailabilityZone"] = zone
-    arm_images = [image for image, architecture in MACHINE_IMAGES.values() if architecture == "arm64"]
-    machine["Architecture"] = "arm64" if machine["ImageId"] in arm_images else "x86_64"
-    if spot:
-        machine["InstanceLifecycle"] = "spot"
-    tags = [{"Key": tag["Key"], "Value": tag["Value"]} for tag in group["Tags"] if tag.get("PropagateAtLaunch")]
-    name_tag = {"Key": "aws:autoscaling:groupName", "Value": group["AutoScalingGroupName"]}
-    ec2._tags[machine["InstanceId"]] = [*tags, name_tag]
-    return {
-        "InstanceId": machine["InstanceId"],
-        "InstanceType": instance_type,
-        "LifecycleState": launch_hooks.PENDING,
-        "HealthStatus": "Healthy",
-        "AvailabilityZone": zone,
-        "ProtectedFromScaleIn": str(group["NewInstancesProtectedFromScaleIn"]).lower() == "true",
-        "LaunchTemplate": provisioners._asg_launch_template(specification),
-        "LaunchConfigurationName": group["LaunchConfigurationName"],
-    }
-
-
-def _launch_specification(group: Record) -> tuple[Record, list[Record]]:
-    """Return the launch template that a group names, and what its mixed instances policy overrides."""
-    launch = group["MixedInstancesPolicy"].get("LaunchTemplate") if group.get("MixedInstancesPolicy") else None
-    if launch:
-        return launch["LaunchTemplateSpecification"], launch.get("Overrides", [])
-    return group.get("LaunchTemplate") or {}, []
-
-
-def _launch_template_data(specification: Record) -> Record:
-    if not specification:
-        return {}
-    template = ec2._launch_templates.get(provisioners._asg_launch_template(specification)["LaunchTemplateId"])
-    if not template:
-        return {}
-    named = {"$Latest": template["LatestVersionNumber"], "$Default": template["DefaultVersionNumber"]}
-    version = str(specification.get("Version", "$Default"))
-    number = int(named.get(version, version))
-    data: Record = next(
-        (item["LaunchTemplateData"] for item in template["Versions"] if item["VersionNumber"] == number), {}
-    )
-    return data
-
-
-def _next_is_spot(group: Record) -> bool:
-    """Return whether the group's next instance is a Spot instance.
-
-    On-demand instances fill the base first and then their share, rounded up, of what is above it:
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/mixed-instances-groups-set-up-overview.html
-    """
-    return _on_demand_count(group) >= _on_demand_wanted(group, len(_staying(group)) + 1)
-
-
-def _on_demand_wanted(group: Record, total: int) -> int:
-    distribution = (group.get("MixedInstancesPolicy") or {}).get("InstancesDistribution", {})
-    base = int(distribution.get("OnDemandBaseCapacity", 0))
-    percentage = int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100))
-    return min(base, total) + -(-max(total - base, 0) * percentage // 100)
-
-
-def _on_demand_count(group: Record) -> int:
-    return sum(not _is_spot(instance) for instance in _staying(group))
-
-
 def _is_spot(instance: Record) -> bool:
     return bool(ec2._instances.get(instance["InstanceId"], {}).get("InstanceLifecycle") == "spot")
-
-
-def _subnets(group: Record) -> list[str]:
-    return [subnet.strip() for subnet in group["VPCZoneIdentifier"].split(",") if subnet.strip()]
-
-
-def _emptiest_subnet(group: Record) -> tuple[str, str]:
-    """Return the subnet, and its zone, that holds the fewest of the group's instances."""
-    zones = {subnet: ec2._subnets[subnet]["AvailabilityZone"] for subnet in _subnets(group) if subnet in ec2._subnets}
-    zones = zones or {ec2._DEFAULT_SUBNET_ID: group["AvailabilityZones"][0]}
-    used = [instance["AvailabilityZone"] for instance in _staying(group)]
-    return min(zones.items(), key=lambda item: used.count(item[1]))
 
 
 @extends(autoscaling, "_instance_member_xml")

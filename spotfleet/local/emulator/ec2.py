@@ -1,7 +1,9 @@
 """EC2: IPv6 networks, machine images, and what an instance tells."""
 
 import json
+import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import IPv6Network
 from typing import Any
 
@@ -169,7 +171,11 @@ def with_user_data(original: Callable[[Record], Response], parameters: Record) -
 
 @extends(ec2, "_instance_xml")
 def with_lifecycle(original: Callable[[Record], str], machine: Record) -> str:
-    text = original(machine)
+    text = original(machine).removesuffix("</item>")
     if lifecycle := machine.get("InstanceLifecycle"):
-        text = text.removesuffix("</item>") + f"<instanceLifecycle>{lifecycle}</instanceLifecycle></item>"
-    return text
+        text += f"<instanceLifecycle>{lifecycle}</instanceLifecycle>"
+    if ended := machine.get("_terminated_at"):
+        # AWS tells whole seconds: here the next one, as nobody shall learn of it too early.
+        moment = datetime.fromtimestamp(math.ceil(ended), UTC)
+        text += f"<reason>User initiated ({moment:%Y-%m-%d %H:%M:%S} GMT)</reason>"
+    return f"{text}</item>"

@@ -3,16 +3,13 @@
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from uuid import uuid4
 
-from ministack.core.concurrency import spawn_background
 from ministack.core.responses import (
     get_account_id,
     get_region,
 )
 from ministack.services import (
-    ec2,
     ecs,
 )
 
@@ -27,12 +24,9 @@ from spotfleet.local.emulator.records import (
     container_instances,
     ecs_answer,
     ecs_error,
-    reconcile_services_of,
     start_replacements,
     tasks_on,
-    tasks_on_instance,
 )
-from spotfleet.local.host import running_containers
 
 
 @replaces(ecs._ACTION_MAP, "RegisterContainerInstance")
@@ -137,29 +131,3 @@ def with_machine_count(original: Callable[..., Record], cluster: Record, *rest: 
     records = [item for item in container_instances.values() if item["_cluster"] == cluster["clusterName"]]
     count = sum(record["status"] != "INACTIVE" for record in records)
     return original(cluster, *rest) | {"registeredContainerInstancesCount": count}
-
-
-@extends(ec2._ACTION_MAP, "TerminateInstances")
-def with_dying_tasks(original: Callable[[Record], Response], parameters: Record) -> Response:
-    """What runs on a machine ends with it, without notice."""
-    answer = original(parameters)
-    for instance_id in ec2._parse_member_list(parameters, "InstanceId"):
-        tasks = tasks_on_instance(instance_id)
-        for record in container_instances.values():
-            if record["ec2InstanceId"] == instance_id:
-                record |= {"status": "INACTIVE", "agentConnected": False}
-        if tasks:
-            spawn_background(_kill, tasks, f"Host EC2 (instance {instance_id}) terminated.")
-    return answer
-
-
-def _kill(tasks: list[Record], reason: str) -> None:
-    engine = ecs._get_docker()
-    for task in tasks:
-        containers = list(task.get("_docker_ids") or [])
-        ecs._mark_task_stopped(task["taskArn"], task, reason, "TerminationNotice")
-        for container in containers if engine else []:
-            with suppress(*running_containers.ERRORS):
-                engine.containers.get(container).kill()
-        ecs._cleanup_task_resources(task, engine)
-    reconcile_services_of(tasks)

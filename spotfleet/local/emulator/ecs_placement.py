@@ -103,6 +103,7 @@ def _choose_machine(task: Record) -> placement.Machine | None:
         for record in list(container_instances.values())
         if record["_cluster"] == cluster
         and record["status"] == "ACTIVE"
+        and record["agentConnected"]
         and task.get("capacityProviderName") in (None, capacity_provider(record))
     ]
     service = ecs._services.get(f"{cluster}/{task.get('startedBy')}", {})

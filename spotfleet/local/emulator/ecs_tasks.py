@@ -16,10 +16,10 @@ from ministack.services import (
 )
 
 from spotfleet.behaviour import machine_life, restarts
-from spotfleet.local.emulator import containment, ecs_restarts
+from spotfleet.local.emulator import containment, ecs_restarts, machine_ends
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
-from spotfleet.local.emulator.records import Record, Response, machine_of
+from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
 from spotfleet.local.host import clock, running_containers
 
 # Seconds from SIGTERM to SIGKILL when a task definition does not say.
@@ -124,7 +124,7 @@ def seeing_removals(original: Callable[..., None], task: Record, engine: DockerC
     """
     containers = list(task.get("_docker_ids") or [])
     engine = engine or ecs._get_docker()
-    if task.get("lastStatus") != "RUNNING" or not containers or engine is None:
+    if task.get("lastStatus") != "RUNNING" or not containers or engine is None or is_on_lost_machine(task):
         return
     running = engine_watch().running()
     if running is None or running.issuperset(containers):
@@ -156,6 +156,9 @@ def with_network_bindings(
         for port, bindings in published.items()
         for binding in bindings or []
     ]
+    if is_on_lost_machine(task):
+        # Its machine has ended while the container was started.
+        machine_ends.silence([task])
     return True
 
 

@@ -17,6 +17,7 @@ from spotfleet.local.emulator.records import Record, Response, provider_of, task
 from spotfleet.local.host import clock, delays
 
 HELD = "Terminating:Wait"
+ENDING = "Terminating"
 
 # Marks a group whose capacity provider went and left its lifecycle hook.
 LEFT = "_left_by_its_provider"
@@ -45,9 +46,9 @@ def _end_in_time(group: Record, instance: Record, wait: float) -> None:
 def end(group: Record, instance: Record) -> None:
     """End a machine; its group lets go of it when EC2 has shut it down (rule F9)."""
     wait = delays.of(MACHINE_ENDED, instance["InstanceId"]) if _is_running(instance) else 0
+    instance["LifecycleState"] = ENDING
     ec2._ACTION_MAP["TerminateInstances"]({"InstanceId.1": [instance["InstanceId"]]})
     if wait:
-        instance["LifecycleState"] = "Terminating"
         spawn_background(_forget, group, instance, clock.seconds(wait))
     else:
         _forget(group, instance)

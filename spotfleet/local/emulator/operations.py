@@ -24,7 +24,7 @@ CHANGING = {
     "autoscaling": {
         *("SetDesiredCapacity", "UpdateAutoScalingGroup", "TerminateInstanceInAutoScalingGroup"),
         *("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "StartInstanceRefresh"),
-        *("CancelInstanceRefresh", "SuspendProcesses", "ResumeProcesses"),
+        *("CancelInstanceRefresh", "SuspendProcesses", "ResumeProcesses", "CreateOrUpdateTags", "DeleteTags"),
     },
     "cloudformation": {
         *("CreateStack", "UpdateStack", "DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback", "RollbackStack"),

@@ -12,6 +12,7 @@ from ministack.core.responses import (
 )
 from ministack.services import (
     autoscaling,
+    ec2,
     ecs,
 )
 
@@ -129,3 +130,15 @@ def machine_of(task: Record) -> str:
     """Return the id of the EC2 instance that a task is on, or nothing while it waits for one."""
     record = container_instances.get(task.get("containerInstanceArn"))
     return str(record["ec2InstanceId"]) if record else ""
+
+
+def is_on_lost_machine(task: Record) -> bool:
+    """Return whether a task's machine has ended and ECS does not know it yet."""
+    record = container_instances.get(task.get("containerInstanceArn"))
+    return bool(record) and not record["agentConnected"] and record["status"] != "INACTIVE"
+
+
+def has_ended(instance_id: str) -> bool:
+    """Return whether an EC2 instance has ended and its group, if it was in one, has let go of it."""
+    machine = ec2._instances.get(instance_id)
+    return bool(machine) and machine["State"]["Name"] == "terminated" and group_of(instance_id) is None

@@ -13,7 +13,7 @@ from ministack.services import (
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.emulator import elbv2, registrations
 from spotfleet.local.emulator.patching import replaces
-from spotfleet.local.emulator.records import Record, Response, machine_of
+from spotfleet.local.emulator.records import Record, Response, has_ended, machine_of
 from spotfleet.local.emulator.registrations import deregistered, registered
 from spotfleet.local.host import clock
 
@@ -129,6 +129,8 @@ def describe_target_health(parameters: Record) -> Response:
         health = target_health.DRAINING if leaves else target_health.health(group, target)
         if health.state == "draining" and not leaves:
             health = target_health.INITIAL  # it was leaving when last seen and has been registered again
+        if has_ended(target.id):
+            health = target_health.ENDED
         more = f"<Reason>{health.reason}</Reason>" if health.reason else ""
         more += f"<Description>{alb._esc(health.description)}</Description>" if health.description else ""
         members += f"<member><Target><Id>{alb._esc(target.id)}</Id><Port>{target.port}</Port></Target>"

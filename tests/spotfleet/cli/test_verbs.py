@@ -15,8 +15,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from spotfleet.behaviour.machine_life import Machine
-from spotfleet.cli import execute, load, logs, losses, main, services, status
+from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine
+from spotfleet.behaviour.machine_losses import RECOMMENDATION_TAG
+from spotfleet.cli import execute, fleet, load, logs, main, services, status
+from spotfleet.cli.fleet import Fleet
 from spotfleet.cli.services import Service
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.daemon import environment_status
@@ -61,10 +63,24 @@ def test_every_verb_and_option_has_help(verb: click.Command, invoke: Invoke) -> 
 
 def test_all_verbs_are_there() -> None:
     assert list(VERBS) == [
-        *("up", "status", "open", "logs", "exec", "load", "interrupt", "kill", "rates", "env", "down", "serve"),
+        *(
+            "up",
+            "status",
+            "open",
+            "logs",
+            "exec",
+            "load",
+            "interrupt",
+            "kill",
+            "capacity",
+            "rates",
+            "env",
+            "down",
+            "serve",
+        ),
     ]
     assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
-        *("status", "open", "logs", "load", "interrupt", "kill", "rates"),
+        *("status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates"),
     ]
 
 
@@ -79,6 +95,9 @@ def test_all_verbs_are_there() -> None:
         ("interrupt", "--share", "2"),
         ("interrupt", "--all", "--share", "0.5"),
         ("interrupt", "--all", "--machine", "i-1"),
+        ("interrupt", "--all", "--pool", "t3.micro/eu-west-1a"),
+        ("interrupt", "--lead", "60", "--no-recommendation"),
+        ("capacity", "--for", "0"),
         ("exec",),
         ("exec", "service"),
         ("exec", "service", "ls", "--"),
@@ -95,6 +114,7 @@ def test_a_wrong_call_ends_with_2(invoke: Invoke, arguments: tuple[str, ...]) ->
     "arguments",
     [
         *(("status",), ("open",), ("logs",), ("exec", "--", "x"), ("load",), ("interrupt",), ("kill",), ("rates",)),
+        ("capacity",),
         *(("env",), ("logs", "--json"), ("status", "--json")),
     ],
 )
@@ -290,13 +310,24 @@ def test_services_are_those_of_the_stacks_by_the_names_of_their_files(monkeypatc
 MACHINE = Machine("i-1", "group", "t3.micro", "eu-west-1a", spot=True, running=True, leaving=False, launched=0)
 
 
-def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
-    class FakeEc2:
-        def __getattr__(self, _name: str) -> Callable[..., None]:
-            return lambda **_parameters: None
+GROUP = {
+    "AutoScalingGroupName": "group",
+    "AvailabilityZones": ["eu-west-1a", "eu-west-1b"],
+    "Instances": [],
+    "MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": [{"InstanceType": "t3.micro"}]}},
+    "Tags": [{"Key": "spotfleet:closed:on-demand:t3.micro/eu-west-1b", "Value": "4102444800.0"}],
+}
 
-    monkeypatch.setattr(embedded_aws, "find", lambda: {"speed": 10})
-    monkeypatch.setattr(losses, "_machines", lambda _name: ("eu-west-1", [MACHINE]))
+
+def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    class FakeEc2:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            return lambda **parameters: asked.append((name, parameters))
+
+    monkeypatch.setattr(embedded_aws, "find", lambda: {"speed": 10, "seed": 1})
+    monkeypatch.setattr(fleet, "read", lambda _name: Fleet("eu-west-1", [GROUP], [MACHINE]))
     monkeypatch.setattr(clients, "client", lambda *_names: FakeEc2())
     machines = [{"id": "i-1", "type": "t3.micro", "zone": "eu-west-1a", "tasks": 0}]
     told = json.loads(invoke("interrupt", "--json").stdout)
@@ -304,6 +335,23 @@ def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke)
     assert json.loads(invoke("kill", "--json").stdout) == {"machines": machines}
     assert json.loads(invoke("rates", "--json").stdout)["types"][0]["type"] == "t3.micro"
     assert "EC2 takes it in 12 s" in invoke("interrupt", "--share", "0.5").stdout
+
+    # Ten minutes and two of AWS's time, ten times faster.
+    early = invoke("interrupt", "--pool", "t3.micro/eu-west-1a", "--lead", "600").stdout
+    assert "The notice comes in 60 s, and EC2 takes it in 72 s" in early
+    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == [NOTICE_TAG, RECOMMENDATION_TAG]
+    invoke("interrupt", "--no-recommendation")
+    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == [NOTICE_TAG]
+
+    pools = json.loads(invoke("capacity", "--json").stdout)["pools"]
+    assert [row["pool"] for row in pools] == [f"t3.micro/{zone}" for zone in ("eu-west-1a", "eu-west-1b")]
+    assert pools[0]["machines"] == {"on-demand": [], "spot": ["i-1"]}
+    assert pools[1]["closed_until"] == {"on-demand": "2100-01-01T00:00:00+00:00", "spot": None}
+    assert "1 spot" in invoke("capacity").stdout
+    invoke("capacity", "--close", "*/eu-west-1a", "--for", "60")
+    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == ["spotfleet:closed:spot:t3.micro/eu-west-1a"]
+    refused = invoke("capacity", "--open", "t3.small/eu-west-1a")
+    assert "There is no pool 't3.small/eu-west-1a'. Pools: t3.micro/eu-west-1a, t3.micro/eu-west-1b." in refused.stderr
 
 
 REPORT = """

@@ -75,23 +75,6 @@ def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
     assert machine_life.offered("t3.micro", {}) == (2048, 916)
 
 
-@pytest.mark.parametrize(
-    ("changes", "replaced"),
-    [
-        ({}, False),
-        ({"running": False}, True),
-        ({"running": False, "leaving": True}, False),
-        # Only a group with capacity rebalancing replaces a machine before EC2 has taken it.
-        ({"notice": 5.0}, False),
-        ({"notice": 5.0, "rebalanced": True}, True),
-        ({"notice": 5.0, "rebalanced": True, "leaving": True}, False),
-        ({"notice": 5.0, "running": False}, True),
-    ],
-)
-def test_the_group_replaces_a_machine_once(changes: dict[str, Any], replaced: bool) -> None:
-    assert machine_life.must_be_replaced(machine(**changes)) is replaced
-
-
 def test_notice_runs_out() -> None:
     assert not machine_life.is_due(machine(notice=100.0), 99.0)
     assert machine_life.is_due(machine(notice=100.0), 100.0)
@@ -209,6 +192,7 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
     monkeypatch.setattr(machines, "read_machines", lambda _region: [])
     monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
     monkeypatch.setattr("spotfleet.local.controllers.instance_refresh.step", lambda *_group: None)
+    monkeypatch.setattr("spotfleet.local.controllers.group_capacity.step", lambda *_group: None)
     controller = machines.Fleet()
     controller.step()
     controller.step()
@@ -301,6 +285,14 @@ def test_an_interruption_takes_spot_machines(
     assert [item.id for item in losses.choose_spot(FLEET, name, share, take_all=take_all)] == chosen
 
 
+def test_an_interruption_takes_a_whole_pool() -> None:
+    fleet = [*FLEET, machine("elsewhere", zone="eu-west-1b"), machine("other", type="t3.small")]
+    taken = losses.choose_spot(fleet, None, None, take_all=False, pool="t3.micro/eu-west-1a")
+    assert [item.id for item in taken] == ["most", "few", "none"]
+    with pytest.raises(Failure, match=r"Pools: t3\.micro/eu-west-1a, t3\.micro/eu-west-1b, t3\.small/eu-west-1a"):
+        losses.choose_spot(fleet, None, None, take_all=False, pool="t3.large/eu-west-1a")
+
+
 @pytest.mark.parametrize(
     ("machines", "name", "words"),
     [
@@ -314,24 +306,6 @@ def test_an_interruption_that_cannot_be_says_why(machines: list[Machine], name: 
     with pytest.raises(Failure) as failure:
         losses.choose_spot(machines, name, None, take_all=False)
     assert words in str(failure.value)
-
-
-def test_a_day_follows_the_published_frequencies() -> None:
-    forecast = losses.day(["t3.micro"] * 100 + ["t3.small"] * 100 + ["x9.huge"])
-    assert [(row["type"], row["machines"], row["published"]) for row in forecast["types"]] == [
-        ("t3.micro", 100, True),
-        ("t3.small", 100, True),
-        ("x9.huge", 1, False),
-    ]
-    # A tenth and a twentieth of 100 machines in 30 days, a little more than a thirtieth of that in one.
-    assert forecast["expected"] == pytest.approx(0.35 + 0.17, abs=0.01)
-    assert forecast["bad_day"] == 3
-    assert losses.day([]) == {"types": [], "expected": 0, "bad_day": 0}
-
-
-@pytest.mark.parametrize(("share", "number"), [(0.25, 0), (0.26, 1), (0.75, 1), (0.76, 2), (1, 2)])
-def test_two_coins_show_so_many_heads_at_most(share: float, number: int) -> None:
-    assert losses.most_on([0.5, 0.5], share) == number
 
 
 POLICY = rolling_update.Policy(keep=2, batch=1, pause=120)

@@ -732,7 +732,7 @@ def test_auto_scaling_group_has_machines(cloud: Cloud) -> None:
     assert group()["AvailabilityZones"] == ["eu-west-1a", "eu-west-1b"]
     assert [item["AvailabilityZone"] for item in group()["Instances"]] == ["eu-west-1a", "eu-west-1b", "eu-west-1a"]
     assert [machine.get("InstanceLifecycle", "on-demand") for machine in machines()] == ["on-demand", "spot", "spot"]
-    assert {item["InstanceType"] for item in group()["Instances"]} == {"t4g.micro", "t4g.small"}
+    assert group()["Instances"][0]["InstanceType"] == "t4g.micro"
     assert {machine["Architecture"] for machine in machines()} == {"arm64"}
     assert {"Key": "Name", "Value": "machine"} in machines()[0]["Tags"]
     shown = autoscaling.describe_auto_scaling_instances()["AutoScalingInstances"]
@@ -1440,7 +1440,11 @@ def test_machines_register_drain_and_go(cloud: Cloud) -> None:
     assert (drained["ec2InstanceId"], drained["status"]) == (machine, "DRAINING")
     assert ecs.list_container_instances(cluster="registered", status="ACTIVE")["containerInstanceArns"] == []
 
+    # One that ends by itself is missed when its group finds out.
     ec2.terminate_instances(InstanceIds=[machine])
+    silent = ecs.describe_container_instances(**place)["containerInstances"][0]
+    assert (silent["status"], silent["agentConnected"]) == ("DRAINING", False)
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=machine, ShouldDecrementDesiredCapacity=False)
     assert ecs.list_container_instances(cluster="registered")["containerInstanceArns"] == []
     assert ecs.describe_container_instances(**place)["containerInstances"][0]["status"] == "INACTIVE"
     cloud.delete("registered")

@@ -363,29 +363,6 @@ def test_a_stop_ends_without_an_engine(emulator: ModuleType) -> None:
     assert container.done == []
 
 
-@pytest.mark.parametrize(
-    ("base", "percentage", "kinds"),
-    [
-        (1, 0, ["od", "spot", "spot", "spot"]),
-        (0, 50, ["od", "spot", "od", "spot"]),
-        (1, 100, ["od", "od", "od", "od"]),
-        (0, 0, ["spot", "spot", "spot", "spot"]),
-    ],
-)
-def test_machines_follow_the_distribution(
-    emulator: ModuleType, base: int, percentage: int, kinds: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machines: dict[str, dict[str, str]] = {}
-    monkeypatch.setattr(emulator.autoscaling.ec2, "_instances", machines)
-    distribution = {"OnDemandBaseCapacity": base, "OnDemandPercentageAboveBaseCapacity": percentage}
-    group: dict[str, Any] = {"Instances": [], "MixedInstancesPolicy": {"InstancesDistribution": distribution}}
-    for number, kind in enumerate(kinds):
-        spot = emulator.autoscaling._next_is_spot(group)
-        assert ("spot" if spot else "od") == kind
-        machines[str(number)] = {"InstanceLifecycle": "spot"} if spot else {}
-        group["Instances"].append({"InstanceId": str(number), "LifecycleState": "InService"})
-
-
 def test_the_activity_of_a_drained_machine_ends_with_its_drain(
     emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
