@@ -37,7 +37,7 @@ class Ecs:
 
     def __init__(self, **configuration: int) -> None:
         deployment = {"id": "d", "status": "PRIMARY", "rolloutState": "IN_PROGRESS"}
-        self.service = {"serviceName": "s", "serviceArn": "arn:s", "clusterArn": "c", "events": []}
+        self.service: dict[str, Any] = {"serviceName": "s", "serviceArn": "arn:s", "clusterArn": "c", "events": []}
         self.service |= {"deployments": [deployment], "deploymentConfiguration": configuration}
         self.service |= {"runningCount": 0, "desiredCount": 1}
 
