@@ -288,6 +288,7 @@ def _launch(group: Record) -> Record | None:
     machine["Placement"]["AvailabilityZone"] = zone
     arm_images = [image for image, architecture in MACHINE_IMAGES.values() if architecture == "arm64"]
     machine["Architecture"] = "arm64" if machine["ImageId"] in arm_images else "x86_64"
+    machine["CpuCredits"] = data.get("CreditSpecification", {}).get("CpuCredits")
     if spot:
         machine["InstanceLifecycle"] = "spot"
     tags = [{"Key": tag["Key"], "Value": tag["Value"]} for tag in group["Tags"] if tag.get("PropagateAtLaunch")]
