@@ -35,11 +35,14 @@ class Cloud:
     def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
         """Return a client of it."""
         if (service, region) not in self._clients:
-            session = boto3.Session("local", signed.key(paths.ROOT, self.port), region_name=region)
-            config = Config(retries={"max_attempts": 1}, proxies={})
-            made = session.client(service, endpoint_url=self.url, config=config)  # type: ignore[call-overload]
-            self._clients[service, region] = made
+            self._clients[service, region] = self.new_client(service, region)
         return self._clients[service, region]
+
+    def new_client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401  # as above
+        """Return a client that nobody else has."""
+        session = boto3.Session("local", signed.key(paths.ROOT, self.port), region_name=region)
+        config = Config(retries={"max_attempts": 1}, proxies={})
+        return session.client(service, endpoint_url=self.url, config=config)  # type: ignore[call-overload]
 
     def create(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 from spotfleet.local.api import signature
 from spotfleet.local.api.signature import Scope
+from spotfleet.local.backchannel import changes
 from spotfleet.local.host import keys, paths
 
 # Where the server says who it is.
@@ -24,6 +25,10 @@ PROOF_HEADER = "x-spotfleet-proof"
 # What questions to the server itself are signed for: no service of AWS.
 OWN_SCOPE = Scope("local", "local", "spotfleet")
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+# The regions that `regions` found, and what had changed until then.
+_regions: tuple[changes.Version | None, list[str]] = (None, [])
 
 
 def find() -> dict[str, Any] | None:
@@ -81,7 +86,11 @@ def regions() -> list[str]:
 
     Raises ConnectionError when it does not answer: that must never look like an AWS in which nothing is left.
     """
-    identity = find()
-    if identity is None:
-        raise ConnectionError("the embedded AWS does not answer")
-    return sorted({stack["region"] for stack in identity["stacks"]})
+    global _regions  # noqa: PLW0603  # of the one embedded AWS
+    version = changes.version()
+    if version is None or _regions[0] != version:
+        identity = find()
+        if identity is None:
+            raise ConnectionError("the embedded AWS does not answer")
+        _regions = version, sorted({stack["region"] for stack in identity["stacks"]})
+    return list(_regions[1])

@@ -6,6 +6,7 @@ AWS has no API for it: its own Auto Scaling both decides and tells.
 import threading
 
 from spotfleet.behaviour.instance_refresh import Outcome
+from spotfleet.local.backchannel import changes
 
 _outcomes: dict[str, Outcome] = {}
 _recording = threading.Lock()
@@ -15,6 +16,7 @@ def end(refresh_id: str, outcome: Outcome) -> None:
     """Keep how a refresh has ended; it ends only once."""
     with _recording:
         _outcomes.setdefault(refresh_id, outcome)
+    changes.note()
 
 
 def outcome_of(refresh_id: str) -> Outcome | None:

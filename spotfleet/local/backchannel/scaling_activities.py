@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from spotfleet.local.backchannel import changes as changes_of_all
+
 # What DescribeScalingActivities of a region goes back to.
 KEPT_ACTIVITIES = 1000
 
@@ -51,6 +53,7 @@ def record_activity(
         kept = _activities.setdefault((account or DEFAULT_ACCOUNT, region), [])
         kept.insert(0, (activity, Change(now, *capacity)))
         del kept[KEPT_ACTIVITIES:]
+    changes_of_all.note()
 
 
 def changes(region: str, place: Parameters, account: str = "") -> list[Change]:

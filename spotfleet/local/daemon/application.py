@@ -9,14 +9,17 @@ from typing import Any
 
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
+from spotfleet.local.backchannel import changes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.daemon import gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
 from spotfleet.local.daemon.page import files, snapshot
 from spotfleet.local.daemon.supervisor import Supervisor
 from spotfleet.local.emulator import application as emulator
+from spotfleet.local.emulator import operations
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
 from spotfleet.local.emulator.cloudformation import live_stacks
+from spotfleet.local.emulator.operations import Operation
 from spotfleet.local.host import clock, keys, paths
 
 ACCOUNT = re.compile(r"\d{12}")
@@ -70,9 +73,10 @@ def make(supervisor: Supervisor, key: str) -> Application:
             arguments = (operation.name, account, signed_for.region, request.body)
             # In a thread, because it calls the embedded AWS back.
             status, answered = await asyncio.to_thread(scaling.answer, *arguments)
+            _note(operation)
             await _send_json(send, status, answered)
         else:
-            await inner(scope, receive, _without_cors(send))
+            await inner(scope, receive, _noting(operation, _without_cors(send)))
 
     def identity() -> dict[str, Any]:
         who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid(), "speed": clock.speed()}
@@ -111,6 +115,24 @@ def _without_cors(send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def _noting(operation: Operation, send: Send) -> Send:
+    """Say before an answer that its call may have changed something: whoever gets it may ask at once what is now."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            _note(operation)
+        await send(message)
+
+    return sending
+
+
+def _note(operation: Operation) -> None:
+    if operations.publishes(operation):
+        changes.note_metrics()
+    elif operations.may_change(operation):
+        changes.note()
 
 
 async def _refuse(send: Send, refusal: Refusal, headers: Headers) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spotfleet.local.api import embedded_aws
+from spotfleet.local.backchannel import changes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.balancer import ports
 from spotfleet.local.balancer.controller import Balancer
@@ -66,7 +67,9 @@ def _serve() -> None:
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
 
-    from spotfleet.local.daemon import application  # noqa: PLC0415  # MiniStack reads the variables when it is imported
+    # MiniStack reads the variables when it is imported.
+    from spotfleet.local.daemon import application  # noqa: PLC0415
+    from spotfleet.local.emulator.state import fingerprint  # noqa: PLC0415
 
     config = Config()
     config.bind = [f"127.0.0.1:{paths.port()}"]
@@ -89,6 +92,7 @@ def _serve() -> None:
 
         # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
         asgi = application.make(supervisor, key)
+        changes.watch(fingerprint)
         await hypercorn_serve(asgi, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
 
     running = running_file()

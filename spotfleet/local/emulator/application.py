@@ -34,6 +34,7 @@ from spotfleet.local.emulator import (
     logs,
     operations,
     patching,
+    retention,
     route53,
     targets,
     waf,
@@ -43,7 +44,7 @@ from spotfleet.local.emulator.patching import extends, replaces
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
     *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_credits, instance_refreshes, agent_reports, logs, route53, targets, waf),
+    *(elbv2, iam, instance_credits, instance_refreshes, agent_reports, logs, retention, route53, targets, waf),
 )
 
 

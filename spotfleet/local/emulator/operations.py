@@ -117,6 +117,20 @@ class Operation:
     name: str
 
 
+# Of what is published each minute nothing follows until somebody reads it.
+PUBLISHING = Operation("monitoring", "PutMetricData")
+
+
+def may_change(operation: Operation) -> bool:
+    """Return whether what the APIs tell may be something else after a call."""
+    return not READING.fullmatch(operation.name)
+
+
+def publishes(operation: Operation) -> bool:
+    """Return whether a call changes no more than a metric."""
+    return operation == PUBLISHING
+
+
 def require_answered(request: Request, service: str) -> Operation:
     """Return which operation of `service`, which it was signed for, a request asks for. Raises NotAnswered."""
     if service not in CHANGING:

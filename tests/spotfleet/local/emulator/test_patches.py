@@ -35,6 +35,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
             patch.setenv(name, str(folder))
         patch.setenv("GATEWAY_PORT", "4699")
         importlib.import_module("spotfleet.local.emulator.application")
+        # What the process takes beside the application.
+        importlib.import_module("spotfleet.local.emulator.state")
         yield importlib.import_module("spotfleet.local.emulator")
 
 
