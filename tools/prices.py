@@ -20,8 +20,6 @@ MACHINE = {
     "t4g.nano": 0.0046,
     "t4g.micro": 0.0092,
 }
-# Of a vCPU that runs above its baseline with unlimited credits, by the family of its type.
-SURPLUS_VCPU_HOUR = {"t3": 0.05, "t3a": 0.05, "t4g": 0.04}
 SPOT_DISCOUNT = 0.55  # of these types, as the Spot Instance Advisor had it in July 2025
 LOAD_BALANCER = 0.0252
 NAT_GATEWAY = 0.048
@@ -71,7 +69,7 @@ SOURCES = [
     ),
     *(
         Source(f"CPU above the baseline of {family}, unlimited", dollars, "vCPU and hour", "AWS's price page of EC2")
-        for family, dollars in SURPLUS_VCPU_HOUR.items()
+        for family, dollars in instance_types.SURPLUS_VCPU_HOUR.items()
     ),
     Source("load balancer", LOAD_BALANCER, "hour", "bill, May 2026"),
     Source("capacity unit of it", CAPACITY_UNIT_HOUR, "hour", "test data, not dated; uncertain"),
@@ -171,7 +169,7 @@ def most_surplus(instance_type: str) -> float:
         return 0
     vcpus = instance_types.cpu_units(instance_type) / instance_types.CPU_UNITS_PER_VCPU
     above = 1 - instance_types.baseline_percent(instance_type) / 100
-    return vcpus * above * SURPLUS_VCPU_HOUR[instance_type.partition(".")[0]] * HOURS
+    return vcpus * above * instance_types.surplus_dollars(instance_type) * HOURS
 
 
 def total(lines: list[Line]) -> float:

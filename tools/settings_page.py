@@ -42,7 +42,7 @@ def costs() -> dict[str, str]:
         + ", ".join(f"{name} {dollars(hourly * prices.HOURS)}" for name, hourly in prices.MACHINE.items())
         + f"; Spot about {prices.SPOT_DISCOUNT:.0%} less",
         "cpu_credits": "unlimited: nothing below the baseline on average over a day; each vCPU above it "
-        + ", ".join(f"{family} {dollars(price)}" for family, price in prices.SURPLUS_VCPU_HOUR.items())
+        + ", ".join(f"{family} {dollars(price)}" for family, price in instance_types.SURPLUS_VCPU_HOUR.items())
         + " per hour",
         "metric_resolution_seconds": "60: nothing; 20: metrics and alarms of high resolution, at CloudWatch's price, "
         "which is not known here",
@@ -175,7 +175,7 @@ def _surplus(settings: Settings) -> list[str]:
         f"Surplus CPU credits (`cpu_credits: unlimited`) add nothing to it: idle machines stay below their baseline, "
         f"{instance_types.baseline_percent(first)} % of each vCPU of a {first}, and earn back what their start used. "
         "A machine that ends before it has is billed for that: two vCPUs for a minute are "
-        f"{dollars(2 / 60 * prices.SURPLUS_VCPU_HOUR[first.partition('.')[0]], 4)}. "
+        f"{dollars(2 / 60 * instance_types.surplus_dollars(first), 4)}. "
         f"At worst, with every vCPU busy all month, they add {dollars(most)} for each {first}"
     )
     if settings.egress == "nat_instance":

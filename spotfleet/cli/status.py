@@ -42,6 +42,9 @@ def as_text(current: Status) -> str:
     lines += [f"  {name:<32} {state}" for name, state in current.stacks.items()] or ["  none"]
     lines += ["", "Image", f"  {current.image or 'none'}", "", "Machines"]
     lines += [f"  {m.id:<20} {m.zone:<12} {m.type:<12} {m.kind:<10} {m.state}" for m in current.machines] or ["  none"]
+    credits_ = current.figures.get("cpu_credits")
+    if credits_:
+        lines += ["", "CPU credits", *(f"  {name:<20} {_credits_line(held)}" for name, held in credits_.items())]
     lines += ["", f"Tasks ({len(current.tasks)} of {current.desired_tasks})"]
     lines += [_task_line(task) for task in current.tasks] or ["  none"]
     services = current.figures.get("services", [])
@@ -61,6 +64,13 @@ def as_text(current: Status) -> str:
 def _task_line(task: Task) -> str:
     where = f"{task.address or 'no address':<16} {task.machine or 'waits for a machine'}"
     return f"  {task.id:<37} {task.state:<10} {task.health:<10} {where}"
+
+
+def _credits_line(held: dict[str, Any]) -> str:
+    if held["mode"] == "unlimited":
+        owed = f"{held['surplus']:.1f} of surplus" if held["surplus"] else f"{held['balance']:.1f}"
+        return f"{owed}; AWS would bill {held['dollars']:.4f} $"
+    return f"{held['balance']:.1f}; may use {held['allowed_vcpus']:.2f} of {held['vcpus']:g} vCPUs"
 
 
 def _service_line(service: dict[str, Any]) -> str:

@@ -27,6 +27,9 @@ KERNEL_MIB = 110
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html
 BASELINE_PERCENT = {"nano": 5, "micro": 10, "small": 20, "medium": 20, "large": 30, "xlarge": 40, "2xlarge": 40}
 CPU_UNITS_PER_VCPU = 1024
+# US dollars for each hour of a vCPU above the baseline, with unlimited credits, by family; that of T4g from experience.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode-concepts.html
+SURPLUS_VCPU_HOUR = {"t3": 0.05, "t3a": 0.05, "t4g": 0.04}
 DATA = Path(__file__).with_name("instance_types_by_region.json")
 # Families of the current generation without CPU credits, by the processor's maker, and the sizes that they come in;
 # Intel's start at large: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-types.html
@@ -127,6 +130,11 @@ def baseline_percent(instance_type: str) -> int:
     if not is_burstable(instance_type):
         return 100
     return BASELINE_PERCENT[instance_type.partition(".")[2]]
+
+
+def surplus_dollars(instance_type: str) -> float:
+    """Return what an hour of a vCPU above the baseline costs, in US dollars; 0 unless burstable."""
+    return SURPLUS_VCPU_HOUR.get(instance_type.partition(".")[0], 0.0)
 
 
 def smallest(makers: Iterable[str], vcpus: tuple[float, float], memory_mib: tuple[float, float]) -> str | None:

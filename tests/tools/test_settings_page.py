@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+from spotfleet.facts import instance_types
 from spotfleet.settings.environment import Settings
 from spotfleet.settings.problems import find_problems
 from tests.support import sample_project
@@ -44,7 +45,7 @@ def test_development_costs_at_most_50_dollars_and_is_private() -> None:
 def test_every_price_has_a_source() -> None:
     constants = {name: value for name, value in vars(prices).items() if name.isupper()}
     amounts = {value for value in constants.values() if isinstance(value, float)}
-    amounts |= {*prices.MACHINE.values(), *prices.SURPLUS_VCPU_HOUR.values()}
+    amounts |= {*prices.MACHINE.values(), *instance_types.SURPLUS_VCPU_HOUR.values()}
     assert amounts - {prices.SPOT_DISCOUNT} == {one.dollars for one in prices.SOURCES}
     assert all(one.source for one in prices.SOURCES)
 

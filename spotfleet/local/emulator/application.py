@@ -16,6 +16,7 @@ from ministack.services import cloudwatch, sns
 
 from spotfleet.local.emulator import (
     access,
+    agent_reports,
     autoscaling,
     cloudformation,
     containment,
@@ -28,6 +29,7 @@ from spotfleet.local.emulator import (
     ecs_tasks,
     elbv2,
     iam,
+    instance_credits,
     instance_refreshes,
     logs,
     machine_ends,
@@ -43,7 +45,8 @@ from spotfleet.local.emulator.patching import extends, replaces
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
     *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
+    *(elbv2, iam, instance_credits, instance_refreshes, agent_reports, logs, machine_ends, retention, route53, targets),
+    waf,
 )
 
 

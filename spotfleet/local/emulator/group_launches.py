@@ -116,6 +116,7 @@ def _launch_from(group: Record, kind: Kind, pool: Pool, subnet: str) -> Record:
     machine["Placement"]["AvailabilityZone"] = pool.zone
     arm_images = [image for image, architecture in MACHINE_IMAGES.values() if architecture == "arm64"]
     machine["Architecture"] = "arm64" if machine["ImageId"] in arm_images else "x86_64"
+    machine["CpuCredits"] = data.get("CreditSpecification", {}).get("CpuCredits")
     if kind is Kind.SPOT:
         machine["InstanceLifecycle"] = "spot"
     tags = [{"Key": tag["Key"], "Value": tag["Value"]} for tag in group["Tags"] if tag.get("PropagateAtLaunch")]

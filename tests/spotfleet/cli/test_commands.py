@@ -515,6 +515,26 @@ def test_status_tells_how_the_services_do_and_why_they_scaled() -> None:
 
 
 @pytest.mark.usefixtures("in_sample_project")
+def test_status_tells_the_cpu_credits_of_the_machines() -> None:
+    current = complete_status()
+    held = {"balance": 0.0, "surplus": 0.0, "vcpus": 2.0, "allowed_vcpus": 0.2, "dollars": 0.0}
+    current.figures = {
+        "cpu_credits": {
+            "i-1": held | {"mode": "standard"},
+            "i-2": held | {"mode": "unlimited", "balance": 3.25},
+            "i-3": held | {"mode": "unlimited", "surplus": 12.0, "dollars": 0.01},
+        }
+    }
+    lines = status.as_text(current).splitlines()
+    first = lines.index("CPU credits") + 1
+    assert [line.split(maxsplit=1)[1] for line in lines[first : first + 3]] == [
+        "0.0; may use 0.20 of 2 vCPUs",
+        "3.2; AWS would bill 0.0000 $",
+        "12.0 of surplus; AWS would bill 0.0100 $",
+    ]
+
+
+@pytest.mark.usefixtures("in_sample_project")
 @pytest.mark.parametrize("change", ["stack", "task"])
 def test_status_of_what_is_not_well(monkeypatch: pytest.MonkeyPatch, invoke: Invoke, change: str) -> None:
     current = complete_status()

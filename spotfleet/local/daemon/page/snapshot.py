@@ -17,7 +17,7 @@ from spotfleet.local import controller
 from spotfleet.local.api import clients, elbv2, embedded_aws, metrics_store
 from spotfleet.local.api.ecs import read_clusters
 from spotfleet.local.backchannel import traffic
-from spotfleet.local.controllers import managed_scaling
+from spotfleet.local.controllers import machine_limits, managed_scaling
 from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.page import events
 from spotfleet.local.daemon.page.history import History, window
@@ -114,6 +114,7 @@ class Page(controller.Controller):
                 "services": [],
                 "phase": "unknown",
                 "machine_activities": [],
+                "cpu_credits": {},
             }
             nothing |= {"history": {"times": [], "series": {}}, "events": []}
             before = (item for item in snapshot()["environments"] if item["environment"] == name)
@@ -138,6 +139,7 @@ class Page(controller.Controller):
             "problem": None,
             "services": services,
             "machine_activities": [_activity(item) for item in of_groups[:ACTIVITIES]],
+            "cpu_credits": _credits(current),
             "events": past.log.as_json(),
             "history": past.history.as_json(),
         }
@@ -233,6 +235,15 @@ def figures(
         }
         found |= {f"services/{service['name']}/{name}": _short(value) for name, value in of_service.items()}
     return found
+
+
+def _credits(current: environment_status.Status) -> dict[str, dict[str, Any]]:
+    """Return the CPU credits of the machines that have some, by their ids."""
+    regions = {region for region, _group in current.groups}
+    found = {
+        machine.id: machine_limits.credits_of(region, machine.id) for region in regions for machine in current.machines
+    }
+    return {name: standing for name, standing in found.items() if standing}
 
 
 def phase(current: environment_status.Status) -> str:

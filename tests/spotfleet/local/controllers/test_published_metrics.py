@@ -13,6 +13,9 @@ import pytest
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.balancer.metrics import BalancerMetrics
+from spotfleet.local.controllers import machine_limits
+from spotfleet.local.controllers.container_limits import Containers
+from spotfleet.local.controllers.machine_limits import MachineLimits
 from spotfleet.local.controllers.machines import Fleet
 from spotfleet.local.controllers.status_metrics import ResourceMetrics
 from spotfleet.local.controllers.usage_metrics import Metrics
@@ -28,8 +31,6 @@ Answer = dict[str, Any]
 REGION = "eu-west-1"
 MINUTE = 60
 # HAProxy lets connections above its limit wait: it has none to reject, and no count of them.
-# Credits are not counted, so none is billed.
-NOT_COUNTED = ("AWS/EC2", "CPUSurplusCreditsCharged", frozenset({"AutoScalingGroupName"}))
 NEVER_HAPPENS = ("AWS/ApplicationELB", "RejectedConnectionCount", frozenset({"LoadBalancer"}))
 
 
@@ -99,6 +100,13 @@ class Engine:
         memory = {"usage": 64 * 1024 * 1024, "stats": {}}
         return {"memory_stats": memory, "networks": {"eth0": {"rx_bytes": 300, "tx_bytes": 700}}}
 
+    def inspect_container(self, _container: str) -> Answer:
+        """Return a container's limits."""
+        return {"HostConfig": {"CpuPeriod": 0, "CpuQuota": 0}}
+
+    def update_container(self, _container: str, **_limits: int) -> None:
+        """Limit a container."""
+
 
 def running_service() -> dict[str, Any]:
     """Return AWS's services for a cluster with one machine, on which one task of one service runs."""
@@ -112,7 +120,11 @@ def running_service() -> dict[str, Any]:
     }
     task = {
         **{"taskArn": "task/c/1", "taskDefinitionArn": "web:1", "startedBy": "web", "lastStatus": "RUNNING"},
-        **{"startedAt": now, "containerInstanceArn": instance_arn, "containers": [{"runtimeId": "container"}]},
+        **{
+            "startedAt": now,
+            "containerInstanceArn": instance_arn,
+            "containers": [{"name": "web", "runtimeId": "container"}],
+        },
     }
     definition = {"containerDefinitions": [{"name": "web", "cpu": 256, "memory": 128}]}
     group_arn = f"arn:aws:autoscaling:{REGION}:000000000000:autoScalingGroup:1:autoScalingGroupName/group"
@@ -144,6 +156,9 @@ def running_service() -> dict[str, Any]:
         "autoscaling": Service(describe_auto_scaling_groups={"AutoScalingGroups": [group]}),
         "ec2": Service(
             describe_instances={"Reservations": [{"Instances": [described]}]},
+            describe_instance_credit_specifications={
+                "InstanceCreditSpecifications": [{"InstanceId": "i-1", "CpuCredits": "unlimited"}]
+            },
             describe_instance_attribute={"UserData": {"Value": user_data}},
             describe_instance_status={
                 "InstanceStatuses": [{"InstanceId": "i-1", "SystemStatus": passed, "InstanceStatus": passed}]
@@ -183,6 +198,10 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
     resources.step()
     tasks._minute -= 1
     tasks.step()
+    monkeypatch.setattr(machine_limits, "_books", {})
+    limits = MachineLimits(Containers(Engine()))  # type: ignore[arg-type]
+    limits._period -= 1
+    limits.step()
     Fleet()._scale(REGION, read_machines(REGION))
     for name in ("STATE_DIR", "S3_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
@@ -204,7 +223,7 @@ def lines_with_errors(process: Process) -> list[dict[str, str]]:
 def test_every_metric_of_alarms_and_dashboard_is_published(published: FakeCloudWatch) -> None:
     wanted = wanted_by_templates()
     assert len(wanted) > 20
-    assert wanted - published.units.keys() == {NEVER_HAPPENS, NOT_COUNTED}
+    assert wanted - published.units.keys() == {NEVER_HAPPENS}
 
 
 def test_metrics_have_awss_units(published: FakeCloudWatch) -> None:
@@ -222,6 +241,8 @@ def test_what_is_published_is_what_is_there(published: FakeCloudWatch) -> None:
     assert values["AWS/EC2", "NetworkOut"] == [700.0]
     assert values["AWS/ECS", "MemoryReservation"] == [0.0]
     assert values["AWS/Logs", "IncomingBytes"] == [6.0]
+    assert 0 <= values["AWS/EC2", "CPUCreditBalance"][0] < 1
+    assert values["AWS/EC2", "CPUSurplusCreditsCharged"] == [0.0]
     assert values["AWS/CertificateManager", "DaysToExpiry"][0] >= 100
     assert values["AWS/EC2", "StatusCheckFailed_System"] == [0.0]
     sizes = {name: value for (namespace, name), value in values.items() if namespace == "AWS/AutoScaling"}

@@ -750,6 +750,21 @@ def test_auto_scaling_group_has_machines(cloud: Cloud) -> None:
     }
 
 
+@pytest.mark.parametrize(("specification", "mode"), [({"CpuCredits": "standard"}, "standard"), (None, "unlimited")])
+def test_machines_tell_how_they_pay_for_cpu(cloud: Cloud, specification: dict[str, str] | None, mode: str) -> None:
+    data = GROUP["Template"]["Properties"]["LaunchTemplateData"]
+    said = {"CreditSpecification": specification} if specification else {}
+    name = cloud.create("credits", changed(GROUP, "Template", LaunchTemplateData=data | said), {"Name": ref("Group")})
+    found = cloud.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name["Name"]])
+    ids = [instance["InstanceId"] for instance in found["AutoScalingGroups"][0]["Instances"]]
+    ec2 = cloud.client("ec2")
+    told = ec2.describe_instance_credit_specifications(InstanceIds=ids)["InstanceCreditSpecifications"]
+    assert told == [{"InstanceId": instance_id, "CpuCredits": mode} for instance_id in ids]
+    with pytest.raises(ClientError, match="i-0 does not exist"):
+        ec2.describe_instance_credit_specifications(InstanceIds=["i-0"])
+    cloud.delete("credits")
+
+
 @pytest.mark.parametrize(("memory", "types"), [(8192, {"m8g.large"}), (10_000_000, set())])
 def test_auto_scaling_group_launches_what_it_requires(cloud: Cloud, memory: int, types: set[str]) -> None:
     policy = json.loads(json.dumps(GROUP["Group"]["Properties"]["MixedInstancesPolicy"]))
@@ -1048,6 +1063,16 @@ def desired_count(cloud: Cloud) -> int:
     """Return the number of tasks that the fixture's service wants."""
     service = cloud.client("ecs").describe_services(cluster="c", services=["s"])["services"][0]
     return int(service["desiredCount"])
+
+
+@pytest.mark.usefixtures("resource")
+def test_a_container_tells_why_it_ended(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    (task,) = ecs.list_tasks(cluster="c")["taskArns"]
+    reason = "OutOfMemoryError: Container killed due to memory usage"
+    ecs.submit_container_state_change(cluster="c", task=task, containerName="web", exitCode=137, reason=reason)
+    (described,) = ecs.describe_tasks(cluster="c", tasks=[task])["tasks"]
+    assert [container["reason"] for container in described["containers"]] == [reason]
 
 
 def test_registering_holds_the_service_within_its_bounds(cloud: Cloud, resource: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from spotfleet.local.backchannel import traffic
+from spotfleet.local.controllers import machine_limits
 from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.page import snapshot
 from spotfleet.local.daemon.page.snapshot import Page
@@ -105,6 +106,8 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
     monkeypatch.setattr(paths, "environments", lambda: ["dev", "prod"])
     monkeypatch.setattr(paths, "layers", lambda _name: ["service"])
     monkeypatch.setattr(traffic, "_now", {})
+    held = {("eu-west-1", "i-1"): {"mode": "standard", "balance": 1.5}}
+    monkeypatch.setattr(machine_limits, "credits_of", lambda *machine: held.get(machine))
     monkeypatch.setattr(snapshot, "_pasts", {})
     monkeypatch.setattr(snapshot, "_shown", snapshot._Shown({"environments": []}))
     return made
@@ -120,6 +123,7 @@ def test_the_page_has_every_launched_environment_with_its_history(watching: Watc
     assert (service["desired"], service["running"], service["memory_percent"]) == (2, 1, 41.0)
     activity = {"time": "2026-03-02T00:00:00+00:00", "what": "Launching a new EC2 instance: i-2"}
     assert dev["machine_activities"] == [activity | {"why": "an instance was started", "state": "Successful"}]
+    assert dev["cpu_credits"] == {"i-1": {"mode": "standard", "balance": 1.5}}
     group = service["groups"][0]
     assert group["targets"] == [{"id": "i-1", "port": 32768, "state": "healthy"}]
     assert (group["requests_per_second"], group["p99"]) == (0.0, None)
