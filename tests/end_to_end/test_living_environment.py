@@ -81,7 +81,7 @@ def refused(project: Project, settings: dict[str, Any]) -> str:
         ({"cpu_architecture": "arm64", "instance_types": ["t4g.micro"]}, "cpu_architecture x86_64 -> arm64"),
         (services(90, 100), "first launch with 1 for service, which is free, then with 90"),
         ({**HTTPS, "leave_https": True}, "there is no HTTPS to leave"),
-        ({"machine_image": "ami-0123456789abcdef0"}, "machine image ami-0123456789abcdef0 is no longer in eu-west-1"),
+        ({"machine_image": "ami-0feedfacefeedface"}, "machine image ami-0feedfacefeedface is no longer in eu-west-1"),
     ],
 )
 def test_what_tears_it_apart_is_refused_before_anything_changes(
