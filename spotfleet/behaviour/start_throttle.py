@@ -1,0 +1,23 @@
+"""How ECS tries again when tasks of a service cannot start. Decisions only.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
+"""
+
+AT_ONCE = 3
+FIRST_SECONDS = 60
+LONGEST_SECONDS = 27 * 60
+
+
+def wait_seconds(failures: int) -> int:
+    """Return how long after its last failure a service that failed so often in a row tries again (rule E11).
+
+    The documentation names the longest distance, 27 minutes; that they double is an estimate.
+    """
+    if failures < AT_ONCE:
+        return 0
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(failures - AT_ONCE, 10))
+
+
+def is_impaired(failures: int) -> bool:
+    """Return whether the service tells that it is unable to consistently start tasks."""
+    return failures >= AT_ONCE
