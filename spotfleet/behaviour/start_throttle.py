@@ -15,7 +15,7 @@ def wait_seconds(failures: int) -> int:
     """
     if failures < AT_ONCE:
         return 0
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(failures - AT_ONCE, 10))
+    return min(LONGEST_SECONDS, FIRST_SECONDS << min(failures - AT_ONCE, 10))
 
 
 def is_impaired(failures: int) -> bool:

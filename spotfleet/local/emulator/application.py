@@ -24,6 +24,8 @@ from spotfleet.local.emulator import (
     ecs_draining,
     ecs_machines,
     ecs_placement,
+    ecs_rollouts,
+    ecs_scheduler,
     ecs_services,
     ecs_tasks,
     elbv2,
@@ -40,8 +42,8 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_refreshes, logs, route53, targets, waf),
+    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_rollouts, ecs_scheduler),
+    *(ecs_services, ecs_tasks, elbv2, iam, instance_refreshes, logs, route53, targets, waf),
 )
 
 
@@ -57,6 +59,7 @@ def application(key: str) -> Callable[..., Any]:
     ec2.add_machine_images()
     patching.apply()
     logs.collect()
+    ecs_scheduler.start()
     asgi: Callable[..., Any] = app.app
     return asgi
 

@@ -15,11 +15,8 @@ from spotfleet.behaviour import placement
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import (
     Record,
-    Response,
     capacity_provider,
     container_instances,
-    ecs_answer,
-    live_tasks,
     tasks_on,
 )
 from spotfleet.local.host import running_containers
@@ -101,20 +98,6 @@ def _choose_machine(task: Record) -> placement.Machine | None:
 def wake_waiting_tasks() -> None:
     with _placing:
         _placing.notify_all()
-
-
-@extends(ecs, "_run_task")
-def within_maximum(original: Callable[[Record], Response], data: Record) -> Response:
-    """Start no more tasks of a service than its maximum percent allows; MiniStack leaves draining ones out."""
-    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
-    service = ecs._services.get(f"{cluster}/{data.get('startedBy')}") if data.get("_deploymentId") else None
-    if service:
-        percent = int((service.get("deploymentConfiguration") or {}).get("maximumPercent", 200))
-        free = max(1, service["desiredCount"] * percent // 100) - len(live_tasks(service))
-        if free <= 0:
-            return ecs_answer({"tasks": [], "failures": []})
-        data = data | {"count": min(data.get("count", 1), free)}
-    return original(data)
 
 
 @functools.cache
