@@ -22,6 +22,7 @@ from spotfleet.local.emulator import (
     ec2,
     ecr,
     ecs_draining,
+    ecs_images,
     ecs_machines,
     ecs_placement,
     ecs_rollouts,
@@ -42,7 +43,18 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_rollouts, ecs_scheduler),
+    *(
+        autoscaling,
+        cloudformation,
+        ec2,
+        ecr,
+        ecs_draining,
+        ecs_images,
+        ecs_machines,
+        ecs_placement,
+        ecs_rollouts,
+        ecs_scheduler,
+    ),
     *(ecs_services, ecs_tasks, elbv2, iam, instance_refreshes, logs, route53, targets, waf),
 )
 
