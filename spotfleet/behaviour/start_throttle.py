@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-log
 AT_ONCE = 3
 FIRST_SECONDS = 60
 LONGEST_SECONDS = 27 * 60
+QUICK_SECONDS = 50
 
 
 def wait_seconds(failures: int) -> int:
@@ -21,3 +22,11 @@ def wait_seconds(failures: int) -> int:
 def is_impaired(failures: int) -> bool:
     """Return whether the service tells that it is unable to consistently start tasks."""
     return failures >= AT_ONCE
+
+
+def placement_wait_seconds(since: float) -> int:
+    """Return when a service without capacity provider looks for room again that had none `since` so many seconds.
+
+    Rule E20, estimated from a public log, reproio/ecs_deploy#53: quick tries for some 50 s, then every five minutes.
+    """
+    return 10 if since < QUICK_SECONDS else 300

@@ -1,6 +1,7 @@
 """ECS places tasks on machines that have room for them."""
 
 import functools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -126,25 +127,53 @@ def _wait_for_engine(task: Record, engine: DockerClient) -> None:
 
 
 def _choose_machine(task: Record) -> placement.Machine | None:
-    cluster = ecs._cluster_name_from_arn(task["clusterArn"])
-    service = _service_of(task)
+    return find_machine(task, _service_of(task), task.get("_zone"))
+
+
+def find_machine(task: Record, service: Record, zone: str | None = None) -> placement.Machine | None:
+    """Return the machine for a task, or for one more like it, of one zone if it is named.
+
+    When none has room, its service tells so.
+    """
     definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
     constraints = [*service.get("placementConstraints", []), *definition.get("placementConstraints", [])]
     expressions = [item["expression"] for item in constraints if item.get("type") == "memberOf"]
     machines = [
         machine(record)
-        for record in list(container_instances.values())
-        if record["_cluster"] == cluster
-        and record["status"] == "ACTIVE"
-        and task.get("capacityProviderName") in (None, capacity_provider(record))
-        and all(is_member(expression, _attributes(record)) for expression in expressions)
+        for record in machines_for(task)
+        if all(is_member(expression, _attributes(record)) for expression in expressions)
     ]
+    machines = [item for item in machines if zone in (None, item.zone)]
     distinct = any(item.get("type") == "distinctInstance" for item in constraints)
     strategies = service.get("placementStrategy") or placement.DEFAULT_STRATEGY
     found = placement.choose(_need(task), machines, strategies, distinct=distinct)
     if found is None and service:
         _tell_lack(service, Lack.CONSTRAINTS if expressions and not machines else lacking(_need(task), machines))
     return found
+
+
+def run_in_zone(parameters: Record, zone: str) -> None:
+    """Start tasks that are placed in one zone alone."""
+    with _placing:
+        for task in json.loads(ecs._run_task(parameters)[2])["tasks"]:
+            ecs._tasks[task["taskArn"]]["_zone"] = zone
+
+
+def machines_for(task: Record) -> list[Record]:
+    """Return the container instances that take tasks of a task's cluster and capacity provider."""
+    cluster = ecs._cluster_name_from_arn(task["clusterArn"])
+    return [
+        record
+        for record in list(container_instances.values())
+        if record["_cluster"] == cluster
+        and record["status"] == "ACTIVE"
+        and task.get("capacityProviderName") in (None, capacity_provider(record))
+    ]
+
+
+def zone_of(record: Record) -> str:
+    """Return the zone of a container instance."""
+    return _attributes(record).get("ecs.availability-zone", "")
 
 
 def _service_of(task: Record) -> Record:

@@ -14,12 +14,12 @@ from ministack.core.concurrency import spawn_background
 from ministack.core.responses import request_scope
 from ministack.services import ecs
 
-from spotfleet.behaviour import placement, rollout, scale_in, start_throttle
+from spotfleet.behaviour import placement, rollout, scale_in, start_throttle, zone_rebalancing
 from spotfleet.behaviour.delays import SCHEDULER
 from spotfleet.behaviour.rollout import State
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.emulator import ecs_rollouts
-from spotfleet.local.emulator.ecs_placement import machine
+from spotfleet.local.emulator.ecs_placement import find_machine, machine, machines_for, run_in_zone, zone_of
 from spotfleet.local.emulator.patching import replaces
 from spotfleet.local.emulator.records import Record, container_instances
 from spotfleet.local.emulator.service_events import tell
@@ -86,6 +86,8 @@ def schedule(cluster: str, key: str) -> None:
             if count := step.start.get(deployment["id"], 0):
                 _start(cluster, service, deployment, count, tasks)
         _tell(service, wanted, seen, step)
+        if rollout.is_done(wanted, seen) and not step.stop:
+            _even_out(cluster, service, tasks)
     if step.start or step.stop:
         ecs._refresh_service_state(cluster, f"service:{service['serviceName']}")
         ecs._recount_cluster(cluster)
@@ -147,6 +149,7 @@ def _take_note(service: Record, task: Record, seen: str) -> None:
     if seen in (State.RUNNING, State.HEALTHY):
         deployment["_start_failures"] = 0
     if seen == State.HEALTHY:
+        task.pop("_zone", None)
         ecs_rollouts.count_healthy(service, deployment)
     if seen == GONE and task.get("stopCode") == "TaskFailedToStart":
         failures = deployment["_start_failures"] = deployment.get("_start_failures", 0) + 1
@@ -168,6 +171,7 @@ def _as_seen(service: Record, task: Record) -> rollout.Task:
         deployment=deployment["id"] if deployment else "",
         state=State(task.get("_seen", State.STARTING)),
         draining=_is_draining(task),
+        extra="_zone" in task,
     )
 
 
@@ -238,8 +242,24 @@ def _start(cluster: str, service: Record, deployment: Record, count: int, tasks:
         return
     if ecs._get_docker() and ecs._deployment_needs_first_task(deployment, definition, service):
         count = 0 if any(ecs._deployment_for_task(service, task) is deployment for task in tasks) else 1
+    if count and not service.get("capacityProviderStrategy") and service.get("launchType") == "EC2":
+        count = 1 if _finds_room(service, deployment) else 0
     if count:
         ecs._run_task(_run_parameters(cluster, service, deployment, count))
+
+
+def _finds_room(service: Record, deployment: Record) -> bool:
+    """Look for room: without capacity provider a task is not even created that finds none, but tried again (E20)."""
+    now = time.time()
+    if now < service.get("_looks_for_room_at", 0.0):
+        return False
+    task = {"clusterArn": service["clusterArn"], "taskDefinitionArn": deployment["taskDefinition"]}
+    if find_machine(task | {"startedBy": service["serviceName"]}, service):
+        service.pop("_without_room_since", None)
+        return True
+    since = clock.aws_seconds(now - service.setdefault("_without_room_since", now))
+    service["_looks_for_room_at"] = now + clock.seconds(start_throttle.placement_wait_seconds(since))
+    return False
 
 
 def _run_parameters(cluster: str, service: Record, deployment: Record, count: int) -> dict[str, Any]:
@@ -256,6 +276,31 @@ def _run_parameters(cluster: str, service: Record, deployment: Record, count: in
         "enableExecuteCommand": service.get("enableExecuteCommand", False),
         "_deploymentId": deployment["id"],
     }
+
+
+def _even_out(cluster: str, service: Record, tasks: Sequence[Record]) -> None:
+    """Start a task more in the zone with the fewest of a steady service; scale-in then ends one in the fullest.
+
+    Without room there the service tells so, and tries again.
+    """
+    configuration = service.get("deploymentConfiguration") or {}
+    strategies = service.get("placementStrategy") or []
+    percent = int(configuration.get("maximumPercent", 200))
+    deployment = ecs._primary_deployment(service)
+    if not zone_rebalancing.is_on(service.get("availabilityZoneRebalancing"), strategies, percent):
+        return
+    steady = deployment["rolloutState"] == "COMPLETED" and len(service["deployments"]) == 1
+    if not steady or not tasks or any(task.get("_seen") != State.HEALTHY for task in tasks):
+        return
+    counts = {zone_of(record): 0 for record in machines_for(tasks[0])}
+    for task in tasks:
+        place = zone_of(container_instances.get(task["containerInstanceArn"]) or {"attributes": []})
+        counts[place] = counts.get(place, 0) + 1
+    zone = zone_rebalancing.zone_to_fill(counts)
+    if zone is None or service["desiredCount"] * percent // rollout.WHOLE <= len(tasks):
+        return
+    if find_machine(tasks[0], service, zone):
+        run_in_zone(_run_parameters(cluster, service, deployment, 1), zone)
 
 
 def _tell(service: Record, wanted: rollout.Service, seen: Sequence[rollout.Task], step: rollout.Step) -> None:

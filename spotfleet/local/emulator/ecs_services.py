@@ -61,6 +61,11 @@ def forgetting_failed_deployments(original: Callable[[str, str], None], cluster:
 @extends(ecs._ACTION_MAP, "CreateService")
 @extends(ecs._ACTION_MAP, "UpdateService")
 def keeping_fields(original: Callable[[Record], Response], data: Record) -> Response:
+    """Keep what MiniStack drops, and let another load balancer start a deployment as another task does (rule E23)."""
+    name = str(data.get("service", "")).rpartition("/")[2]
+    there = ecs._services.get(f"{ecs._resolve_cluster_name(data.get('cluster', 'default'))}/{name}", {})
+    if "loadBalancers" in data and there and data["loadBalancers"] != there.get("loadBalancers"):
+        data = data | {"forceNewDeployment": True}
     status, headers, body = original(data)
     answer = json.loads(body)
     if service := answer.get("service"):

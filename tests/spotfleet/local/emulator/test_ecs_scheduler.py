@@ -1,6 +1,7 @@
 """ECS's scheduler carries out what behaviour/rollout.py decides, and ends deployments."""
 
 import importlib
+import json
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -50,11 +51,15 @@ class Cluster:
         for module in (self.scheduler, self.rollouts):
             monkeypatch.setattr(module.time, "time", lambda: self.now)
 
-    def _run(self, data: dict[str, Any]) -> None:
+    def _run(self, data: dict[str, Any]) -> tuple[int, dict[str, str], str]:
+        started = []
         for _ in range(data["count"]):
             arn = f"{data['taskDefinition']}-{len(self.tasks)}"
             task = {"taskArn": arn, "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING", "healthStatus": "UNKNOWN"}
             self.tasks[arn] = PLACE | task | {"_deployment_id": data["_deploymentId"], "version": 1, "containers": []}
+            self.tasks[arn] |= {"containerInstanceArn": None, "taskDefinitionArn": "web:1"}
+            started.append({"taskArn": arn})
+        return 200, {}, json.dumps({"tasks": started})
 
     def _end(self, data: dict[str, Any]) -> None:
         self.tasks[data["task"]] |= {"lastStatus": "STOPPED", "desiredStatus": "STOPPED"}
@@ -260,3 +265,82 @@ def test_a_rollback_that_fails_is_not_rolled_back(watched: Cluster) -> None:
     watched.rollouts._fail(watched.service, first, "checks", "tasks failed to start.", rollback=True)
     watched.look()
     assert (first["status"], first["rolloutState"], second["status"]) == ("PRIMARY", "FAILED", "ACTIVE")
+
+
+def test_a_steady_service_gets_even_over_its_zones(
+    emulator: ModuleType, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [{"name": name, "integerValue": 1024} for name in ("CPU", "MEMORY")]
+    machines = {
+        zone: {
+            **{"containerInstanceArn": zone, "_cluster": "", "status": "ACTIVE", "registeredResources": sizes},
+            **{"attributes": [{"name": "ecs.availability-zone", "value": zone}], "capacityProviderName": "fleet"},
+        }
+        for zone in ("a", "b")
+    }
+    for module in (cluster.scheduler, emulator.ecs_placement):
+        monkeypatch.setattr(module, "container_instances", machines)
+    cluster.service["desiredCount"] = 4
+    cluster.deploy("one")
+    for task in cluster.of():
+        task["containerInstanceArn"] = "a"
+    cluster.run()
+    fewest = len(cluster.of())
+    for _ in range(30):
+        for task in cluster.of():
+            if task["lastStatus"] == "PROVISIONING":
+                assert task["_zone"] == "b"
+                task |= {"containerInstanceArn": "b", "lastStatus": "RUNNING", "startedAt": "now"}
+        cluster.now += 10
+        cluster.look()
+        fewest = min(fewest, len([task for task in cluster.of() if task.get("_seen") == "healthy"]))
+    assert sorted(task["containerInstanceArn"] for task in cluster.of()) == ["a", "a", "b", "b"]
+    assert fewest == 4
+    # Without room there it stays as it is, and says so.
+    machines["b"]["registeredResources"] = []
+    for task in cluster.of():
+        task["containerInstanceArn"] = "a"
+    monkeypatch.setattr(emulator.ecs_placement, "_need", lambda _task: emulator.ecs_placement.placement.Need(cpu=64))
+    for _ in range(5):
+        cluster.look()
+    assert {task["containerInstanceArn"] for task in cluster.of()} == {"a"}
+    assert cluster.told("was unable to place a task") == 1
+
+
+def test_a_service_without_capacity_provider_looks_for_room_before_it_creates_a_task(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.service |= {"launchType": "EC2", "desiredCount": 1}
+    begun, room_at = cluster.now, cluster.now + 100
+    monkeypatch.setattr(cluster.scheduler, "find_machine", lambda *_task: cluster.now >= room_at or None)
+    cluster.deploy("one")
+    while not cluster.tasks:
+        cluster.now += 1
+        cluster.look()
+    assert cluster.now - begun == 350
+
+
+@pytest.mark.parametrize(
+    ("changes", "new"),
+    [
+        ({"healthCheckGracePeriodSeconds": 60}, 0),
+        ({"deploymentConfiguration": {"maximumPercent": 150}}, 0),
+        ({"desiredCount": 3}, 0),
+        ({"loadBalancers": [{"targetGroupArn": "other"}]}, 1),
+        ({"forceNewDeployment": True}, 1),
+    ],
+)
+def test_only_what_changes_the_tasks_starts_a_deployment(
+    emulator: ModuleType, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], new: int
+) -> None:
+    ecs = cluster.scheduler.ecs
+    monkeypatch.setattr(ecs, "_resolve_cluster_name", lambda _name: "c")
+    monkeypatch.setattr(ecs, "_resolve_service_ref", lambda name: (name, None))
+    monkeypatch.setattr(ecs, "_reconcile_service_tasks", lambda *_names: None)
+    first = cluster.deploy("one")
+    cluster.service |= {"taskDefinition": "one", "loadBalancers": []}
+    update = {"cluster": "c", "service": "web", **changes}
+    emulator.ecs_services.keeping_fields(ecs._update_service, update)
+    assert len(cluster.service["deployments"]) == 1 + new
+    assert cluster.service["deployments"][new]["id"] == first["id"]
+    assert (cluster.service["desiredCount"], len(cluster.of("one"))) == (changes.get("desiredCount", 2), 2)
