@@ -78,6 +78,9 @@ def schedule(cluster: str, key: str) -> None:
         _count_kept(service, tasks)
         wanted, seen = _wanted(service), _seen(service, tasks)
         step = rollout.next_step(wanted, seen)
+        if step.stop:
+            seen = _in_order(service, tasks, seen)
+            step = rollout.next_step(wanted, seen)
         _keep(service, rollout.kept_after(wanted.kept, seen, step))
         for task in tasks:
             if task["taskArn"] in step.stop:
@@ -159,9 +162,8 @@ def _take_note(service: Record, task: Record, seen: str) -> None:
 
 
 def _seen(service: Record, tasks: Sequence[Record]) -> list[rollout.Task]:
-    """Return the tasks as the scheduler sees them, in the order in which they would go."""
-    by_arn = {task["taskArn"]: task for task in tasks}
-    return [_as_seen(service, by_arn[arn]) for arn in _in_order(service, tasks)]
+    """Return the tasks as the scheduler sees them."""
+    return [_as_seen(service, task) for task in tasks]
 
 
 def _as_seen(service: Record, task: Record) -> rollout.Task:
@@ -180,16 +182,16 @@ def _is_draining(task: Record) -> bool:
     return record is not None and record["status"] != "ACTIVE"
 
 
-def _in_order(service: Record, tasks: Sequence[Record]) -> list[str]:
+def _in_order(service: Record, tasks: Sequence[Record], seen: Sequence[rollout.Task]) -> list[rollout.Task]:
     """Return the tasks in the order in which they would go on scale-in; those without a machine first."""
-    placed, waiting = [], []
+    placed = []
     for task in tasks:
         if record := container_instances.get(task.get("containerInstanceArn")):
             place = machine(record)
             placed.append(scale_in.Placed(task["taskArn"], place.id, place.zone, place.type, place.cpu, place.memory))
-        else:
-            waiting.append(task["taskArn"])
-    return [*waiting, *scale_in.in_order(placed, service.get("placementStrategy") or placement.DEFAULT_STRATEGY)]
+    order = scale_in.in_order(placed, service.get("placementStrategy") or placement.DEFAULT_STRATEGY)
+    rank = {arn: number for number, arn in enumerate(order)}
+    return sorted(seen, key=lambda task: rank.get(task.id, -1))
 
 
 def _count_kept(service: Record, tasks: Sequence[Record]) -> None:

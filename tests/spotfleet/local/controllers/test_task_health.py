@@ -88,6 +88,17 @@ def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: 
     assert ecs.reported == [told] * reported
 
 
+@pytest.mark.parametrize(("grace", "age", "reported"), [(30, 22, 0), (30, 30, 1), (10, 9, 0), (10, 22, 1)])
+def test_a_task_unhealthy_at_22_s_is_replaced_at_the_end_of_its_grace_period(
+    grace: int, age: float, reported: int
+) -> None:
+    ecs = FakeEcs()
+    ecs.service["healthCheckGracePeriodSeconds"] = grace
+    ecs.add(age)
+    look(ecs, "unhealthy")
+    assert len(ecs.reported) == reported
+
+
 @pytest.mark.parametrize(("grace", "age", "reported"), [(30, 14, 0), (30, 16, 1), (10, 9, 0), (10, 11, 1), (0, 1, 1)])
 def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
     monkeypatch: pytest.MonkeyPatch, grace: int, age: float, reported: int
