@@ -468,7 +468,7 @@ def test_a_release_that_crashes_is_tried_again_until_it_is_corrected(project: Pr
     bad = answer["taskDefinition"]["taskDefinitionArn"]
     ecs.update_service(**place, taskDefinition=bad)
     ended: set[str] = set()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while len(ended) < 5:
         assert time.monotonic() < deadline, (ended, primary())
         ended |= _ended(ecs, cluster, bad)
