@@ -344,3 +344,29 @@ def test_only_what_changes_the_tasks_starts_a_deployment(
     assert len(cluster.service["deployments"]) == 1 + new
     assert cluster.service["deployments"][new]["id"] == first["id"]
     assert (cluster.service["desiredCount"], len(cluster.of("one"))) == (changes.get("desiredCount", 2), 2)
+
+
+def test_tasks_leave_a_draining_machine_as_others_get_healthy(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines = {
+        name: {"containerInstanceArn": name, "status": "ACTIVE", "registeredResources": [], "attributes": []}
+        for name in ("leaves", "stays")
+    }
+    monkeypatch.setattr(cluster.scheduler, "container_instances", machines)
+    cluster.service["availabilityZoneRebalancing"] = "DISABLED"
+    cluster.deploy("one")
+    for task in cluster.of():
+        task["containerInstanceArn"] = "leaves"
+    cluster.run()
+    machines["leaves"]["status"] = "DRAINING"
+    cluster.look()
+    assert len(cluster.of()) == 4
+    for task in cluster.of():
+        task["containerInstanceArn"] = task["containerInstanceArn"] or "stays"
+    cluster.run(39)
+    assert len(cluster.of()) == 4
+    cluster.run(1)
+    cluster.look()
+    assert [task["containerInstanceArn"] for task in cluster.of()] == ["stays", "stays"]
+    assert cluster.service["deployments"][0]["rolloutState"] == "COMPLETED"
