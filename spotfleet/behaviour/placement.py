@@ -7,6 +7,7 @@ https://aws.amazon.com/blogs/containers/deep-dive-on-amazon-ecs-cluster-auto-sca
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 ZONE = "attribute:ecs.availability-zone"
@@ -87,6 +88,29 @@ def choose(
     for strategy in strategies:
         candidates = _best(need, candidates, strategy, everywhere)
     return candidates[0] if candidates else None
+
+
+class Lack(StrEnum):
+    """What the machines lack for a task, in the words of EventBridge's SERVICE_TASK_PLACEMENT_FAILURE (rule E18)."""
+
+    MACHINES = "AGENT"
+    MEMORY = "RESOURCE:MEMORY"
+    CPU = "RESOURCE:CPU"
+    PORTS = "RESOURCE:PORTS"
+    CONSTRAINTS = "MEMBER_OF"
+
+
+def lacking(need: Need, machines: Sequence[Machine]) -> Lack:
+    """Return what a task finds too little of on machines none of which has room for it."""
+    if not machines:
+        return Lack.MACHINES
+    if all(machine.memory < need.memory for machine in machines):
+        return Lack.MEMORY
+    if all(machine.cpu < need.cpu for machine in machines):
+        return Lack.CPU
+    if any(machine.cpu >= need.cpu and machine.memory >= need.memory for machine in machines):
+        return Lack.PORTS if need.ports else Lack.CONSTRAINTS
+    return Lack.MEMORY
 
 
 def _best(

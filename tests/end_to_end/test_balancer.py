@@ -448,6 +448,47 @@ def test_a_task_that_fails_its_checks_is_replaced(project: Project) -> None:
     assert get(project.status()["url"])[0] == 200
 
 
+def test_a_release_that_crashes_is_tried_again_until_it_is_corrected(project: Project) -> None:
+    """Tasks that end after they ran are no failures to the circuit breaker (rule E6), and the old ones serve on."""
+    ecs, before = project.client("ecs"), project.status()["url"]
+    (cluster,) = ecs.list_clusters()["clusterArns"]
+    (service,) = ecs.list_services(cluster=cluster)["serviceArns"]
+    place = {"cluster": cluster, "service": service}
+
+    def primary() -> dict[str, Any]:
+        (described,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        found: dict[str, Any] = described["deployments"][0] | {"count": len(described["deployments"])}
+        return found
+
+    good = primary()["taskDefinition"]
+    kept = ("family", "containerDefinitions", "cpu", "memory", "networkMode", "volumes", "executionRoleArn")
+    definition = ecs.describe_task_definition(taskDefinition=good)["taskDefinition"]
+    definition["containerDefinitions"][0] |= {"entryPoint": ["python3", "-c", "raise SystemExit(1)"], "command": []}
+    answer = ecs.register_task_definition(**{name: definition[name] for name in kept if name in definition})
+    bad = answer["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(**place, taskDefinition=bad)
+    ended: set[str] = set()
+    deadline = time.monotonic() + 240
+    while len(ended) < 5:
+        assert time.monotonic() < deadline, (ended, primary())
+        ended |= _ended(ecs, cluster, bad)
+        time.sleep(1)
+    assert (primary()["rolloutState"], primary()["failedTasks"]) == ("IN_PROGRESS", 0)
+    assert get(before)[0] == 200
+    ecs.update_service(**place, taskDefinition=good)
+    while (primary()["rolloutState"], primary()["count"]) != ("COMPLETED", 1):
+        assert time.monotonic() < deadline, primary()
+        time.sleep(1)
+
+
+def _ended(ecs: Any, cluster: str, definition: str) -> set[str]:  # noqa: ANN401  # as boto3's
+    """Return the stopped tasks of a task definition that ended by themselves."""
+    arns = ecs.list_tasks(cluster=cluster, desiredStatus="STOPPED")["taskArns"]
+    stopped = ecs.describe_tasks(cluster=cluster, tasks=arns[-100:])["tasks"] if arns else []
+    ours = [task for task in stopped if task["taskDefinitionArn"] == definition]
+    return {task["taskArn"] for task in ours if task["stopCode"] == "EssentialContainerExited"}
+
+
 async def test_the_live_page_shows_the_environment_in_a_browser(project: Project, tmp_path: Path) -> None:
     status = project.status()
     page = project.local("status").stdout.rpartition("Live page: ")[2].strip()

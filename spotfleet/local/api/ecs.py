@@ -1,6 +1,6 @@
 """Questions to ECS that more than one part asks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spotfleet.behaviour import placement
@@ -37,6 +37,12 @@ def read_tasks_of_service(ecs: clients.Client, cluster: str, service: str) -> li
     """Return the tasks of a service, by its name, that are to run."""
     arns = pages(ecs, "list_tasks", "taskArns", cluster=cluster, serviceName=service)
     return list(_described_tasks(ecs, cluster, arns))
+
+
+def service_of(task: Mapping[str, Any]) -> str:
+    """Return the name of the service that a task belongs to, or nothing when it was started alone."""
+    kind, _, name = str(task.get("group", "")).partition(":")
+    return name if kind == "service" else ""
 
 
 def read_services(ecs: clients.Client, cluster: str) -> Iterator[dict[str, Any]]:

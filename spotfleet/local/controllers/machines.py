@@ -1,4 +1,4 @@
-"""The machines: they boot and join the cluster, drain before they go, and their number follows the tasks.
+"""The machines: they boot and join the cluster, are drained before they go, and their number follows the tasks.
 
 Plays the parts of the ECS agent (registration, draining on a Spot notice), of EC2 Auto Scaling (replacing what died)
 and of ECS's managed scaling and draining, in one loop over what the public APIs say. Nothing is remembered between
@@ -9,13 +9,12 @@ it can be restarted at any time.
 import json
 import logging
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from spotfleet.behaviour.delays import NOTICE_HEEDED
-from spotfleet.behaviour.draining import is_healthy, service_of, stoppable
 from spotfleet.behaviour.machine_life import (
     Machine,
     has_booted,
@@ -31,7 +30,7 @@ from spotfleet.facts import instance_types
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.clients import pages
-from spotfleet.local.api.ecs import read_clusters, read_tasks
+from spotfleet.local.api.ecs import read_clusters
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.controllers import group_capacity, instance_refresh, rolling_update
 from spotfleet.local.controllers.managed_scaling import ManagedScaling, is_managed
@@ -59,10 +58,6 @@ class Fleet(controller.Controller):
             for machine in machines:
                 with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
-            draining = {item.ecs["containerInstanceArn"] for item in machines if item.draining and item.ecs}
-            for cluster in sorted({_cluster(machine.ecs) for machine in machines if machine.draining}):
-                with self._apart(f"The draining of {cluster} in {region}"):
-                    _move_tasks(region, cluster, draining)
             self._roll(region, machines)
 
     @contextmanager
@@ -173,45 +168,3 @@ def _register(ecs: clients.Client, machine: Machine) -> None:
         ],
     )
     logger.info("The machine %s (%s, %s) joins.", machine.id, machine.type, machine.zone)
-
-
-def _move_tasks(region: str, cluster: str, draining: Container[str]) -> None:
-    """Stop the services' tasks on a cluster's draining machines as their replacements become healthy.
-
-    Tasks that belong to no service run until they end or their machine goes:
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
-    """
-    ecs = clients.client("ecs", region)
-    present = [task for task in read_tasks(ecs, cluster) if task.get("desiredStatus") == "RUNNING"]
-    leaving = [task for task in present if task.get("containerInstanceArn") in draining]
-    for name in sorted({service_of(task) for task in leaving} - {""}):
-        for service in ecs.describe_services(cluster=cluster, services=[name])["services"]:
-            mine = [task for task in present if service_of(task) == name]
-            _move_tasks_of_service(region, cluster, service, mine, draining)
-
-
-def _move_tasks_of_service(
-    region: str, cluster: str, service: Record, tasks: Sequence[Record], draining: Container[str]
-) -> None:
-    ecs = clients.client("ecs", region)
-    healthy_ids = _healthy_targets(region, service)
-    leaving = [task for task in tasks if task.get("containerInstanceArn") in draining]
-    staying = [task for task in tasks if task.get("containerInstanceArn") not in draining]
-    serving = [task for task in staying if task["lastStatus"] == "RUNNING" and is_healthy(task, healthy_ids)]
-    for task in leaving[: stoppable(service, len(leaving), len(serving), len(staying) - len(serving))]:
-        ecs.stop_task(cluster=cluster, task=task["taskArn"], reason="Service task stopped: its machine drains.")
-
-
-def _healthy_targets(region: str, service: Record) -> set[int] | None:
-    """Return the ports of the service's healthy targets, or None when no load balancer judges its tasks."""
-    groups = [item["targetGroupArn"] for item in service.get("loadBalancers", []) if "targetGroupArn" in item]
-    if not groups:
-        return None
-    elbv2 = clients.client("elbv2", region)
-    # On this computer all machines share its ports, so a port alone names a task.
-    return {
-        item["Target"]["Port"]
-        for group in groups
-        for item in elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-        if item["TargetHealth"]["State"] == "healthy"
-    }

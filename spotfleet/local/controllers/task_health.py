@@ -1,8 +1,6 @@
-"""Replaces tasks that fail their load balancer's health checks, as ECS does once the grace period is over.
+"""Reports tasks that fail their load balancer's health checks, as ECS sees them once the grace period is over.
 
-ECS starts another task first, where the maximum percent has room, and stops the unhealthy one when that is healthy. So
-a service all of whose tasks are unhealthy keeps them, and its load balancer goes on sending requests to them.
-https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+What its scheduler does about them is in emulator/ecs_scheduler.py (rules E8 and E9).
 """
 
 import logging
@@ -11,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from spotfleet.behaviour import draining
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.ecs import read_clusters, read_services, read_tasks
@@ -28,7 +25,7 @@ SOONEST_UNHEALTHY = 12
 
 
 class TaskHealth(controller.Controller):
-    """Reports tasks whose targets are unhealthy, so that others start, and stops them as those become healthy."""
+    """Reports tasks whose targets are unhealthy, so that others take their places."""
 
     name = "task-health"
     interval = 1.0
@@ -64,12 +61,6 @@ class TaskHealth(controller.Controller):
             if failed and not _is_leaving(task) and _is_past_grace(task, service):
                 logger.warning("%s: %s", task["taskArn"], reason)
                 ecs.submit_task_state_change(cluster=cluster, task=task["taskArn"], status=UNHEALTHY, reason=reason)
-                task["healthStatus"] = UNHEALTHY
-        leaving = [task for task in present if _is_leaving(task)]
-        staying = [task for task in present if not _is_leaving(task)]
-        healthy = sum(draining.is_healthy(task, ports["healthy"]) for task in staying)
-        for task in leaving[: draining.stoppable(service, len(leaving), healthy, len(staying) - healthy)]:
-            ecs.stop_task(cluster=cluster, task=task["taskArn"], reason=reason)
 
     def _ports_by_state(self, region: str, groups: list[str]) -> defaultdict[str, set[int]]:
         ports: defaultdict[str, set[int]] = defaultdict(set)

@@ -3,12 +3,11 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spotfleet.behaviour.draining import service_of
 from spotfleet.behaviour.machine_life import sizes
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
-from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_tasks_of_service
+from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_tasks_of_service, service_of
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.api.machines import notice_of
 from spotfleet.local.balancer import haproxy, ports, wanted

@@ -23,8 +23,11 @@ from spotfleet.local.emulator import (
     ec2,
     ecr,
     ecs_draining,
+    ecs_images,
     ecs_machines,
     ecs_placement,
+    ecs_rollouts,
+    ecs_scheduler,
     ecs_services,
     ecs_tasks,
     elbv2,
@@ -44,9 +47,9 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_credits, instance_refreshes, agent_reports, logs, machine_ends, retention, route53, targets),
-    waf,
+    *(agent_reports, autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_images, ecs_machines, ecs_placement),
+    *(ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits, instance_refreshes, logs),
+    *(machine_ends, retention, route53, targets, waf),
 )
 
 
@@ -62,6 +65,7 @@ def application(key: str) -> Callable[..., Any]:
     ec2.add_machine_images()
     patching.apply()
     logs.collect()
+    ecs_scheduler.start()
     asgi: Callable[..., Any] = app.app
     return asgi
 

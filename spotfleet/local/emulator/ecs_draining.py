@@ -1,4 +1,4 @@
-"""A task that gets requests leaves its load balancer before it stops, and counts once it is healthy there."""
+"""A task that gets requests leaves its load balancer before it stops."""
 
 import json
 import time
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from ministack.core.concurrency import resource_lock, spawn_background
 from ministack.core.responses import (
     json_response,
-    request_scope,
 )
 from ministack.services import (
     ecs,
@@ -32,8 +31,9 @@ def after_deregistration(original: Callable[[Record], Response], data: Record) -
     """
     cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
     task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
-    if not task or task["lastStatus"] not in ("RUNNING", *LEAVING) or not (groups := groups_of(task)):
+    if not task or task["lastStatus"] not in ("RUNNING", *LEAVING):
         return original(data)
+    groups = groups_of(task)
     with resource_lock("ecs-task", task["taskArn"]):
         first = task["lastStatus"] == "RUNNING"
         if first:
@@ -49,7 +49,7 @@ def after_deregistration(original: Callable[[Record], Response], data: Record) -
 
 def _leave(task: Record, groups: list[tuple[str, target_health.Target]]) -> None:
     """Wait for the deregistration delay, then stop a task's containers."""
-    ends = time.time() + max(deregistration_delay(group) for group, _target in groups)
+    ends = time.time() + max((deregistration_delay(group) for group, _target in groups), default=0.0)
     while time.time() < ends and not (_service_ends(task) and all(target_health.is_idle(*item) for item in groups)):
         time.sleep(TARGET_POLL)
     task["lastStatus"] = "STOPPING"
@@ -89,29 +89,3 @@ def waiting_for_last_tasks(original: Callable[[Record], Response], data: Record)
     ):
         time.sleep(TARGET_POLL)
     return answer
-
-
-@extends(ecs, "_schedule_service_deployment_completion")
-def once_healthy(
-    original: Callable[..., None],
-    cluster_name: str,
-    service_key: str,
-    account: str,
-    region: str,
-    healthy_task: Record | None = None,
-) -> None:
-    """A new task counts for its deployment when its load balancer finds it healthy, not as soon as it runs."""
-    if healthy_task is None:
-        original(cluster_name, service_key, account, region)
-        return
-
-    def wait() -> None:
-        with request_scope(account, region):
-            while ecs._task_is_active(healthy_task["taskArn"], healthy_task):
-                states = [target_health.health(*item).state for item in groups_of(healthy_task)]
-                if all(state in ("healthy", "unused") for state in states):
-                    original(cluster_name, service_key, account, region, healthy_task=healthy_task)
-                    return
-                time.sleep(TARGET_POLL)
-
-    spawn_background(wait, thread_name=f"healthy-{healthy_task['taskArn'][-8:]}")

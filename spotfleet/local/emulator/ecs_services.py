@@ -10,7 +10,7 @@ from ministack.services import (
 
 from spotfleet.local.emulator import deployments, ecs_monitoring
 from spotfleet.local.emulator.patching import extends
-from spotfleet.local.emulator.records import Record, Response, live_tasks, reconcile_services_of, start_replacements
+from spotfleet.local.emulator.records import Record, Response, live_tasks
 
 # What ECS keeps of a service and MiniStack's CreateService drops.
 KEPT_SERVICE_FIELDS = (
@@ -25,28 +25,14 @@ KEPT_SERVICE_FIELDS = (
 
 
 @extends(ecs._ACTION_MAP, "SubmitTaskStateChange")
-def replacing_unhealthy(original: Callable[[Record], Response], data: Record) -> Response:
-    """Start a replacement for a task that is reported as UNHEALTHY: AWS has no API to tell its scheduler so.
-
-    Such a task failed its deployment.
-    """
+def counting_unhealthy(original: Callable[[Record], Response], data: Record) -> Response:
+    """Take a task for one that fails its health checks, and count it: AWS has no API to tell its scheduler so."""
     task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
     if task and data.get("status") == "UNHEALTHY":
         task["_failed_because"] = data.get("reason", "Task failed health checks")
         ecs._record_service_task_failure(task)
         task["healthStatus"] = "UNHEALTHY"
-        start_replacements([task])
     return original(data)
-
-
-@extends(ecs._ACTION_MAP, "StopTask")
-def with_replacement(original: Callable[[Record], Response], data: Record) -> Response:
-    """After StopTask its service starts another task; MiniStack waits for the service's next change."""
-    answer = original(data)
-    task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
-    if task:
-        reconcile_services_of([task])
-    return answer
 
 
 @extends(ecs, "_make_deployment")
@@ -73,21 +59,13 @@ def forgetting_failed_deployments(original: Callable[[str, str], None], cluster:
         service["events"].insert(0, {"id": str(uuid4()), "createdAt": ecs._iso(), "message": text})
 
 
-@extends(ecs, "_reconcile_service_tasks")
-def stopping_superseded(original: Callable[[str, str], None], cluster: str, key: str) -> None:
-    """Stop the tasks of a superseded deployment that never got healthy: they would hold the next one's room."""
-    service = ecs._services.get(key)
-    if service and service["status"] == "ACTIVE":
-        primary = ecs._primary_deployment(service)
-        for task in live_tasks(service):
-            if ecs._deployment_for_task(service, task) is not primary and not task.get("_startup_stable"):
-                reason = task.get("_failed_because", "Deployment superseded")
-                ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": reason})
-    original(cluster, key)
-
-
 @extends(ecs._ACTION_MAP, "CreateService")
 def keeping_fields(original: Callable[[Record], Response], data: Record) -> Response:
+    """Keep what MiniStack drops, and let another load balancer start a deployment as another task does (rule E23)."""
+    name = str(data.get("service", "")).rpartition("/")[2]
+    there = ecs._services.get(f"{ecs._resolve_cluster_name(data.get('cluster', 'default'))}/{name}", {})
+    if "loadBalancers" in data and there and data["loadBalancers"] != there.get("loadBalancers"):
+        data = data | {"forceNewDeployment": True}
     status, headers, body = original(data)
     answer = json.loads(body)
     if service := answer.get("service"):

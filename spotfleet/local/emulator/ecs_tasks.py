@@ -15,15 +15,12 @@ from ministack.services import (
     ecs,
 )
 
-from spotfleet.behaviour import machine_life, restarts
+from spotfleet.behaviour import machine_life, restarts, stop_time
 from spotfleet.local.emulator import containment, ecs_restarts, machine_ends
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
 from spotfleet.local.host import clock, running_containers
-
-# Seconds from SIGTERM to SIGKILL when a task definition does not say.
-DEFAULT_STOP_TIMEOUT = 30
 
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
 STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
@@ -46,9 +43,16 @@ def with_definition(
     choose = ecs_restarts.free_port if restarts.policy_of(container).enabled else lambda: None
     on_loopback = {port: ("127.0.0.1", host_port or choose()) for port, host_port in ports.items()}
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
-    settings |= _cpu_limit(task, settings["labels"][TASK_LABEL])
-    settings["labels"][STOP_TIMEOUT_LABEL] = str(container.get("stopTimeout") or DEFAULT_STOP_TIMEOUT)
+    agent = _agent_of(settings["labels"][TASK_LABEL])
+    settings |= _cpu_limit(task, agent)
+    settings["labels"][STOP_TIMEOUT_LABEL] = str(stop_time.stop_seconds(container.get("stopTimeout"), agent))
     return settings
+
+
+def _agent_of(task_arn: str) -> dict[str, str]:
+    """Return the settings of the agent on a task's machine."""
+    machine = ec2._instances.get(machine_of(ecs._tasks.get(task_arn, {})), {})
+    return machine_life.agent_settings(machine.get("UserData", ""))
 
 
 def _container_settings(container: Record, task: Record) -> Record:
@@ -72,15 +76,14 @@ def _container_settings(container: Record, task: Record) -> Record:
     return {name: value for name, value in settings.items() if value}
 
 
-def _cpu_limit(definition: Record, task_arn: str) -> Record:
+def _cpu_limit(definition: Record, agent: dict[str, str]) -> Record:
     """Return the arguments for Docker of a task's CPU size: a hard limit, where a container's is only a share.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#task_size
     """
     if not definition.get("cpu"):
         return {}
-    machine = ec2._instances.get(machine_of(ecs._tasks.get(task_arn, {})), {})
-    period = machine_life.cpu_period(machine_life.agent_settings(machine.get("UserData", ""))) * MICROSECONDS
+    period = machine_life.cpu_period(agent) * MICROSECONDS
     return {"cpu_period": period, "cpu_quota": period * int(definition["cpu"]) // CPU_UNITS}
 
 
@@ -105,7 +108,7 @@ def stop_and_remove(client: DockerClient | None, container: Container | str | No
     try:
         if isinstance(container, str):
             container = client.containers.get(container)
-        timeout = int(container.labels.get(STOP_TIMEOUT_LABEL, DEFAULT_STOP_TIMEOUT))
+        timeout = int(container.labels.get(STOP_TIMEOUT_LABEL, stop_time.DEFAULT))
         # Docker takes whole seconds.
         container.stop(timeout=math.ceil(clock.seconds(timeout)))
         container.remove(v=True, force=True)

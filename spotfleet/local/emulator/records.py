@@ -110,13 +110,7 @@ def live_tasks(service: Record) -> list[Record]:
 
 
 def start_replacements(tasks: list[Record]) -> None:
-    """Let ECS start replacements for tasks, of a machine that drains or unhealthy ones, before they are stopped.
-
-    A task whose group is no longer its service's does not count for the service any more.
-    """
-    for task in tasks:
-        if task.get("group", "").startswith("service:"):
-            task["group"] = f"draining:{task['startedBy']}"
+    """Let ECS look at once at the services of tasks whose machine is about to go."""
     reconcile_services_of(tasks)
 
 

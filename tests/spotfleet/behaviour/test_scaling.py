@@ -109,8 +109,7 @@ def test_the_tasks_that_made_a_data_point_are_counted(monkeypatch: pytest.Monkey
     tasks = [
         task(100.0),
         task(125.9),
-        # On a machine that drains a task is no longer in its service's group, but in its metric.
-        task(100.0, group="draining:web"),
+        task(100.0),
         task(126.1),
         task(100.0, startedBy="api"),
         task(100.0, lastStatus="DEACTIVATING"),

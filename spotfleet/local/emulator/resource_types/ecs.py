@@ -248,7 +248,9 @@ def _last_stop(ecs: Client, service: Mapping[str, Any]) -> str:
         return "No task stopped."
     # DescribeTasks takes 100 tasks at most.
     tasks = ecs.describe_tasks(**place, tasks=arns[-100:])["tasks"]
-    task = max(tasks, key=lambda item: str(item.get("stoppedAt", "")))
+    # What the scheduler stops afterwards says nothing of the cause.
+    causes = [item for item in tasks if not item.get("stoppedReason", "").startswith("Scaling activity initiated")]
+    task = max(causes or tasks, key=lambda item: str(item.get("stoppedAt", "")))
     codes = {str(item["exitCode"]) for item in task["containers"] if item.get("exitCode") is not None}
     exits = f" (exit code {', '.join(sorted(codes))})" if codes else ""
     return f"Last task stopped: {task.get('stoppedReason', 'no reason given')}{exits}"

@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from spotfleet.behaviour import machine_life, managed_scaling, rolling_update, template_text
-from spotfleet.behaviour.draining import is_healthy, stoppable
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.cli import losses
 from spotfleet.local.controllers import machines
@@ -80,88 +79,6 @@ def test_notice_runs_out() -> None:
     assert machine_life.is_due(machine(notice=100.0), 100.0)
     assert not machine_life.is_due(machine(), 100.0)
     assert not machine_life.is_due(machine(notice=100.0, running=False), 100.0)
-
-
-def service(desired: int, minimum: int = 100, maximum: int = 200, status: str = "ACTIVE") -> dict[str, Any]:
-    """Return the description of a service."""
-    configuration = {"minimumHealthyPercent": minimum, "maximumPercent": maximum}
-    return {"desiredCount": desired, "status": status, "deploymentConfiguration": configuration}
-
-
-@pytest.mark.parametrize(
-    ("described", "draining", "healthy", "starting", "stop"),
-    [
-        # Replacements first: each healthy one lets one go.
-        (service(4), 2, 2, 2, 0),
-        (service(4), 2, 3, 1, 1),
-        (service(4), 2, 4, 0, 2),
-        # All are on the draining machine, none is replaced yet.
-        (service(2), 2, 0, 2, 0),
-        (service(2), 2, 0, 0, 0),
-        # No room above the desired count: tasks stop down to the minimum to make it.
-        (service(4, minimum=50, maximum=100), 4, 0, 0, 2),
-        (service(4, minimum=50, maximum=100), 2, 0, 2, 0),
-        # The service shrank meanwhile, or is gone.
-        (service(1), 2, 1, 0, 2),
-        (service(0, status="INACTIVE"), 3, 0, 0, 3),
-    ],
-)
-def test_draining_tasks_stop_as_replacements_become_healthy(
-    described: dict[str, Any], draining: int, healthy: int, starting: int, stop: int
-) -> None:
-    assert stoppable(described, draining, healthy, starting) == stop
-
-
-class FakeEcs:
-    """ECS with one cluster of tasks; it knows the service web, and remembers what is stopped."""
-
-    def __init__(self, tasks: list[dict[str, Any]]) -> None:
-        self.tasks = tasks
-        self.stopped: list[str] = []
-
-    def get_paginator(self, _operation: str) -> "FakeEcs":
-        """Return itself, for list_tasks."""
-        return self
-
-    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
-        """Yield the tasks' ARNs."""
-        yield {"taskArns": [task["taskArn"] for task in self.tasks]}
-
-    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
-        """Describe all tasks."""
-        return {"tasks": self.tasks}
-
-    def describe_services(self, cluster: str, services: list[str]) -> dict[str, Any]:
-        """Describe the services of those names that exist."""
-        assert cluster == "web"
-        return {"services": [service(1) for name in services if name == "web"]}
-
-    def stop_task(self, task: str, **_parameters: str) -> None:
-        """Stop a task."""
-        self.stopped.append(task)
-
-
-def task(name: str, group: str, started_by: str, on: str = "1") -> dict[str, Any]:
-    """Return the description of a running task on a machine of the cluster web."""
-    arn = f"arn:aws:ecs:eu-west-1:000000000000:container-instance/web/{on}"
-    described = {"taskArn": name, "group": group, "startedBy": started_by, "containerInstanceArn": arn}
-    return described | {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []}
-
-
-def test_tasks_of_no_service_stay_on_a_machine_that_drains(monkeypatch: pytest.MonkeyPatch) -> None:
-    ecs = FakeEcs(
-        [
-            task("alone", "family:batch", "me"),
-            # Who starts a task may call himself like a service.
-            task("like web", "family:batch", "web"),
-            task("of a service that is gone", "service:gone", "gone"),
-            task("leaving", "draining:web", "web"),
-            task("replacement", "service:web", "web", on="2"),
-        ]
-    )
-    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: ecs)
-    machines._move_tasks("eu-west-1", "web", {registered()["containerInstanceArn"]})
-    assert ecs.stopped == ["leaving"]
 
 
 class Groups:
@@ -256,13 +173,6 @@ def test_room_of_a_booting_machine_is_all_that_its_type_offers() -> None:
     assert (room.cpu, room.memory, len(room.tasks)) == (2048, 852, 0)
     room = machine_life.room(machine(ecs=registered(tasks=2)))
     assert (room.cpu, room.memory, len(room.tasks)) == (1536, 325, 2)
-
-
-def test_a_task_is_healthy_when_its_target_is() -> None:
-    task = {"containers": [{"networkBindings": [{"hostPort": 32768}]}]}
-    assert is_healthy(task, {32768})
-    assert not is_healthy(task, {32769})
-    assert is_healthy(task, None)
 
 
 SPOT = [machine("few", ecs=registered(tasks=1)), machine("most", ecs=registered(tasks=3)), machine("none")]

@@ -1,4 +1,4 @@
-"""Tasks that fail their load balancer's health checks: another is started first, then they are stopped."""
+"""Tasks that fail their load balancer's health checks are reported once their grace period is over (rule E8)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,16 +16,12 @@ REASON = f"Task failed ELB health checks in (target-group {GROUP})"
 class FakeEcs:
     """ECS with one service, whose tasks a test adds; each has the port of its place in the list."""
 
-    def __init__(self, desired: int = 2, minimum: int = 100, maximum: int = 200) -> None:
+    def __init__(self) -> None:
         self.reported: list[dict[str, str]] = []
-        self.stopped: list[dict[str, str]] = []
         self.tasks: list[dict[str, Any]] = []
-        self.maximum = desired * maximum // 100
         self.service = {
             "serviceName": "web",
             "status": "ACTIVE",
-            "desiredCount": desired,
-            "deploymentConfiguration": {"minimumHealthyPercent": minimum, "maximumPercent": maximum},
             "healthCheckGracePeriodSeconds": 30,
             "loadBalancers": [{"targetGroupArn": GROUP}],
         }
@@ -49,13 +45,6 @@ class FakeEcs:
     def present(self) -> list[dict[str, Any]]:
         return [task for task in self.tasks if task["desiredStatus"] == "RUNNING"]
 
-    def start_missing(self) -> None:
-        """Start tasks up to the desired count, unhealthy ones left out, as far as the maximum percent has room."""
-        counted = [task for task in self.present if task["healthStatus"] != "UNHEALTHY"]
-        room = self.maximum - len(self.present)
-        for _ in range(min(self.service["desiredCount"] - len(counted), room)):  # type: ignore[operator]
-            self.add(age=0)
-
     def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
         key, values = {
             "list_clusters": ("clusterArns", ["cluster/c"]),
@@ -75,24 +64,16 @@ class FakeEcs:
 
     def submit_task_state_change(self, **parameters: str) -> None:
         self.reported.append(parameters)
-        self._task(parameters["task"])["healthStatus"] = parameters["status"]
-        self.start_missing()
-
-    def stop_task(self, **parameters: str) -> None:
-        self.stopped.append(parameters)
-        self._task(parameters["task"])["desiredStatus"] = "STOPPED"
-        self.start_missing()
-
-    def _task(self, arn: str) -> dict[str, Any]:
-        return next(task for task in self.tasks if task["taskArn"] == arn)
+        next(task for task in self.tasks if task["taskArn"] == parameters["task"])["healthStatus"] = parameters[
+            "status"
+        ]
 
 
-def look(ecs: FakeEcs, *states: str) -> list[str]:
-    """Let the controller look once while the first tasks have these states; return all that it has stopped so far."""
+def look(ecs: FakeEcs, *states: str) -> None:
+    """Let the controller look once while the first tasks have these states."""
     elbv2 = FakeElbv2()
     elbv2.targets = {("i-1", FIRST_PORT + number): state for number, state in enumerate(states)}
     TaskHealth(lambda: ["eu-west-1"], lambda service, _region: {"ecs": ecs, "elbv2": elbv2}[service]).step()
-    return [item["task"] for item in ecs.stopped]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +81,7 @@ def look(ecs: FakeEcs, *states: str) -> list[str]:
     [("unhealthy", 31, 1), ("unhealthy", 20, 0), ("healthy", 31, 0), ("initial", 31, 0), ("draining", 31, 0)],
 )
 def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: str, age: float, reported: int) -> None:
-    ecs = FakeEcs(desired=1)
+    ecs = FakeEcs()
     ecs.add(age)
     look(ecs, state)
     look(ecs, state)
@@ -108,12 +89,23 @@ def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: 
     assert ecs.reported == [told] * reported
 
 
+@pytest.mark.parametrize(("grace", "age", "reported"), [(30, 22, 0), (30, 30, 1), (10, 9, 0), (10, 22, 1)])
+def test_a_task_unhealthy_at_22_s_is_replaced_at_the_end_of_its_grace_period(
+    grace: int, age: float, reported: int
+) -> None:
+    ecs = FakeEcs()
+    ecs.service["healthCheckGracePeriodSeconds"] = grace
+    ecs.add(age)
+    look(ecs, "unhealthy")
+    assert len(ecs.reported) == reported
+
+
 @pytest.mark.parametrize(("grace", "age", "reported"), [(30, 14, 0), (30, 16, 1), (10, 9, 0), (10, 11, 1), (0, 1, 1)])
 def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
     monkeypatch: pytest.MonkeyPatch, grace: int, age: float, reported: int
 ) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    ecs = FakeEcs(desired=1)
+    ecs = FakeEcs()
     ecs.service["healthCheckGracePeriodSeconds"] = grace
     ecs.add(age)
     look(ecs, "unhealthy")
@@ -121,53 +113,16 @@ def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
 
 
 def test_a_task_of_another_service_or_one_that_leaves_already_is_left_alone() -> None:
-    ecs = FakeEcs(desired=1)
+    ecs = FakeEcs()
     ecs.add(startedBy="other")
     ecs.add(lastStatus="DEACTIVATING", desiredStatus="STOPPED")
     look(ecs, "unhealthy", "unhealthy")
-    assert (ecs.reported, ecs.stopped) == ([], [])
-
-
-def test_an_unhealthy_task_stays_until_another_is_healthy() -> None:
-    ecs = FakeEcs(desired=2)
-    ecs.add()
-    ecs.add()
-    assert look(ecs, "healthy", "unhealthy") == []
-    assert len(ecs.present) == 3
-    assert look(ecs, "healthy", "unhealthy", "initial") == []
-    assert look(ecs, "healthy", "unhealthy", "healthy") == ["task/1"]
-    assert ecs.stopped == [{"cluster": "c", "task": "task/1", "reason": REASON}]
-    assert len(ecs.present) == 2
-
-
-def test_while_no_task_can_be_healthy_as_many_stay_as_must_run() -> None:
-    ecs = FakeEcs(desired=2)
-    ecs.add()
-    ecs.add()
-    assert look(ecs, "unhealthy", "unhealthy") == []
-    assert len(ecs.present) == 4
-    # The new ones fail too, which ends nothing but the room that further ones need.
-    for task in ecs.tasks[2:]:
-        task["startedAt"] -= timedelta(seconds=31)
-    assert look(ecs, *["unhealthy"] * 4) == ["task/0", "task/1"]
-    assert [task["taskArn"] for task in ecs.present] == ["task/2", "task/3", "task/4", "task/5"]
-    # One by one, as others become healthy.
-    assert look(ecs, *["unhealthy"] * 4, "healthy", "initial") == ["task/0", "task/1", "task/2"]
-    assert look(ecs, *["unhealthy"] * 4, "healthy", "healthy")[3:] == ["task/3"]
-
-
-def test_without_room_for_another_an_unhealthy_task_makes_it() -> None:
-    ecs = FakeEcs(desired=2, minimum=50, maximum=100)
-    ecs.add()
-    ecs.add()
-    assert look(ecs, "unhealthy", "unhealthy") == ["task/0"]
-    assert look(ecs, "unhealthy", "unhealthy", "initial") == ["task/0"]
-    assert look(ecs, "unhealthy", "unhealthy", "healthy") == ["task/0", "task/1"]
+    assert ecs.reported == []
 
 
 def test_a_container_that_starts_again_has_real_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    ecs = FakeEcs(desired=1)
+    ecs = FakeEcs()
     ecs.add(600)
     monkeypatch.setattr(container_restarts, "seconds_since", {"task/0": 11.0}.get)
     look(ecs, "unhealthy")

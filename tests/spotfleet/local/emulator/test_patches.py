@@ -399,31 +399,25 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         assert len(logs._log_records) == 3
 
 
-def test_an_unhealthy_task_counts_as_failed_and_for_its_service_no_more(
-    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unhealthy_task_counts_as_failed(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web"}
     task |= {"group": "service:web", "healthStatus": "UNKNOWN"}
-    done: list[str] = []
+    failed: list[str] = []
     monkeypatch.setattr(emulator.ecs_tasks.ecs, "_resolve_task", lambda *_names: task)
-    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": {}})
-    record = lambda failed: done.append(f"{failed['group']} failed")  # noqa: E731
+    record = lambda task: failed.append(task["_failed_because"])  # noqa: E731
     monkeypatch.setattr(emulator.ecs_tasks.ecs, "_record_service_task_failure", record)
-    reconcile = lambda _cluster, key: done.append(f"{key} starts what it lacks beside {task['group']}")  # noqa: E731
-    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_reconcile_service_tasks", reconcile)
-    submit = functools.partial(emulator.ecs_services.replacing_unhealthy, lambda _data: None)
+    submit = functools.partial(emulator.ecs_services.counting_unhealthy, lambda _data: None)
     submit({"cluster": "c", "task": "task/1", "status": "RUNNING"})
-    assert (done, task["healthStatus"]) == ([], "UNKNOWN")
-    submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY"})
-    assert done == ["service:web failed", "c/web starts what it lacks beside draining:web"]
-    assert task["healthStatus"] == "UNHEALTHY"
+    assert (failed, task["healthStatus"]) == ([], "UNKNOWN")
+    submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY", "reason": "checks"})
+    assert (failed, task["healthStatus"]) == (["checks"], "UNHEALTHY")
 
 
 def test_a_deleted_service_takes_its_unhealthy_tasks_with_it(
     emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = {"serviceName": "web", "clusterArn": "cluster/c"}
-    task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "group": "draining:web"}
+    task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "group": "service:web"}
     task |= {"desiredStatus": "RUNNING", "lastStatus": "RUNNING"}
     monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", {"task/1": task})
     stopped: list[dict[str, str]] = []
@@ -466,27 +460,6 @@ def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
     assert service["deployments"] == [primary]
     assert service["events"][0]["message"] == "(service web) (deployment two) deployment failed: no image."
     refresh("c", None)
-
-
-def test_tasks_of_a_superseded_deployment_that_never_got_healthy_give_their_room_up(
-    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deployments = [{"id": "new", "status": "PRIMARY"}, {"id": "stuck", "status": "ACTIVE"}]
-    service = {"serviceName": "web", "clusterArn": "cluster/c", "status": "ACTIVE", "deployments": deployments}
-    of_web = {"clusterArn": "cluster/c", "startedBy": "web", "desiredStatus": "RUNNING"}
-    tasks: dict[str, dict[str, Any]] = {
-        "waiting": of_web | {"_deployment_id": "stuck"},
-        "healthy": of_web | {"_deployment_id": "stuck", "_startup_stable": True},
-        "started": of_web | {"_deployment_id": "new"},
-    }
-    for name, task in tasks.items():
-        task["taskArn"] = name
-    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": service})
-    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", tasks)
-    done: list[str] = []
-    monkeypatch.setattr(emulator.ecs_tasks.ecs, "_stop_task", lambda data: done.append(data["task"]))
-    emulator.ecs_services.stopping_superseded(lambda _cluster, _key: done.append("reconciled"), "c", "c/web")
-    assert done == ["waiting", "reconciled"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""A task leaves its load balancer before it gets SIGTERM (rule E15)."""
+
+import importlib
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def leaving(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import the module, with a clock that goes on when it waits, and a delay of 30 s."""
+    for name in ("STATE_DIR", "S3_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("GATEWAY_PORT", "4699")
+    importlib.import_module("spotfleet.local.emulator.application")
+    module = importlib.import_module("spotfleet.local.emulator.ecs_draining")
+    clock = SimpleNamespace(now=0.0)
+    clock.time = lambda: clock.now
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "deregistration_delay", lambda _group: 30.0)
+    monkeypatch.setattr(module, "_count_again", lambda _task: None)
+    monkeypatch.setattr(module, "_service_ends", lambda _task: False)
+    monkeypatch.setattr(module.target_health, "is_idle", lambda *_item: True)
+    monkeypatch.setattr(module.ecs, "_get_docker", lambda: None)
+    return module
+
+
+@pytest.mark.parametrize(("groups", "seconds"), [([("group", "target")], 30), ([], 0)])
+def test_sigterm_comes_after_the_whole_delay_of_an_idle_target(
+    leaving: ModuleType, monkeypatch: pytest.MonkeyPatch, groups: list[Any], seconds: int
+) -> None:
+    signalled: list[tuple[float, str]] = []
+    note = lambda task, _engine: signalled.append((leaving.time.now, task["lastStatus"]))  # noqa: E731
+    monkeypatch.setattr(leaving.ecs, "_cleanup_task_resources", note)
+    task: dict[str, Any] = {"taskArn": "one", "lastStatus": "DEACTIVATING", "containers": [{}]}
+    leaving._leave(task, groups)
+    ((moment, status),) = signalled
+    assert seconds <= moment < seconds + 0.2
+    assert (status, task["lastStatus"]) == ("STOPPING", "STOPPED")
