@@ -12,12 +12,13 @@ from typing import Any
 
 from docker.models.containers import Container, ContainerCollection
 from ministack import app
-from ministack.services import cloudwatch, sns
+from ministack.services import sns
 
 from spotfleet.local.emulator import (
     access,
     autoscaling,
     cloudformation,
+    cloudwatch,
     containment,
     ec2,
     ecr,
@@ -41,8 +42,8 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services, ecs_tasks),
-    *(elbv2, iam, instance_refreshes, logs, retention, route53, targets, waf),
+    *(autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_machines, ecs_placement, ecs_services),
+    *(ecs_tasks, elbv2, iam, instance_refreshes, logs, retention, route53, targets, waf),
 )
 
 
@@ -72,11 +73,6 @@ def _keep_to_services_in_use() -> None:
 def post_nothing(*_arguments: object) -> HTTPStatus:
     """Refuse to send a message to whatever address a topic's subscription has."""
     return HTTPStatus.FORBIDDEN
-
-
-@replaces(cloudwatch, "_evaluate_all_alarms")
-def judge_no_alarm() -> None:
-    """Leave the alarms to their controller: MiniStack takes all dimensions together, and no notice of missing data."""
 
 
 @extends(ContainerCollection, "create")
