@@ -83,6 +83,11 @@ FAST_METRIC_PUBLISHED = Delay(
     *(11, 5, 20),
     basis="worked out from AWS's benchmark of 86 s from a step of load to its trigger: rule T12",
 )
+ALARM_LOOK = Delay(
+    "whole minute until an alarm is judged, each time",
+    *(30, 0, 59),
+    basis="AWS judges each alarm every minute and does not say at which second: rule W2",
+)
 RESERVATION_PUBLISHED = Delay(
     "minute ended until a capacity provider's reservation can be read",
     *(45, 20, 60),
@@ -121,6 +126,7 @@ ALL = (
     IMAGE_PULL_MEBIBYTE,
     METRIC_PUBLISHED,
     FAST_METRIC_PUBLISHED,
+    ALARM_LOOK,
     RESERVATION_PUBLISHED,
     RESERVATION_LOOKED_AT,
     PROVISIONING_GIVEN_UP,

@@ -16,6 +16,13 @@ NANOSECONDS = 1e9
 PERCENT = 100.0
 
 
+# Between two values of a service that publishes its use more often than each minute (rule T12).
+FAST_SECONDS = 20
+
+# Minutes between two values of what EC2 tells of a machine: one with detailed monitoring (rule G12).
+BASIC_MINUTES = 5
+
+
 @dataclass(frozen=True)
 class Use:
     """What a container has used: CPU seconds and bytes of the network since its start, bytes of memory now.
@@ -74,6 +81,16 @@ class Measured:
         return float(sum(max(0, b.sent - a.sent) for a, b in zip(self.before, self.after, strict=True)))
 
 
+def fast_metrics(revision: Record) -> frozenset[str]:
+    """Return the metrics that a service publishes every 20 seconds, by its revision's monitoring (rule T12).
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html
+    """
+    configurations = revision.get("monitoring", {}).get("metricConfigurations", [])
+    fast = [item for item in configurations if item["resolutionSeconds"] == FAST_SECONDS]
+    return frozenset(name for item in fast for name in item["metricNames"])
+
+
 def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
     """Return a task's metrics from the use of its containers; nothing for what it does not reserve."""
     if not measured.after:
@@ -89,7 +106,10 @@ def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
 def machine_use(
     machines: Iterable[machine_life.Machine], measured: Sequence[Measured]
 ) -> dict[str, dict[str, list[float]]]:
-    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined."""
+    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined.
+
+    EC2 measures from outside, with the system, the agent and the boot, which no container here uses: its CPU is higher.
+    """
     groups: dict[str, dict[str, list[float]]] = {}
     for machine in machines:
         if machine.ecs is None:
@@ -101,6 +121,14 @@ def machine_use(
         values["NetworkIn"].append(sum(one.received for one in on_it))
         values["NetworkOut"].append(sum(one.sent for one in on_it))
     return groups
+
+
+def tells_of_machines(minute: int, *, detailed: bool) -> bool:
+    """Return whether EC2 tells of machines when a minute ends: of each, or with basic monitoring of every fifth (G12).
+
+    The value of five minutes has the last of them: it can be read after them, and no earlier.
+    """
+    return detailed or (minute + 1) % BASIC_MINUTES == 0
 
 
 def cluster_use(machines: Iterable[Record], measured: Sequence[Measured]) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ from tests.support.projects import Project, launched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
 
+# EC2 tells of the machines every five minutes of AWS, up to three later; an alarm wants its point to be two more old.
 WAIT_SECONDS = 90
 # Ten minutes of AWS; the machines' warm-up takes two of them.
 STAYS_SECONDS = 20

@@ -1,15 +1,16 @@
 """Questions to ECS that more than one part asks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from spotfleet.behaviour import placement
+from spotfleet.behaviour.usage import fast_metrics
 from spotfleet.local.api import clients
 from spotfleet.local.api.clients import pages
 
 # Clusters, tasks, container instances and services that ECS describes in one call.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
-DESCRIBED = {"clusters": 100, "tasks": 100, "containerInstances": 100, "services": 10}
+DESCRIBED = {"clusters": 100, "tasks": 100, "containerInstances": 100, "services": 10, "serviceRevisions": 20}
 
 
 def read_waiting_tasks(ecs: clients.Client, cluster: str, provider: str) -> list[placement.Need]:
@@ -50,6 +51,21 @@ def read_services(ecs: clients.Client, cluster: str) -> Iterator[dict[str, Any]]
     for part in _parts(list(pages(ecs, "list_services", "serviceArns", cluster=cluster)), "services"):
         described = ecs.describe_services(cluster=cluster, services=part)["services"]
         yield from (service for service in described if service["status"] == "ACTIVE")
+
+
+def read_fast_metrics(ecs: clients.Client, cluster: str) -> dict[str, Set[str]]:
+    """Return, by service, the metrics that services of a cluster publish every 20 seconds: their revision tells."""
+    arns = {
+        revision["arn"]: service["serviceName"]
+        for service in read_services(ecs, cluster)
+        for revision in service.get("currentServiceRevisions", [])
+    }
+    found: dict[str, Set[str]] = {}
+    for part in _parts(list(arns), "serviceRevisions"):
+        for revision in ecs.describe_service_revisions(serviceRevisionArns=part)["serviceRevisions"]:
+            if names := fast_metrics(revision):
+                found[arns[revision["serviceRevisionArn"]]] = names
+    return found
 
 
 def _described_tasks(ecs: clients.Client, cluster: str, arns: Iterable[str]) -> Iterator[dict[str, Any]]:

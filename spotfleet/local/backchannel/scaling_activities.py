@@ -2,10 +2,10 @@
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from spotfleet.behaviour.target_tracking import Change
 from spotfleet.local.backchannel import changes as changes_of_all
 
 # What DescribeScalingActivities of a region goes back to.
@@ -14,15 +14,6 @@ KEPT_ACTIVITIES = 1000
 DEFAULT_ACCOUNT = "000000000000"
 
 Parameters = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change of a target's capacity, at a moment in seconds since 1970."""
-
-    moment: float
-    before: int
-    after: int
 
 
 # Activities by account and region, newest first. AWS has no API to add one: its own scaling does, here record_activity.

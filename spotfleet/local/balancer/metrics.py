@@ -18,7 +18,7 @@ from spotfleet.local.backchannel import traffic
 from spotfleet.local.backchannel.traffic import Now
 from spotfleet.local.balancer import haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
-from spotfleet.local.balancer.wanted import Group, Wanted, read_wanted
+from spotfleet.local.balancer.wanted import Group, LoadBalancer, read_wanted
 from spotfleet.local.host import clock
 
 NAMESPACE = "AWS/ApplicationELB"
@@ -60,15 +60,15 @@ class Tally:
     _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
     def new(self, lines: Iterable[Mapping[str, str]]) -> dict[str, Counts]:
-        """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx."""
+        """Return, by backend and frontend, what is new: answers of targets as 2xx, to clients as client_2xx.
+
+        `requests` are all that a backend got, also those that no target was there for.
+        """
         found: dict[str, Counts] = {}
         seen = {}
         for line in lines:
-            if line["svname"] == "BACKEND":
-                continue
             key = (line["pxname"], line["svname"])
-            now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
-            now |= {"connections": int(line["conn_tot"] or 0), "bytes": int(line["bin"] or 0) + int(line["bout"] or 0)}
+            now = _counters(line)
             before = self._before.get(key, {})
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
@@ -79,6 +79,15 @@ class Tally:
             seen[key] = now
         self._before = seen
         return found
+
+
+def _counters(line: Mapping[str, str]) -> dict[str, int]:
+    """Return what a line of HAProxy's statistics counts: of a backend its requests, its servers count the answers."""
+    if line["svname"] == "BACKEND":
+        return {"requests": int(line.get("req_tot") or 0)}
+    now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
+    size = int(line["bin"] or 0) + int(line["bout"] or 0)
+    return now | {"connections": int(line["conn_tot"] or 0), "bytes": size}
 
 
 @dataclass
@@ -174,7 +183,7 @@ class BalancerMetrics(controller.Controller):
                 values = group_metrics(counts.get(group.backend, Counter()), seconds.get(group.backend, []))
                 for name, samples in values.items():
                     of_balancer.setdefault(name, []).extend(samples)
-                self._publish_group(region, balancer.name, group, values, minute, wanted)
+                self._publish_group(balancer, group, counts.get(group.backend, Counter()), values, minute)
             clients: Counts = Counter()
             for listener in balancer.listeners:
                 clients.update(counts.get(haproxy_config.frontend(balancer, listener.port), Counter()))
@@ -182,22 +191,30 @@ class BalancerMetrics(controller.Controller):
             for group in groups:
                 targets.update(counts.get(group.backend, Counter()))
             of_balancer |= balancer_metrics(clients, targets)
-            self._put(region, of_balancer, {"LoadBalancer": balancer.name}, minute)
+            self._put(region, of_balancer, {"LoadBalancer": balancer.name}, minute, answers(targets))
 
     def _publish_group(
-        self, region: str, balancer: str, group: Group, values: dict[str, list[float]], minute: int, wanted: Wanted
+        self, balancer: LoadBalancer, group: Group, counts: Counts, values: dict[str, list[float]], minute: int
     ) -> None:
-        elbv2 = self._client("elbv2", wanted.regions[group.arn])
-        states = list(read_targets(elbv2, group.arn).values())
-        healthy, unhealthy = states.count("healthy"), states.count("unhealthy")
-        both = {"TargetGroup": group.name, "LoadBalancer": balancer}
-        hosts = {"HealthyHostCount": [float(healthy)], "UnHealthyHostCount": [float(unhealthy)]}
-        per_target = {"RequestCountPerTarget": [sum(values.get("RequestCount", [])) / healthy]} if healthy else {}
-        self._put(region, values | hosts | per_target, both, minute)
+        region = balancer.arn.split(":")[3]
+        states = list(read_targets(self._client("elbv2", region), group.arn).values())
+        both = {"TargetGroup": group.name, "LoadBalancer": balancer.name}
+        per_target = {"RequestCountPerTarget": [requests_per_target(counts, states)]}
+        self._put(region, values | host_counts(states) | per_target, both, minute, answers(counts))
         self._put(region, per_target, {"TargetGroup": group.name}, minute)
 
-    def _put(self, region: str, values: Mapping[str, Sequence[float]], dimensions: dict[str, Any], minute: int) -> None:
-        metrics_store.publish(self._client("cloudwatch", region), NAMESPACE, values, dimensions, minute)
+    def _put(
+        self,
+        region: str,
+        values: Mapping[str, Sequence[float]],
+        dimensions: dict[str, Any],
+        minute: int,
+        timed: int = 0,
+    ) -> None:
+        """Publish values; `timed` requests have the response times among them, which may be a sample."""
+        samples = {"TargetResponseTime": float(max(timed, len(values.get("TargetResponseTime", ()))))}
+        cloudwatch = self._client("cloudwatch", region)
+        metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute, samples=samples)
 
 
 def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[float]]:
@@ -210,6 +227,33 @@ def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[fl
     if seconds:
         values["TargetResponseTime"] = representatives(seconds)
     return values
+
+
+def answers(counts: Counts) -> int:
+    """Return how many requests targets answered."""
+    return sum(counts[name] for name in CLASSES)
+
+
+def registered(states: Sequence[str]) -> int:
+    """Return how many of a group's targets, by their states, are registered: those that drain are no more."""
+    return sum(state != "draining" for state in states)
+
+
+def host_counts(states: Sequence[str]) -> dict[str, list[float]]:
+    """Return how many targets of a group are healthy and unhealthy; nothing where none is registered (rule L11)."""
+    if not registered(states):
+        return {}
+    healthy, unhealthy = states.count("healthy"), states.count("unhealthy")
+    return {"HealthyHostCount": [float(healthy)], "UnHealthyHostCount": [float(unhealthy)]}
+
+
+def requests_per_target(counts: Counts, states: Sequence[str]) -> float:
+    """Return the requests of a minute for each healthy target, or for each registered one where none is (rule L11).
+
+    It is always told, so that a group without targets gets its first one when somebody asks (rule T10).
+    """
+    requests = max(answers(counts) + counts["errors"], counts["requests"])
+    return requests / (states.count("healthy") or registered(states) or 1)
 
 
 def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:

@@ -1,13 +1,20 @@
-"""Alarms change state by their metrics."""
+"""Alarms change state by their metrics.
+
+Each is judged every minute of AWS at a second of its own, or every ten seconds, by what can be read then
+(rules W1 and W2).
+"""
 
 import logging
 import time
 
+from spotfleet.behaviour import alarms
+from spotfleet.behaviour.delays import ALARM_LOOK
 from spotfleet.behaviour.record import Record
-from spotfleet.behaviour.scaling import COMPARISONS, alarm_state
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.clients import pages
+from spotfleet.local.backchannel import alarm_actions
+from spotfleet.local.host import clock, delays
 
 logger = logging.getLogger("spotfleet.alarms")
 
@@ -19,33 +26,73 @@ class Alarms(controller.Controller):
 
     def __init__(self) -> None:
         self.interval = controller.pace()
+        # By region and alarm: when it was judged last.
+        self._judged: dict[tuple[str, str], float] = {}
 
     def step(self) -> None:
-        """Judge all alarms by the AWS minutes that have ended."""
-        last = metrics_store.minute(time.time()) - 1
+        """Judge the alarms whose moment has come."""
+        now = time.time()
+        seen: dict[tuple[str, str], float] = {}
         for region in embedded_aws.regions():
             cloudwatch = clients.client("cloudwatch", region)
-            for alarm in pages(cloudwatch, "describe_alarms", "MetricAlarms"):
-                _judge(cloudwatch, alarm, last)
+            # An alarm on an expression has no metric of its own.
+            described = [
+                alarm
+                for alarm in pages(cloudwatch, "describe_alarms", "MetricAlarms")
+                if "MetricName" in alarm and alarm["ComparisonOperator"] in alarms.COMPARISONS
+            ]
+            alarm_actions.forget(region, {alarm["AlarmName"] for alarm in described})
+            for alarm in described:
+                key = (region, alarm["AlarmName"])
+                look = seen[key] = last_look(region, alarm, now)
+                if self._judged.get(key) != look:
+                    _judge(region, cloudwatch, alarm, look)
+        self._judged = seen
 
 
-def _judge(cloudwatch: clients.Client, alarm: Record, last: int) -> None:
-    # An alarm on an expression has no metric of its own.
-    if "MetricName" not in alarm or alarm["ComparisonOperator"] not in COMPARISONS:
-        return
-    values, _newest = latest_values(cloudwatch, alarm, last)
-    state, reason = alarm_state(alarm, values)
+def last_look(region: str, alarm: Record, now: float) -> float:
+    """Return the moment, at `now` at the latest, at which AWS judged an alarm last; in seconds since 1970."""
+    phase = delays.of(ALARM_LOOK, f"{region}/{alarm['AlarmName']}")
+    every = alarms.seconds_between_looks(alarm["Period"])
+    return alarms.last_look(now, clock.seconds(every), clock.seconds(phase))
+
+
+def _judge(region: str, cloudwatch: clients.Client, alarm: Record, moment: float) -> None:
+    values, last = fetched_values(cloudwatch, alarm, moment)
+    samples = _samples(cloudwatch, alarm, last) if alarm.get("EvaluateLowSampleCountPercentile") == "ignore" else []
+    state, reason = alarms.alarm_state(alarm, values, samples)
     if state != alarm["StateValue"]:
         logger.info("The alarm %s is %s: %s", alarm["AlarmName"], state, reason)
         cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason=reason)
+    alarm_actions.report(region, alarm["AlarmName"], moment, in_alarm=state == "ALARM")
 
 
-def latest_values(cloudwatch: clients.Client, alarm: Record, last: int) -> tuple[list[float | None], int]:
-    """Return the values of an alarm's periods, and the newest AWS minute of them: `last`, once it has arrived."""
-    metric = (alarm["Namespace"], alarm["MetricName"], {item["Name"]: item["Value"] for item in alarm["Dimensions"]})
+def fetched_values(cloudwatch: clients.Client, alarm: Record, moment: float) -> tuple[list[float | None], int]:
+    """Return the values that AWS fetches for an alarm at a moment, oldest first, and the number of the newest period.
+
+    The periods are AWS minutes, or of `unit(alarm)` seconds.
+    """
+    last = metrics_store.newest_readable(_metric(alarm), moment, unit(alarm))
     # MiniStack says Average as well where an alarm goes by a percentile.
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-    minutes_each = max(1, alarm["Period"] // metrics_store.MINUTE)
-    count = alarm["EvaluationPeriods"]
-    values = metrics_store.read(cloudwatch, metric, statistic, last, count + 1, minutes_each=minutes_each)
-    return (values[1:], last) if values[-1] is not None else (values[:-1], last - minutes_each)
+    return _read(cloudwatch, alarm, statistic, last), last
+
+
+def unit(alarm: Record) -> int:
+    """Return the seconds in which an alarm's periods are counted: a minute, or a shorter period itself."""
+    return min(int(alarm["Period"]), metrics_store.MINUTE)
+
+
+def _samples(cloudwatch: clients.Client, alarm: Record, last: int) -> list[float | None]:
+    """Return how many samples the values of an alarm's periods have, as many as AWS's longer minutes would have."""
+    counts = _read(cloudwatch, alarm, "SampleCount", last)
+    return [None if count is None else clock.aws_seconds(count) for count in counts]
+
+
+def _read(cloudwatch: clients.Client, alarm: Record, statistic: str, last: int) -> list[float | None]:
+    count, each = alarms.fetched_periods(alarm), max(1, alarm["Period"] // metrics_store.MINUTE)
+    return metrics_store.read(cloudwatch, _metric(alarm), statistic, last, count, minutes_each=each, unit=unit(alarm))
+
+
+def _metric(alarm: Record) -> metrics_store.Metric:
+    return (alarm["Namespace"], alarm["MetricName"], {item["Name"]: item["Value"] for item in alarm["Dimensions"]})

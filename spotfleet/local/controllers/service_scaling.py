@@ -1,23 +1,23 @@
-"""Alarms change state by their metrics, and services scale by their policies and schedules.
+"""Services scale by their policies and schedules: plays the part of Application Auto Scaling.
 
-Plays the parts of CloudWatch's alarms and of Application Auto Scaling, each in one loop over what the public APIs say.
+A policy is followed each time that one of its alarms calls it, which is when the alarm is judged (rules T2 and T11).
 """
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spotfleet.behaviour import schedules
 from spotfleet.behaviour.record import Record
-from spotfleet.behaviour.scaling import Capacity, Tracked, track
+from spotfleet.behaviour.target_tracking import Capacity, Change, Tracked, counted_tasks, scale_in_waits, track
 from spotfleet.local import controller
-from spotfleet.local.api import clients, embedded_aws, metrics_store
+from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_tasks
-from spotfleet.local.backchannel import scaling_activities
+from spotfleet.local.backchannel import alarm_actions, scaling_activities
 from spotfleet.local.controllers.target_tracking import tracked_by
 from spotfleet.local.host import clock
 
@@ -36,9 +36,10 @@ class Scaling(controller.Controller):
     def __init__(self) -> None:
         self.interval = controller.pace()
         self._looked = datetime.now(UTC) - SCHEDULE_LOOKBACK
+        self._calls = alarm_actions.Calls()
 
     def step(self) -> None:
-        """Act on due schedules first, then on alarms."""
+        """Act on due schedules first, then on the alarms that call."""
         now = datetime.now(UTC)
         for region in embedded_aws.regions():
             scaling = clients.client("application-autoscaling", region)
@@ -46,9 +47,12 @@ class Scaling(controller.Controller):
                 with _alone(action["ResourceId"]):
                     if _is_due(action, self._looked, now):
                         _apply(region, action)
+            calls = self._calls.new(region)
+            if not calls:
+                continue
             for target in pages(scaling, "describe_scalable_targets", "ScalableTargets", ServiceNamespace="ecs"):
                 with _alone(target["ResourceId"]):
-                    _follow(region, target)
+                    _follow(region, target, calls)
         self._looked = now
 
 
@@ -110,8 +114,8 @@ def _service(region: str, resource: str) -> dict[str, Any]:
     return found
 
 
-def _follow(region: str, target: Record) -> None:
-    """Let the target tracking policies of a service set its desired count."""
+def _follow(region: str, target: Record, calls: Mapping[str, float]) -> None:
+    """Let the target tracking policies of a service that alarms call set its desired count."""
     scaling = clients.client("application-autoscaling", region)
     place = {name: target[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
     policies = [
@@ -119,22 +123,23 @@ def _follow(region: str, target: Record) -> None:
         for policy in pages(scaling, "describe_scaling_policies", "ScalingPolicies", **place)
         if policy["PolicyType"] == "TargetTrackingScaling" and policy["Alarms"]
     ]
-    if not policies:
+    called = [
+        calls[alarm["AlarmName"]] for policy in policies for alarm in policy["Alarms"] if alarm["AlarmName"] in calls
+    ]
+    if not called:
         return
-    cloudwatch = clients.client("cloudwatch", region)
-    tracked = [tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"]) for item in policies]
-    activities = scaling_activities.changes(region, place)
-    minute = min(item.minute for item in tracked)
-    if not any(item.high or item.low for item in tracked) or was_acted_upon(minute, activities):
-        return
+    cloudwatch, moment = clients.client("cloudwatch", region), max(called)
+    tracked = [
+        tracked_by(cloudwatch, item, item["TargetTrackingScalingPolicyConfiguration"], moment) for item in policies
+    ]
     service = _service(region, target["ResourceId"])
-    cooldown = _cooldown(policies, "ScaleOutCooldown")
-    out = [item for item in activities if item.after > item.before and _within(item.moment, cooldown)]
-    tasks = read_tasks(clients.client("ecs", region), service["clusterArn"])
-    measured = min(measured_tasks(tasks, service["serviceName"], minute), service["desiredCount"])
-    # In a cooldown what was added counts as part of what the metric asks for now.
-    counted = min([measured, *(item.before for item in out)]) if measured else service["desiredCount"]
-    capacity = Capacity(service["desiredCount"], counted, target["MinCapacity"], target["MaxCapacity"])
+    activities = scaling_activities.changes(region, place)
+    capacity = Capacity(
+        service["desiredCount"],
+        _counted(region, service, activities, min(item.ended for item in tracked), policies),
+        target["MinCapacity"],
+        target["MaxCapacity"],
+    )
     decision = track(capacity, tracked)
     if decision is None or not _may(target, service, decision[0], policies, activities):
         return
@@ -142,45 +147,41 @@ def _follow(region: str, target: Record) -> None:
     _set(region, place, service, wanted, policy, policies)
 
 
-def measured_tasks(tasks: Iterable[Record], service: str, minute: int) -> int:
-    """Return how many of the tasks are a service's and ran when an AWS minute ended: they made up its metric.
+def _counted(
+    region: str, service: Record, activities: Sequence[Change], data_ended: float, policies: Sequence[Record]
+) -> int:
+    tasks = read_tasks(clients.client("ecs", region), service["clusterArn"])
+    measured = measured_tasks(tasks, service["serviceName"], data_ended)
+    cooling_since = _cooling_since(policies, "ScaleOutCooldown")
+    return counted_tasks(measured, service["desiredCount"], activities, data_ended, cooling_since)
+
+
+def measured_tasks(tasks: Iterable[Record], service: str, moment: float) -> int:
+    """Return how many of the tasks are a service's and ran at a moment when their metric ended: they made it.
 
     Those on machines that drain are among them; those that have begun to run since then are not.
     """
-    ended = metrics_store.end(minute)
     return sum(
-        task.get("startedBy") == service and task["lastStatus"] == "RUNNING" and task["startedAt"].timestamp() < ended
+        task.get("startedBy") == service and task["lastStatus"] == "RUNNING" and task["startedAt"].timestamp() < moment
         for task in tasks
     )
 
 
-def was_acted_upon(minute: int, activities: Iterable[scaling_activities.Change]) -> bool:
-    """Return whether the number of tasks has changed since an AWS minute ended: its metric knows nothing of that."""
-    return any(item.moment >= metrics_store.end(minute) for item in activities)
-
-
-def _cooldown(policies: list[Record], name: str) -> float:
+def _cooling_since(policies: Sequence[Record], name: str) -> float:
+    """Return when a cooldown that lasts now would have begun: the longest of a service's policies."""
     configurations = [policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies]
-    return max(float(item.get(name, DEFAULT_COOLDOWN)) for item in configurations)
-
-
-def _within(moment: float, aws_seconds: float) -> bool:
-    return time.time() - moment < clock.seconds(aws_seconds)
+    return time.time() - clock.seconds(max(float(item.get(name, DEFAULT_COOLDOWN)) for item in configurations))
 
 
 def _may(
-    target: Record,
-    service: Record,
-    wanted: int,
-    policies: list[Record],
-    activities: list[scaling_activities.Change],
+    target: Record, service: Record, wanted: int, policies: Sequence[Record], activities: Sequence[Change]
 ) -> bool:
-    """Return whether nothing forbids the change: suspension, a cooldown, for fewer tasks a deployment under way."""
+    """Return whether nothing forbids the change: suspension, and for fewer tasks a cooldown or a deployment."""
     suspended = target["SuspendedState"]
     if wanted > service["desiredCount"]:
         return not suspended["DynamicScalingOutSuspended"]
     deploying = any(item["rolloutState"] == "IN_PROGRESS" for item in service["deployments"])
-    cooling = any(_within(item.moment, _cooldown(policies, "ScaleInCooldown")) for item in activities)
+    cooling = scale_in_waits(activities, _cooling_since(policies, "ScaleInCooldown"))
     return not (suspended["DynamicScalingInSuspended"] or deploying or cooling)
 
 

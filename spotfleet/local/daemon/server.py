@@ -17,6 +17,7 @@ from spotfleet.local.balancer.controller import Balancer
 from spotfleet.local.balancer.metrics import BalancerMetrics
 from spotfleet.local.controller import Controller
 from spotfleet.local.controllers.alarms import Alarms
+from spotfleet.local.controllers.fast_usage_metrics import FastMetrics
 from spotfleet.local.controllers.machine_limits import MachineLimits
 from spotfleet.local.controllers.machine_scaling import MachineScaling
 from spotfleet.local.controllers.machines import Fleet
@@ -33,7 +34,8 @@ from spotfleet.local.host.console import Failure
 def classes() -> list[Callable[[], Controller]]:
     """Return the controllers that run beside the embedded AWS."""
     tasks_and_machines = [TaskHealth, Fleet, MachineLimits, MachineScaling]
-    return [Balancer, BalancerMetrics, *tasks_and_machines, Metrics, ResourceMetrics, Alarms, Scaling, Page]
+    metrics = [BalancerMetrics, Metrics, FastMetrics, ResourceMetrics]
+    return [Balancer, *tasks_and_machines, *metrics, Alarms, Scaling, Page]
 
 
 def serve() -> None:

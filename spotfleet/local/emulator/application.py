@@ -12,13 +12,14 @@ from typing import Any
 
 from docker.models.containers import Container, ContainerCollection
 from ministack import app
-from ministack.services import cloudwatch, sns
+from ministack.services import sns
 
 from spotfleet.local.emulator import (
     access,
     agent_reports,
     autoscaling,
     cloudformation,
+    cloudwatch,
     containment,
     ec2,
     ecr,
@@ -47,9 +48,9 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(agent_reports, autoscaling, cloudformation, ec2, ecr, ecs_draining, ecs_images, ecs_machines, ecs_placement),
-    *(ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits, instance_refreshes, logs),
-    *(machine_ends, retention, route53, targets, waf),
+    *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
+    *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
+    *(instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
 )
 
 
@@ -80,11 +81,6 @@ def _keep_to_services_in_use() -> None:
 def post_nothing(*_arguments: object) -> HTTPStatus:
     """Refuse to send a message to whatever address a topic's subscription has."""
     return HTTPStatus.FORBIDDEN
-
-
-@replaces(cloudwatch, "_evaluate_all_alarms")
-def judge_no_alarm() -> None:
-    """Leave the alarms to their controller: MiniStack takes all dimensions together, and no notice of missing data."""
 
 
 @extends(ContainerCollection, "create")

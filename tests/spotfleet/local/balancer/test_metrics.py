@@ -32,7 +32,36 @@ def test_counters_become_what_is_new() -> None:
     assert tally.new([line(BACKEND, "a", 12), line(BACKEND, "b", 5)])[BACKEND]["2xx"] == 2
     # A new worker counts from zero; a new server too; one that is gone is gone.
     assert tally.new([line(BACKEND, "a", 3), line(BACKEND, "c", 1)])[BACKEND]["2xx"] == 4
-    assert "BACKEND" not in str(tally.new([line(BACKEND, "BACKEND", 99)]))
+
+
+def test_a_backend_counts_what_it_was_asked_whether_it_has_targets_or_not() -> None:
+    tally = Tally()
+    tally.new([line(BACKEND, "BACKEND", 99) | {"req_tot": "99"}])
+    assert tally.new([line(BACKEND, "BACKEND", 99) | {"req_tot": "102"}])[BACKEND] == {"requests": 3}
+
+
+@pytest.mark.parametrize(
+    ("requests", "states", "per_target"),
+    [
+        # Rule L11, its examples.
+        (600, ["unhealthy"] * 3, 200),
+        (0, ["healthy"] * 3, 0),
+        (600, ["healthy", "unhealthy", "healthy", "draining"], 300),
+        # Rule T10: nobody is there, and somebody asks.
+        (1, [], 1),
+        (1, ["draining"], 1),
+        (0, [], 0),
+    ],
+)
+def test_requests_for_each_target(requests: int, states: list[str], per_target: float) -> None:
+    assert metrics.requests_per_target(Counter({"requests": requests}), states) == per_target
+    assert metrics.requests_per_target(Counter({"2xx": requests}), states) == per_target
+
+
+def test_hosts_are_counted_in_groups_that_have_some() -> None:
+    """Rule L11: an alarm on HealthyHostCount below 1 has no data for an empty group."""
+    assert metrics.host_counts([]) == metrics.host_counts(["draining"]) == {}
+    assert metrics.host_counts(["unhealthy"]) == {"HealthyHostCount": [0.0], "UnHealthyHostCount": [1.0]}
 
 
 def test_every_request_of_the_ring_is_read_once() -> None:
@@ -98,7 +127,15 @@ class Process:
 def test_a_minute_is_published_with_awss_names_and_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
     published: dict[tuple[str, ...], dict[str, Any]] = {}
 
-    def publish(_client: object, namespace: str, values: Any, dimensions: dict[str, str], minute: int) -> None:  # noqa: ANN401
+    def publish(
+        _client: object,
+        namespace: str,
+        values: dict[str, list[float]],
+        dimensions: dict[str, str],
+        minute: int,
+        **_more: object,
+    ) -> None:
+
         assert (namespace, minute) == ("AWS/ApplicationELB", 10)
         published[tuple(dimensions.values())] = dict(values)
 

@@ -9,9 +9,10 @@ import pytest
 
 from spotfleet.behaviour import usage
 from spotfleet.behaviour.machine_life import Machine
-from spotfleet.behaviour.scaling import Tracked
+from spotfleet.behaviour.target_tracking import Tracked
 from spotfleet.behaviour.usage import Measured, Use
 from spotfleet.local.api import metrics_store
+from spotfleet.local.backchannel import alarm_actions
 from spotfleet.local.controllers.machine_scaling import MachineScaling, wanted_machines
 
 # The AWS minute that the newest data point is of, and when it ended.
@@ -30,7 +31,7 @@ def machine(name: str = "i-1", age: float = 1000, **changes: Any) -> Machine:  #
 
 def cpu(value: float, high: bool = False, low: bool = False) -> Tracked:
     """Return the article's policy: 70 % of the machines' CPU."""
-    return Tracked(policy="cpu", value=value, target=70.0, high=high, low=low, minute=MINUTE)
+    return Tracked(policy="cpu", value=value, target=70.0, high=high, low=low, ended=ENDED)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,11 @@ class FakeAws:
         self.now = ENDED + 5
         self.activities: list[dict[str, Any]] = []
 
+    @property
+    def name_of_alarm(self) -> str:
+        """The alarm that is on, which calls its policy each time that the test's clock has moved."""
+        return f"TargetTracking-group-{self.alarm}-{int(self.alarm == 'AlarmLow')}-0"
+
     def get_paginator(self, _operation: str) -> "FakeAws":
         """Return itself, for describe_policies."""
         return self
@@ -147,9 +153,10 @@ def controller(
     def read(_cloudwatch: object, metric: Metric, *_rest: object, **_more: int) -> list[float]:
         if asked is not None:
             asked.append(metric)
-        return [value] * 4
+        return [value] * 5
 
     monkeypatch.setattr(metrics_store, "read", read)
+    monkeypatch.setattr(alarm_actions, "called", lambda _region: {everything.name_of_alarm: everything.now})
     monkeypatch.setattr(time, "time", lambda: everything.now)
     return MachineScaling(
         regions=lambda: ["eu-west-1"],

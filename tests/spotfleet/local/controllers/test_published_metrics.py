@@ -134,6 +134,7 @@ def running_service() -> dict[str, Any]:
     }
     group = {
         **{"AutoScalingGroupName": "group", "MinSize": 1, "MaxSize": 3, "DesiredCapacity": 1},
+        "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
         "Instances": [{"InstanceId": "i-1", "AvailabilityZone": "eu-west-1a", "LifecycleState": "InService"}],
     }
     described = {
@@ -146,6 +147,7 @@ def running_service() -> dict[str, Any]:
         "ecs": Service(
             list_clusters={"clusterArns": ["cluster/c"]},
             describe_clusters={"clusters": [{"clusterName": "c", "status": "ACTIVE", "capacityProviders": ["spot"]}]},
+            list_services={"serviceArns": []},
             list_tasks={"taskArns": ["task/c/1"]},
             describe_tasks={"tasks": [task]},
             describe_task_definition={"taskDefinition": definition},
@@ -158,6 +160,9 @@ def running_service() -> dict[str, Any]:
             describe_instances={"Reservations": [{"Instances": [described]}]},
             describe_instance_credit_specifications={
                 "InstanceCreditSpecifications": [{"InstanceId": "i-1", "CpuCredits": "unlimited"}]
+            },
+            describe_launch_template_versions={
+                "LaunchTemplateVersions": [{"LaunchTemplateData": {"Monitoring": {"Enabled": True}}}]
             },
             describe_instance_attribute={"UserData": {"Value": user_data}},
             describe_instance_status={

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.backchannel import scaling_activities
-from spotfleet.local.controllers import alarms, service_scaling, target_tracking
+from spotfleet.local.controllers import alarms, service_scaling
 from spotfleet.local.emulator import application_autoscaling
 from spotfleet.local.host import paths
 from tests.support.clouds import REGION, Cloud, get, identity, ref, running, template
@@ -1242,7 +1242,7 @@ def moment(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Moment:
     moment = Moment()
     monkeypatch.setattr(embedded_aws, "regions", lambda: [REGION])
     monkeypatch.setattr(clients, "client", cloud.client)
-    for module in (alarms, target_tracking, service_scaling, scaling_activities, application_autoscaling):
+    for module in (alarms, service_scaling, scaling_activities, application_autoscaling):
         monkeypatch.setattr(module, "time", moment)
     return moment
 
@@ -1295,6 +1295,52 @@ def test_a_service_follows_its_metric_and_its_cooldown(cloud: Cloud, moment: Mom
     assert desired_count(cloud) == 5
     changes = scaling_activities.changes(REGION, place)
     assert [(change.before, change.after) for change in changes[:2]] == [(3, 5), (2, 3)]
+
+
+def test_a_step_of_load_is_followed_when_aws_can_have_seen_it(
+    cloud: Cloud, moment: Moment, place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules W1, W2 and T2: three whole minutes, the longest publication of 180 s, and a look at :59."""
+    monkeypatch.setenv("LOCAL_DELAYS", "slow")
+    judge, follower = alarms.Alarms(), service_scaling.Scaling()
+    # Far from what other tests published of this service.
+    step = metrics_store.end(moment.last_minute()) + 7200
+    for minute in range(metrics_store.minute(step), metrics_store.minute(step) + 8):
+        publish_cpu(cloud, minute, 140.0)
+    counts = {}
+    for after in (300, 359, 360, 418, 419):
+        moment.now = step + after
+        judge.step()
+        follower.step()
+        counts[after] = desired_count(cloud)
+    assert counts == {300: 2, 359: 2, 360: 2, 418: 2, 419: 4}, place
+
+
+def test_few_samples_of_a_percentile_are_ignored_when_an_alarm_says_so(cloud: Cloud, moment: Moment) -> None:
+    """Rule W5: of 20 requests one took 3 s; the 99th percentile needs 1,000."""
+    cloudwatch = cloud.client("cloudwatch")
+    dimensions = {"LoadBalancer": "app/few/1"}
+    alarm = {
+        **{"Namespace": "AWS/ApplicationELB", "MetricName": "TargetResponseTime", "ExtendedStatistic": "p99"},
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+        **{"Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"},
+    }
+    cloudwatch.put_metric_alarm(AlarmName="few", **alarm)
+    cloudwatch.put_metric_alarm(AlarmName="few ignored", EvaluateLowSampleCountPercentile="ignore", **alarm)
+
+    def states_after(requests: int) -> list[str]:
+        values, samples = {"TargetResponseTime": [0.1] * 19 + [3.0]}, {"TargetResponseTime": float(requests)}
+        minute = moment.last_minute()
+        metrics_store.publish(cloudwatch, "AWS/ApplicationELB", values, dimensions, minute, samples=samples)
+        alarms.Alarms().step()
+        moment.now += 60
+        found = cloudwatch.describe_alarms(AlarmNames=["few", "few ignored"])["MetricAlarms"]
+        return [item["StateValue"] for item in found]
+
+    assert states_after(20) == ["ALARM", "INSUFFICIENT_DATA"]
+    moment.now += 300
+    assert states_after(1000) == ["ALARM", "ALARM"]
+    cloudwatch.delete_alarms(AlarmNames=["few", "few ignored"])
 
 
 def test_an_alarm_follows_the_99th_percentile(cloud: Cloud, moment: Moment) -> None:

@@ -8,7 +8,7 @@ import docker.errors
 import pytest
 import requests
 
-from spotfleet.local.controllers import usage_metrics
+from spotfleet.local.controllers import container_use
 from spotfleet.local.host import running_containers
 from spotfleet.local.host.running_containers import EngineWatch
 
@@ -102,7 +102,8 @@ def test_only_an_engine_that_answers_knows_that_a_container_is_gone() -> None:
 
 def test_metrics_leave_out_what_no_engine_tells() -> None:
     engine: Any = FakeEngine("a")
-    controller = usage_metrics.Metrics(engine)
-    assert set(controller._read({"a", "b"})) == {"a"}
+    tasks = [{"containers": [{"runtimeId": name}]} for name in ("a", "b")]
+    reader = container_use.Reader(engine)
+    assert set(reader.of_tasks(tasks)) == {"a"}
     engine.away = True
-    assert controller._read({"a", "b"}) == {}
+    assert reader.of_tasks(tasks) == {}
