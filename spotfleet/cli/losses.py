@@ -16,7 +16,7 @@ from spotfleet.cli.verb import Verb, environment_argument, json_option
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.machines import read_machines
 from spotfleet.local.daemon import environment_status
-from spotfleet.local.host import clock, paths
+from spotfleet.local.host import paths, rehearsal
 from spotfleet.local.host.console import Failure, say
 
 # From the notice until EC2 takes the machine.
@@ -62,19 +62,19 @@ def interrupt(environment: str, machine: str | None, share: float | None, take_a
     """
     if sum((machine is not None, share is not None, take_all)) > 1:
         raise click.UsageError("--machine, --share and --all exclude each other")
-    speed = float(_identity()["speed"])
+    terms = rehearsal.told(_identity())
     region, machines = _machines(environment)
     chosen = choose_spot(machines, machine, share, take_all=take_all)
-    real_seconds = NOTICE_SECONDS / speed
+    real_seconds = NOTICE_SECONDS / terms.speed
     moment = datetime.fromtimestamp(time.time() + real_seconds, UTC).isoformat()
     ids = [one.id for one in chosen]
     clients.client("ec2", region).create_tags(Resources=ids, Tags=[{"Key": machine_life.NOTICE_TAG, "Value": moment}])
     if as_json:
-        say(json.dumps({"machines": [_as_json(one) for one in chosen], "taken_at": moment, "speed": speed}))
+        say(json.dumps({"machines": [_as_json(one) for one in chosen], "taken_at": moment, **terms.as_json()}))
         return
     for one in chosen:
         say(f"{one.id} ({one.type}, {one.zone}, {_tasks(one)}) got its notice.")
-    say(f"EC2 takes {'it' if len(ids) == 1 else 'them'} in {real_seconds:.0f} s ({clock.label(speed)}).")
+    say(f"EC2 takes {'it' if len(ids) == 1 else 'them'} in {real_seconds:.0f} s ({terms.label}).")
 
 
 def choose_spot(machines: Sequence[Machine], name: str | None, share: float | None, *, take_all: bool) -> list[Machine]:

@@ -17,7 +17,7 @@ from spotfleet.local.daemon.supervisor import Supervisor
 from spotfleet.local.emulator import application as emulator
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
 from spotfleet.local.emulator.cloudformation import live_stacks
-from spotfleet.local.host import clock, keys, paths
+from spotfleet.local.host import keys, paths, rehearsal
 
 ACCOUNT = re.compile(r"\d{12}")
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -75,8 +75,8 @@ def make(supervisor: Supervisor, key: str) -> Application:
             await inner(scope, receive, _without_cors(send))
 
     def identity() -> dict[str, Any]:
-        who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid(), "speed": clock.speed()}
-        return who | {"stacks": live_stacks(), "controllers": supervisor.report()}
+        who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
+        return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
 
     own: dict[str, Callable[[], dict[str, Any]]] = {
         embedded_aws.IDENTITY_PATH: identity,
