@@ -351,6 +351,21 @@ def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 2)
 
 
+def test_a_target_starts_slowly_beside_warm_ones_only(bench: Bench) -> None:
+    bench.elbv2.attributes["slow_start.duration_seconds"] = "60"
+    first, second, third = (Backend(name) for name in ("one", "two", "three"))
+
+    def weights() -> dict[int, int]:
+        lines = [line for line in bench.process.statistics() if line["addr"]]
+        return {int(line["addr"].rpartition(":")[2]): int(line["weight"]) for line in lines}
+
+    bench.add(first, second)
+    assert weights() == {first.target[1]: 100, second.target[1]: 100}
+    bench.add(third)
+    assert weights()[third.target[1]] < 100
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} >= {"one", "two"}
+
+
 def test_an_answer_later_than_the_idle_timeout_is_a_504(bench: Bench) -> None:
     bench.elbv2.idle_timeout = 2
     bench.add(Backend("one"))

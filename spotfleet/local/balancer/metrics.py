@@ -16,7 +16,7 @@ from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.backchannel.traffic import Now
-from spotfleet.local.balancer import haproxy_config, haproxy_syntax
+from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, Wanted, read_wanted
 from spotfleet.local.host import clock
@@ -59,8 +59,13 @@ class Tally:
 
     _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
-    def new(self, lines: Iterable[Mapping[str, str]]) -> dict[str, Counts]:
-        """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx."""
+    def new(
+        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, int, int]] = ()
+    ) -> dict[str, Counts]:
+        """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx.
+
+        HAProxy's own ones count by their code besides, as own_502.
+        """
         found: dict[str, Counts] = {}
         seen = {}
         for line in lines:
@@ -77,6 +82,11 @@ class Tally:
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
+        for name, code, number in own_answers:
+            key, kind = (name, str(code)), f"own_{code}"
+            counted = self._before.get(key, {}).get(kind, 0)
+            found.setdefault(name, Counter())[kind] += number - (counted if number >= counted else 0)
+            seen[key] = {kind: number}
         self._before = seen
         return found
 
@@ -139,7 +149,7 @@ class BalancerMetrics(controller.Controller):
             self._publish(counts, seconds, ended)
 
     def _look(self, moment: float) -> None:
-        counts = self._tally.new(self._process.statistics())
+        counts = self._tally.new(self._process.statistics(), self._process.own_answers())
         seconds = self._times.new(self._process.command(haproxy_syntax.command("show", "events", haproxy_config.RING)))
         if self._first:
             # What HAProxy counted before this controller began belongs to minutes that are over.
@@ -215,6 +225,7 @@ def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[fl
 def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:
     """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
+    own |= {str(code): clients[f"own_{code}"] for code in haproxy_answers.CODES}
     values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
     if clients["client_connections"] or clients["client_bytes"]:
         values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]
