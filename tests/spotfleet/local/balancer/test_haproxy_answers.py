@@ -148,6 +148,17 @@ def test_a_target_that_neither_refuses_nor_answers_is_a_504_when_the_time_is_ove
     assert bench.counted() == before | {504: before[504] + 1}
 
 
+def test_a_request_that_outlasts_its_targets_deregistration_is_a_502(bench: Bench) -> None:
+    answers: list[int] = []
+    asking = threading.Thread(target=lambda: answers.append(bench.ask("/app/slow")))
+    asking.start()
+    time.sleep(0.2)
+    target = f"{GROUPS['app'].backend}/i-1"
+    bench.process.command(haproxy_syntax.command("shutdown", "sessions", "server", target))
+    asking.join()
+    assert answers == [502]
+
+
 def test_a_clients_second_request_whose_target_ends_is_the_clients_to_repeat(bench: Bench) -> None:
     with contextlib.closing(bench.connection()) as connection:
         connection.request("GET", "/app/x")
