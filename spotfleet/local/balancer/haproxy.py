@@ -161,14 +161,14 @@ class Process:
         text = self.command(haproxy_syntax.command("show", "stat")).removeprefix("# ")
         return csv.DictReader(io.StringIO(text.strip()))
 
-    def own_answers(self) -> Iterator[tuple[str, int, int]]:
-        """Yield how often each frontend has answered by itself: its name, the code, and the number."""
-        frontends = [line["pxname"] for line in self.statistics() if line["svname"] == "FRONTEND"]
-        wanted = [(name, code) for name in frontends for code in haproxy_answers.CODES]
+    def own_answers(self) -> Iterator[tuple[str, str, int]]:
+        """Yield what frontends and backends count of what they do by themselves: name, kind and number."""
+        proxies = [(line["pxname"], line["svname"]) for line in self.statistics()]
+        wanted = [(name, kind) for name, role in proxies for kind in haproxy_answers.KINDS.get(role, ())]
         asked = [haproxy_syntax.command("get", "var", haproxy_answers.counter(*one)) for one in wanted]
         held = dict(re.findall(r"^(\S+): type=sint value=<(\d+)>$", self.command(*asked), re.MULTILINE))
-        for name, code in wanted:
-            yield name, code, int(held.get(haproxy_answers.counter(name, code), 0))
+        for name, kind in wanted:
+            yield name, kind, int(held.get(haproxy_answers.counter(name, kind), 0))
 
     def certificate(self) -> Path:
         """Return a certificate with its key for HTTPS listeners, self-signed for localhost.

@@ -5,7 +5,8 @@ HAProxy 2.6 has 503 for every connection that fails, 16 KiB for all headers, and
 
 One thing stays HAProxy's: where a target ends a connection in the place of an answer, and it is not the first request
 on its client's connection, the client gets no 502: HAProxy closes that connection, for the client to repeat, and does
-neither count nor log the request. No setting of it changes that.
+neither count nor log the request. No setting of it changes that. Here such requests are counted as lost; metrics have
+them as 502.
 """
 
 import hashlib
@@ -25,22 +26,26 @@ BUFFER_BYTES = 96 * 1024
 AROUND_ADDRESS = len("OPTIONS  HTTP/1.1")
 # The codes of which ELB has a metric each.
 CODES = (500, 502, 503, 504)
+# What frontends and backends count, by what HAProxy's statistics call them: answers by code, and requests without one.
+LOST = "lost"
+KINDS = {"FRONTEND": tuple(map(str, CODES)), "BACKEND": (LOST,)}
 
 NOT_ANSWERED = ("!{", "var(txn.answered)", "-m", "found", "}")
 NO_ANSWER = "<html><body><h1>No answer</h1>\nNo target has answered this request.\n</body></html>\n"
 
 
-def counter(frontend: str, code: int) -> str:
-    """Return the variable of the process that counts the answers with a code that a frontend's targets did not give."""
-    return f"proc.own_{code}_{hashlib.sha256(frontend.encode()).hexdigest()[:16]}"
+def counter(proxy: str, kind: str) -> str:
+    """Return the variable of the process that counts what a frontend or backend does by itself."""
+    return f"proc.own_{kind}_{hashlib.sha256(proxy.encode()).hexdigest()[:16]}"
 
 
-def global_lines(frontends: Iterable[str]) -> Iterator[Line]:
-    """Yield the lines of the section global."""
+def global_lines(configuration: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines of the section global for a configuration's other lines: all that counts begins at 0."""
     yield line("tune.bufsize", BUFFER_BYTES)
-    for name in frontends:
-        for code in CODES:
-            yield line("set-var", counter(name, code), "int(0)")
+    kinds = {"frontend": KINDS["FRONTEND"], "backend": ("began", "ended", LOST)}
+    for section, _, name in (one.partition(" ") for one in configuration):
+        for kind in kinds.get(section, ()):
+            yield line("set-var", counter(name, kind), "int(0)")
 
 
 def default_lines() -> Iterator[Line]:
@@ -67,13 +72,13 @@ def frontend_lines(name: str, client_keep_alive: int) -> Iterator[Line]:
     old = ("{", "date(0,ms),sub(sess.since)", "ge", client_keep_alive * 1000, "}")
     yield line("http-after-response", "set-header", "Connection", "close", "if", *old)
     for code in CODES:
-        variable = counter(name, code)
-        own = ("{", "status", code, "}", *NOT_ANSWERED)
-        yield line("http-after-response", f"set-var({variable})", f"var({variable}),add(1)", "if", *own)
+        own = ("if", "{", "status", code, "}", *NOT_ANSWERED)
+        yield _one_more("http-after-response", counter(name, str(code)), *own)
 
 
-def backend_lines() -> Iterator[Line]:
+def backend_lines(name: str) -> Iterator[Line]:
     """Yield the lines of a backend: 502 where a target refuses, 504 where it is silent, 503 without a target."""
+    yield from _lost_requests(name)
     yield line("http-request", "set-var(txn.began)", "date(0,ms)")
     size = ("{", "res.hdrs,length", "gt", ALL_ANSWER_HEADERS, "}")
     yield line("http-response", "return", "status", 502, "if", *size)
@@ -83,3 +88,22 @@ def backend_lines() -> Iterator[Line]:
     waited = ("{", "var(txn.took)", "-m", "int", "ge", CONNECT_SECONDS * 1000, "}")
     yield line("http-after-response", "set-status", 504, "if", *failed, *waited)
     yield line("http-after-response", "set-status", 502, "if", *failed)
+
+
+def _lost_requests(name: str) -> Iterator[Line]:
+    """Yield the lines that count requests without any answer: those that began, did not end and are not open.
+
+    Each request looks at those before it, so the last one shows with the next. While answers are on their way, fewer
+    show than there are, never more: HAProxy, with one thread, runs these lines together.
+    """
+    began, ended, lost = (counter(name, kind) for kind in ("began", "ended", LOST))
+    yield _one_more("http-request", began)
+    yield _one_more("http-after-response", ended)
+    yield line("http-request", "set-var(txn.open)", f"be_conn({name})")
+    yield line("http-request", "set-var(txn.lost)", f"var({began}),sub({ended}),sub(txn.open)")
+    more = ("if", "{", f"var(txn.lost),sub({lost})", "gt", "0", "}")
+    yield line("http-request", f"set-var({lost})", "var(txn.lost)", *more)
+
+
+def _one_more(rules: str, variable: str, *condition: str | int) -> Line:
+    return line(rules, f"set-var({variable})", f"var({variable}),add(1)", *condition)

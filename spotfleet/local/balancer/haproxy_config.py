@@ -92,7 +92,7 @@ def render(
     fixed = "\n".join([*head, *body, *(one for block in blocks.values() for one in block)])
     description = hashlib.sha256(fixed.encode()).hexdigest()[:20]
     with_servers = [one for arn, block in blocks.items() for one in [*block, *servers.get(arn, [])]]
-    own = haproxy_answers.global_lines(one.removeprefix("frontend ") for one in body if one.startswith("frontend "))
+    own = haproxy_answers.global_lines([*body, *with_servers])
     return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *own, *head, *body, *with_servers, ""])
 
 
@@ -421,7 +421,7 @@ def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
         yield section("backend", backend)
         yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
         yield line("timeout", "server", f"{idle_timeout}s")
-        yield from haproxy_answers.backend_lines()
+        yield from haproxy_answers.backend_lines(backend)
     yield line("option", "httpchk", "GET", field_value(group.path))
     yield line("http-check", "send", "hdr", "User-Agent", "ELB-HealthChecker/2.0")
     yield line("http-check", "expect", "status", _statuses(group.matcher))

@@ -24,6 +24,7 @@ from spotfleet.local.host import clock
 NAMESPACE = "AWS/ApplicationELB"
 # HAProxy's columns of answers by class.
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
+LOST = f"own_{haproxy_answers.LOST}"
 # Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
 PERCENTILES = 100
 # What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
@@ -60,11 +61,11 @@ class Tally:
     _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
     def new(
-        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, int, int]] = ()
+        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, str, int]] = ()
     ) -> dict[str, Counts]:
         """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx.
 
-        HAProxy's own ones count by their code besides, as own_502.
+        HAProxy's own ones count by their code besides, as own_502; own_lost are a backend's requests without an answer.
         """
         found: dict[str, Counts] = {}
         seen = {}
@@ -82,11 +83,11 @@ class Tally:
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
-        for name, code, number in own_answers:
-            key, kind = (name, str(code)), f"own_{code}"
-            counted = self._before.get(key, {}).get(kind, 0)
-            found.setdefault(name, Counter())[kind] += number - (counted if number >= counted else 0)
-            seen[key] = {kind: number}
+        for name, kind, number in own_answers:
+            counted = self._before.get((name, f"own_{kind}"), {}).get(kind, 0)
+            counts = found.setdefault(name.removesuffix(haproxy_config.OPEN), Counter())
+            counts[f"own_{kind}"] += number - (counted if number >= counted else 0)
+            seen[name, f"own_{kind}"] = {kind: number}
         self._before = seen
         return found
 
@@ -169,7 +170,7 @@ class BalancerMetrics(controller.Controller):
         length = max(len(looks), 1) * self.interval
         values = [value for _, seconds in looks for value in seconds]
         requests = sum(counts[one] for counts, _ in looks for one in CLASSES)
-        errors = sum(counts["5xx"] + counts["errors"] for counts, _ in looks)
+        errors = sum(counts["5xx"] + counts["errors"] + counts[LOST] for counts, _ in looks)
         return Now(requests / length, percentile(values, HALF), percentile(values, NEARLY_ALL), errors / length)
 
     # --- CloudWatch
@@ -226,6 +227,9 @@ def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]
     """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
     own |= {str(code): clients[f"own_{code}"] for code in haproxy_answers.CODES}
+    # AWS answers them with 502.
+    own["5xx"] += targets[LOST]
+    own["502"] += targets[LOST]
     values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
     if clients["client_connections"] or clients["client_bytes"]:
         values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]

@@ -99,7 +99,13 @@ class Bench:
 
     def counted(self) -> dict[int, int]:
         """Return how often the load balancer has answered by itself, by code."""
-        return {code: number for _frontend, code, number in self.process.own_answers()}
+        return {int(kind): number for _, kind, number in self.process.own_answers() if kind != haproxy_answers.LOST}
+
+    def lost(self) -> int:
+        """Return how many requests to the app had no answer at all."""
+        backend = GROUPS["app"].backend
+        (number,) = (number for name, kind, number in self.process.own_answers() if (name, kind) == (backend, "lost"))
+        return number
 
 
 def _rule(number: int, name: str) -> Rule:
@@ -159,14 +165,32 @@ def test_a_request_that_outlasts_its_targets_deregistration_is_a_502(bench: Benc
     assert answers == [502]
 
 
-def test_a_clients_second_request_whose_target_ends_is_the_clients_to_repeat(bench: Bench) -> None:
-    with contextlib.closing(bench.connection()) as connection:
-        connection.request("GET", "/app/x")
-        assert connection.getresponse().read() == b"own"
-        connection.request("GET", "/app/closes")
-        # ALB answers 502 here too: what docs/rules/ says of rule L6 has to change when HAProxy does.
-        with pytest.raises(http.client.RemoteDisconnected):
-            connection.getresponse()
+def test_a_clients_second_request_whose_target_ends_is_counted_and_the_clients_to_repeat(bench: Bench) -> None:
+    before = bench.lost()
+    for _ in range(2):
+        with contextlib.closing(bench.connection()) as connection:
+            connection.request("GET", "/app/x")
+            assert connection.getresponse().read() == b"own"
+            connection.request("GET", "/app/closes")
+            # ALB answers 502 here too: what docs/rules/ says of rule L6 has to change when HAProxy does.
+            with pytest.raises(http.client.RemoteDisconnected):
+                connection.getresponse()
+    assert bench.ask("/app/closes") == 502
+    assert bench.ask("/app/x") == 200
+    assert bench.lost() == before + 2
+
+
+def test_open_and_answered_requests_are_not_lost(bench: Bench) -> None:
+    before = bench.lost()
+    asking = [threading.Thread(target=bench.ask, args=("/app/slow",)) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.2)
+    assert bench.ask("/app/x") == 200
+    for thread in asking:
+        thread.join()
+    assert bench.ask("/app/x") == 200
+    assert bench.lost() == before
 
 
 def test_requests_have_albs_limits(bench: Bench) -> None:
