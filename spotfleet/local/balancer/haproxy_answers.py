@@ -69,7 +69,8 @@ def frontend_lines(name: str, client_keep_alive: int) -> Iterator[Line]:
     yield line(
         "http-request", "set-var(sess.since)", "date(0,ms)", "unless", "{", "var(sess.since)", "-m", "found", "}"
     )
-    old = ("{", "date(0,ms),sub(sess.since)", "ge", client_keep_alive * 1000, "}")
+    # Not what turns the connection into another protocol's.
+    old = ("!{", "status", 101, "}", "{", "date(0,ms),sub(sess.since)", "ge", client_keep_alive * 1000, "}")
     yield line("http-after-response", "set-header", "Connection", "close", "if", *old)
     for code in CODES:
         own = ("if", "{", "status", code, "}", *NOT_ANSWERED)

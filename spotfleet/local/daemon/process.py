@@ -20,7 +20,7 @@ STOP_SECONDS = 90
 def start() -> None:
     """Start the embedded AWS in the background unless it runs, and wait until it answers.
 
-    Raises Failure when a port is none or in use, its own or the load balancer's or when it does not come up.
+    Raises Failure when a port is none or in use, its own or the load balancer's, or when it does not come up.
     """
     ports.require_numbers()
     if identity := embedded_aws.find():
