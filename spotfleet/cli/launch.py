@@ -15,7 +15,7 @@ from spotfleet.cli.verb import Verb, environment_argument
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.balancer import haproxy
 from spotfleet.local.daemon import environment_status, process
-from spotfleet.local.host import base_image, console, docker_engine, machine_check, paths, variables
+from spotfleet.local.host import base_image, console, docker_engine, machine_check, paths, rehearsal, variables
 from spotfleet.local.host.console import Failure, say
 
 SETTLE_SECONDS = 330
@@ -30,9 +30,11 @@ def up(environment: str) -> None:
 
     It is launched on the embedded AWS, which is started unless it runs. Run it again after a change: what has changed
     is updated, and nothing else. On a terminal each stack has one line. LOCAL_SPEED says how fast AWS's waiting times
-    pass, from 1, as they are, to 60; by default 10.
+    pass, from 1, as they are, to 60; by default 10. LOCAL_DELAYS says how long AWS takes for what it promises no time
+    for: typical, or slow for the longest; LOCAL_SEED, a number, repeats what an earlier rehearsal drew.
     """
     name = environment
+    rehearsal.require()
     with console.only_one(paths.STATE / "lock"):
         _require_machine(name)
         docker_engine.ensure()
@@ -50,7 +52,8 @@ def up(environment: str) -> None:
         say(f"The desired count of {names} is 0, by schedule or by hand: nothing answers there until it is raised.")
     else:
         say(_answer(current.url or ""))
-    say(f"\nLive page: {embedded_aws.page_url()}")
+    say(f"\nRehearsed with {current.rehearsal.label}.")
+    say(f"Live page: {embedded_aws.page_url()}")
 
 
 def _require_machine(name: str) -> None:

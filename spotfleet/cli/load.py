@@ -10,7 +10,7 @@ import click
 
 from spotfleet.cli import status
 from spotfleet.cli.verb import Verb, environment_argument, json_option
-from spotfleet.local.host import clock, console, packages
+from spotfleet.local.host import console, packages
 from spotfleet.local.host.console import Failure, say
 
 # Enough to fill any service that a laptop holds; more only measures hey.
@@ -37,7 +37,7 @@ def load(environment: str, rps: int, seconds: int, as_json: bool) -> int:
     ensure_installed()
     say(f"Sending {rps} requests per second to {current.url} for {seconds} s ...")
     exit_code = console.run(line, "sending")
-    say(f"({clock.label(current.speed)}; requests and latencies are real)")
+    say(f"({current.rehearsal.label}; requests and latencies are real)")
     return exit_code
 
 

@@ -16,7 +16,7 @@ from spotfleet.behaviour.spot_pools import Pool
 from spotfleet.cli import fleet
 from spotfleet.cli.verb import Verb, environment_argument, json_option
 from spotfleet.local.api import clients
-from spotfleet.local.host import clock
+from spotfleet.local.host import rehearsal
 from spotfleet.local.host.console import Failure, say
 
 
@@ -74,25 +74,25 @@ def interrupt(
         raise click.UsageError("--machine, --pool, --share and --all exclude each other")
     if lead and no_recommendation:
         raise click.UsageError("--lead and --no-recommendation exclude each other")
-    speed = float(fleet.identity()["speed"])
+    terms = rehearsal.told(fleet.identity())
     found = fleet.read(environment)
     chosen = choose_spot(found.machines, machine, share, take_all=take_all, pool=pool)
     now = time.time()
-    noticed, taken = now + lead / speed, now + (lead + NOTICE_SECONDS) / speed
+    noticed, taken = now + lead / terms.speed, now + (lead + NOTICE_SECONDS) / terms.speed
     tags = [{"Key": NOTICE_TAG, "Value": _moment(taken)}]
     if not no_recommendation:
         tags.append({"Key": RECOMMENDATION_TAG, "Value": _moment(now)})
     clients.client("ec2", found.region).create_tags(Resources=[one.id for one in chosen], Tags=tags)
     if as_json:
         moments = {"noticed_at": _moment(noticed), "taken_at": _moment(taken)}
-        say(json.dumps({"machines": [_as_json(one) for one in chosen], **moments, "speed": speed}))
+        say(json.dumps({"machines": [_as_json(one) for one in chosen], **moments, **terms.as_json()}))
         return
     for one in chosen:
         got = "EC2's recommendation to replace it" if lead else "its notice"
         say(f"{one.id} ({one.type}, {one.zone}, {_tasks(one)}) got {got}.")
     them = "it" if len(chosen) == 1 else "them"
-    notice = f"The notice comes in {lead / speed:.0f} s, and " if lead else ""
-    say(f"{notice}EC2 takes {them} in {taken - now:.0f} s ({clock.label(speed)}).")
+    notice = f"The notice comes in {lead / terms.speed:.0f} s, and " if lead else ""
+    say(f"{notice}EC2 takes {them} in {taken - now:.0f} s ({terms.label}).")
 
 
 def choose_spot(

@@ -8,7 +8,7 @@ import click
 from spotfleet.cli.verb import FAILED, Verb, environment_argument, json_option
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.daemon.environment_status import Status, Task, read
-from spotfleet.local.host import clock, paths
+from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
 
 # Scaling activities that fit the screen.
@@ -37,7 +37,7 @@ def status(environment: str, as_json: bool) -> int:
 
 def as_text(current: Status) -> str:
     """Return the status on one screen."""
-    lines = [f"{current.environment}: {current.url or 'no load balancer yet'} ({clock.label(current.speed)})"]
+    lines = [f"{current.environment}: {current.url or 'no load balancer yet'} ({current.rehearsal.label})"]
     lines += [*current.troubles, "", "Stacks"]
     lines += [f"  {name:<32} {state}" for name, state in current.stacks.items()] or ["  none"]
     lines += ["", "Image", f"  {current.image or 'none'}", "", "Machines"]

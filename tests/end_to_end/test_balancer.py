@@ -41,6 +41,8 @@ class Backend(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         self.status = 200
         self.name = name
+        # How many health checks it has passed since somebody last set this.
+        self.passed = 0
         # What came with the last request.
         self.headers: Message = Message()
 
@@ -50,7 +52,9 @@ class Backend(ThreadingHTTPServer):
             def do_GET(handler) -> None:  # noqa: N805
                 time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
                 body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
-                handler.send_response(self.status if handler.path == "/healthcheck" else 200)
+                checked = handler.path == "/healthcheck"
+                self.passed += checked and self.status == 200
+                handler.send_response(self.status if checked else 200)
                 self.headers = handler.headers
                 handler.send_header("Content-Length", str(len(body)))
                 handler.send_header("Strict-Transport-Security", "max-age=7")
@@ -349,6 +353,37 @@ def test_health_is_measured_with_the_groups_own_numbers(bench: Bench) -> None:
     bench.until(lambda: bench.state(second) == "healthy")
     assert {bench.ask("/x")[1].split()[0] for _ in range(4)} == {"one", "two"}
     bench.until(lambda: len([line for line in bench.process.statistics() if line["addr"]]) == 2)
+
+
+def test_one_passed_check_makes_a_new_target_healthy_and_five_one_that_was_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "60")
+    bench.elbv2.health_check |= {"HealthCheckIntervalSeconds": 20, "HealthyThresholdCount": 5}
+    backend = Backend("one")
+    bench.balancer.step()
+    bench.add(backend)
+    assert 1 <= backend.passed < 5
+    backend.status = 500
+    bench.until(lambda: bench.state(backend) == "unhealthy")
+    backend.passed, backend.status = 0, 200
+    bench.until(lambda: bench.state(backend) == "healthy")
+    assert backend.passed >= 5
+
+
+def test_a_target_starts_slowly_beside_warm_ones_only(bench: Bench) -> None:
+    bench.elbv2.attributes["slow_start.duration_seconds"] = "60"
+    first, second, third = (Backend(name) for name in ("one", "two", "three"))
+
+    def weights() -> dict[int, int]:
+        lines = [line for line in bench.process.statistics() if line["addr"]]
+        return {int(line["addr"].rpartition(":")[2]): int(line["weight"]) for line in lines}
+
+    bench.add(first, second)
+    assert weights() == {first.target[1]: 100, second.target[1]: 100}
+    bench.add(third)
+    assert weights()[third.target[1]] < 100
+    assert {bench.ask("/x")[1].split()[0] for _ in range(4)} >= {"one", "two"}
 
 
 def test_an_answer_later_than_the_idle_timeout_is_a_504(bench: Bench) -> None:

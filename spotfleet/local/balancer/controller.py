@@ -7,7 +7,10 @@ without losing a request. Targets come and go over the running worker's socket.
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from spotfleet.behaviour.delays import TARGET_REGISTERED
+from spotfleet.behaviour.slow_start import starts_slowly
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.api.elbv2 import read_targets
@@ -17,14 +20,12 @@ from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, po
 from spotfleet.local.balancer.haproxy import Process, Refused
 from spotfleet.local.balancer.haproxy_syntax import Command, Unwritable
 from spotfleet.local.balancer.wanted import Group, Rule, Wanted, read_wanted, without_rules
-from spotfleet.local.host import clock
+from spotfleet.local.host import clock, delays
 
 logger = logging.getLogger("spotfleet.balancer")
 
 # Real seconds between two looks at the rules; targets are looked at in every step.
 RULES_SECONDS = 2.0
-# AWS's seconds from the registration of a target to its first health check.
-REGISTRATION_SECONDS = 2.0
 
 Statistics = Mapping[str, str]
 
@@ -135,7 +136,7 @@ class Balancer(controller.Controller):
         measured = {}
         for target, state in registered.items():
             try:
-                measured[target] = self._apply_target(group, target, state, servers.get(_server(target)))
+                measured[target] = self._apply_target(group, target, state, servers)
             except Unwritable as error:
                 measured[target] = Health("unavailable", "Elb.InternalError", str(error))
         for name in set(servers) - {_server(target) for target in registered}:
@@ -144,10 +145,11 @@ class Balancer(controller.Controller):
             del self._first_seen[key]
         return measured
 
-    def _apply_target(self, group: Group, target: Target, state: str, line: Statistics | None) -> Health:
+    def _apply_target(self, group: Group, target: Target, state: str, servers: Mapping[str, Statistics]) -> Health:
+        line = servers.get(_server(target))
         if state == "draining":
             return self._drain(group, target, line)
-        return self._add(group, target) if line is None else self._check(group, target, line)
+        return self._add(group, target, servers) if line is None else self._check(group, target, line)
 
     def _fail_open(self, backend: str, measured: Mapping[Target, Health], present: set[str]) -> None:
         """Let the unhealthy targets of a group get requests while it has no healthy one, as ALB does.
@@ -176,13 +178,15 @@ class Balancer(controller.Controller):
         written: list[Command] = [haproxy_syntax.command(*words) for words in commands]
         self._process.command(*written)
 
-    def _add(self, group: Group, target: Target) -> Health:
+    def _add(self, group: Group, target: Target, servers: Mapping[str, Statistics]) -> Health:
         """Add a target with weight 0: it gets requests only after a health check that it passes."""
         since = self._first_seen.setdefault((group.arn, target), time.monotonic())
-        if time.monotonic() - since >= clock.seconds(REGISTRATION_SECONDS):
+        if time.monotonic() - since >= clock.seconds(_registration(group, target, since)):
             name = f"{group.backend}/{_server(target)}"
+            warm = sum(haproxy.is_warm(line) for line in servers.values()) if group.slow_start else 0
+            as_registered = group if starts_slowly(group.slow_start, warm) else replace(group, slow_start=0)
             self._tell(
-                ("add", "server", *haproxy_config.server(name, f"127.0.0.1:{target.port}", group, weight=0)),
+                ("add", "server", *haproxy_config.server(name, f"127.0.0.1:{target.port}", as_registered, weight=0)),
                 ("enable", "server", name),
                 ("enable", "health", name),
             )
@@ -213,7 +217,7 @@ class Balancer(controller.Controller):
         HAProxy does not count them: after the first the server is down, and those that follow tell nothing.
         """
         since = self._first_seen.setdefault((group.arn, target), time.monotonic())
-        allowed = REGISTRATION_SECONDS + group.interval * (group.unhealthy_count - 1)
+        allowed = _registration(group, target, since) + group.interval * (group.unhealthy_count - 1)
         return time.monotonic() - since > clock.seconds_with_start(allowed)
 
     def _drain(self, group: Group, target: Target, line: Statistics | None) -> Health:
@@ -238,6 +242,11 @@ class Balancer(controller.Controller):
 def _addresses(wanted: Wanted, ports: Mapping[tuple[str, int], int]) -> list[str]:
     names = {balancer.arn: balancer.name.split("/")[1] for balancer in wanted.balancers}
     return [f"port {aws_port} of {names[arn]} at 127.0.0.1:{port}" for (arn, aws_port), port in ports.items()]
+
+
+def _registration(group: Group, target: Target, since: float) -> float:
+    """Return how many of AWS's seconds a target that was first seen then is registered before its first check."""
+    return delays.of(TARGET_REGISTERED, f"{group.arn} {_server(target)} {since}")
 
 
 def _server(target: Target) -> str:

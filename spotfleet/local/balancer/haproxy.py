@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from spotfleet.local.balancer import haproxy_syntax
+from spotfleet.local.balancer import haproxy_answers, haproxy_syntax
 from spotfleet.local.balancer.haproxy_syntax import Command
 from spotfleet.local.host import console, packages, paths
 
@@ -160,6 +161,15 @@ class Process:
         text = self.command(haproxy_syntax.command("show", "stat")).removeprefix("# ")
         return csv.DictReader(io.StringIO(text.strip()))
 
+    def own_answers(self) -> Iterator[tuple[str, str, int]]:
+        """Yield what frontends and backends count of what they do by themselves: name, kind and number."""
+        proxies = [(line["pxname"], line["svname"]) for line in self.statistics()]
+        wanted = [(name, kind) for name, role in proxies for kind in haproxy_answers.KINDS.get(role, ())]
+        asked = [haproxy_syntax.command("get", "var", haproxy_answers.counter(*one)) for one in wanted]
+        held = dict(re.findall(r"^(\S+): type=sint value=<(\d+)>$", self.command(*asked), re.MULTILINE))
+        for name, kind in wanted:
+            yield name, kind, int(held.get(haproxy_answers.counter(name, kind), 0))
+
     def certificate(self) -> Path:
         """Return a certificate with its key for HTTPS listeners, self-signed for localhost.
 
@@ -205,6 +215,11 @@ def _is_haproxy(pid: int) -> bool:
 def gets_requests(line: Mapping[str, str]) -> bool:
     """Tell of a server's line of the statistics whether new requests are sent there."""
     return bool(line["addr"]) and line["status"].startswith("UP") and line["uweight"] != "0"
+
+
+def is_warm(line: Mapping[str, str]) -> bool:
+    """Tell of a server's line whether it gets its whole share of the requests: it is past its slow start, if any."""
+    return gets_requests(line) and line["weight"] == line["uweight"]
 
 
 def ensure_installed() -> None:

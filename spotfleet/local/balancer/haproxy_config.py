@@ -17,6 +17,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from spotfleet.local.balancer import haproxy_answers
 from spotfleet.local.balancer.haproxy_syntax import (
     Line,
     Unwritable,
@@ -38,8 +39,6 @@ QUERY_CHARACTER_FOR = {"*": "[^&]*", "?": "[^&]"}
 HTTPS_PORT = 443
 # What HAProxy adds to targets' names and health checks: 1 to 256.
 FULL_WEIGHT = 100
-# What ALB waits for a connection to a target: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/
-CONNECT_SECONDS = 10
 # Where HAProxy keeps its last requests: a running number, the target group, the target's time in milliseconds.
 RING = "requests"
 RING_BYTES = 65536
@@ -93,7 +92,8 @@ def render(
     fixed = "\n".join([*head, *body, *(one for block in blocks.values() for one in block)])
     description = hashlib.sha256(fixed.encode()).hexdigest()[:20]
     with_servers = [one for arn, block in blocks.items() for one in [*block, *servers.get(arn, [])]]
-    return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *head, *body, *with_servers, ""])
+    own = haproxy_answers.global_lines([*body, *with_servers])
+    return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *own, *head, *body, *with_servers, ""])
 
 
 def description(configuration: str) -> str:
@@ -134,9 +134,7 @@ def _defaults() -> Iterator[Line]:
     yield line("log", f"ring@{RING}", "format", "raw", "local0")
     yield line("log-format", "%rt %b %Tr")
     yield line("mode", "http")
-    yield line("timeout", "connect", f"{CONNECT_SECONDS}s")
-    # As ALB: a request that could not be delivered is the client's to repeat.
-    yield line("retries", 0)
+    yield from haproxy_answers.default_lines()
     # A change of the rules must not close a connection on which the next request is already under way.
     yield line("option", "idle-close-on-response")
 
@@ -162,6 +160,7 @@ def _frontend(
     yield section("frontend", frontend(balancer, listener.port))
     yield line("bind", f"127.0.0.1:{local_port}", *tls)
     yield line("timeout", "client", f"{math.ceil(balancer.idle_timeout)}s")
+    yield from haproxy_answers.frontend_lines(frontend(balancer, listener.port), math.ceil(balancer.client_keep_alive))
     yield from _request_headers(balancer, listener)
     yield from _trace()
     yield from _rules(balancer, listener, ports, groups)
@@ -422,6 +421,7 @@ def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
         yield section("backend", backend)
         yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
         yield line("timeout", "server", f"{idle_timeout}s")
+        yield from haproxy_answers.backend_lines(backend)
     yield line("option", "httpchk", "GET", field_value(group.path))
     yield line("http-check", "send", "hdr", "User-Agent", "ELB-HealthChecker/2.0")
     yield line("http-check", "expect", "status", _statuses(group.matcher))

@@ -16,7 +16,7 @@ from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.backchannel.traffic import Now
-from spotfleet.local.balancer import haproxy_config, haproxy_syntax
+from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, LoadBalancer, read_wanted
 from spotfleet.local.host import clock
@@ -24,6 +24,7 @@ from spotfleet.local.host import clock
 NAMESPACE = "AWS/ApplicationELB"
 # HAProxy's columns of answers by class.
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
+LOST = f"own_{haproxy_answers.LOST}"
 # Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
 PERCENTILES = 100
 # What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
@@ -59,9 +60,12 @@ class Tally:
 
     _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
-    def new(self, lines: Iterable[Mapping[str, str]]) -> dict[str, Counts]:
-        """Return, by backend and frontend, what is new: answers of targets as 2xx, to clients as client_2xx.
+    def new(
+        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, str, int]] = ()
+    ) -> dict[str, Counts]:
+        """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx.
 
+        HAProxy's own ones count by their code besides, as own_502; own_lost are a backend's requests without an answer.
         `requests` are all that a backend got, also those that no target was there for.
         """
         found: dict[str, Counts] = {}
@@ -77,6 +81,11 @@ class Tally:
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
+        for name, kind, number in own_answers:
+            counted = self._before.get((name, f"own_{kind}"), {}).get(kind, 0)
+            counts = found.setdefault(name.removesuffix(haproxy_config.OPEN), Counter())
+            counts[f"own_{kind}"] += number - (counted if number >= counted else 0)
+            seen[name, f"own_{kind}"] = {kind: number}
         self._before = seen
         return found
 
@@ -148,7 +157,7 @@ class BalancerMetrics(controller.Controller):
             self._publish(counts, seconds, ended)
 
     def _look(self, moment: float) -> None:
-        counts = self._tally.new(self._process.statistics())
+        counts = self._tally.new(self._process.statistics(), self._process.own_answers())
         seconds = self._times.new(self._process.command(haproxy_syntax.command("show", "events", haproxy_config.RING)))
         if self._first:
             # What HAProxy counted before this controller began belongs to minutes that are over.
@@ -168,7 +177,7 @@ class BalancerMetrics(controller.Controller):
         length = max(len(looks), 1) * self.interval
         values = [value for _, seconds in looks for value in seconds]
         requests = sum(counts[one] for counts, _ in looks for one in CLASSES)
-        errors = sum(counts["5xx"] + counts["errors"] for counts, _ in looks)
+        errors = sum(counts["5xx"] + counts["errors"] + counts[LOST] for counts, _ in looks)
         return Now(requests / length, percentile(values, HALF), percentile(values, NEARLY_ALL), errors / length)
 
     # --- CloudWatch
@@ -259,6 +268,10 @@ def requests_per_target(counts: Counts, states: Sequence[str]) -> float:
 def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]:
     """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
+    own |= {str(code): clients[f"own_{code}"] for code in haproxy_answers.CODES}
+    # AWS answers them with 502.
+    own["5xx"] += targets[LOST]
+    own["502"] += targets[LOST]
     values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
     if clients["client_connections"] or clients["client_bytes"]:
         values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]

@@ -33,8 +33,10 @@ RESPONSE_HEADERS = {
     "access_control_max_age": "Access-Control-Max-Age",
 }
 FORWARDED_FOR_MODES = ("append", "preserve", "remove")
-# The longest time of any setting that is read here: a connection may be idle for 4000 s.
+# The longest time of any setting that is read here but one: a connection may be idle for 4000 s.
 LONGEST_SECONDS = 4000.0
+# How long a client's connection may be kept.
+LONGEST_KEEP_ALIVE = 604_800.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class LoadBalancer:
     dns_name: str
     idle_timeout: float
     listeners: tuple[Listener, ...]
+    # Seconds after which a client's connection is closed with the next response.
+    client_keep_alive: float = 3600
     # What becomes of X-Forwarded-For: append, preserve or remove.
     forwarded_for: str = "append"
     forwards_client_port: bool = False
@@ -154,6 +158,7 @@ def _balancers(client: clients.Client) -> Iterator[LoadBalancer]:
                 dns_name=item.get("DNSName", ""),
                 idle_timeout=_seconds(attributes.get("idle_timeout.timeout_seconds", 60)),
                 listeners=_listeners(client, arn),
+                client_keep_alive=_seconds(attributes.get("client_keep_alive.seconds", 3600), LONGEST_KEEP_ALIVE),
                 forwarded_for=mode if mode in FORWARDED_FOR_MODES else "append",
                 forwards_client_port=attributes.get("routing.http.xff_client_port.enabled") == "true",
                 drops_invalid_headers=attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true",
@@ -178,11 +183,11 @@ def _warn_once(text: str) -> None:
     logger.warning(text)
 
 
-def _seconds(value: str | float) -> float:
+def _seconds(value: str | float, longest: float = LONGEST_SECONDS) -> float:
     """Return a time; ValueError when it is none."""
     seconds = float(value)
-    if not 0 <= seconds <= LONGEST_SECONDS:
-        raise ValueError(f"{value} s is no time from 0 to {LONGEST_SECONDS:.0f} s")
+    if not 0 <= seconds <= longest:
+        raise ValueError(f"{value} s is no time from 0 to {longest:.0f} s")
     return seconds
 
 

@@ -20,7 +20,7 @@ from spotfleet.local.emulator import operations
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
 from spotfleet.local.emulator.cloudformation import live_stacks
 from spotfleet.local.emulator.operations import Operation
-from spotfleet.local.host import clock, delays, keys, paths
+from spotfleet.local.host import keys, paths, rehearsal
 
 ACCOUNT = re.compile(r"\d{12}")
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -80,8 +80,7 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
     def identity() -> dict[str, Any]:
         who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
-        who |= {"speed": clock.speed(), "seed": delays.seed()}
-        return who | {"stacks": live_stacks(), "controllers": supervisor.report()}
+        return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
 
     own: dict[str, Callable[[], dict[str, Any]]] = {
         embedded_aws.IDENTITY_PATH: identity,

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spotfleet.behaviour.delays import Mode
 from spotfleet.behaviour.machine_life import sizes
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients
@@ -11,7 +12,8 @@ from spotfleet.local.api.ecs import read_clusters, read_container_instances, rea
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.api.machines import notice_of
 from spotfleet.local.balancer import haproxy, ports, wanted
-from spotfleet.local.host import paths
+from spotfleet.local.host import paths, rehearsal
+from spotfleet.local.host.rehearsal import Rehearsal
 
 # States of a stack that works. After a rolled-back update it is as it was before, and it stays in that state when a
 # launch then finds nothing to change.
@@ -64,8 +66,11 @@ class Status:
     tasks: list[Task] = field(default_factory=list)
     leaving: int = 0
     machines: list[Machine] = field(default_factory=list)
-    # The factor by which AWS's waiting times are shorter here, and the controllers that are not well.
+    # The factor by which AWS's waiting times are shorter here, which of its delays there are, and by which seed.
     speed: float = 1
+    delays: str = Mode.INSTANT
+    seed: int = 0
+    # The controllers that are not well.
     troubles: list[str] = field(default_factory=list)
     # Region and ARN of each active service, and the names of those whose desired count is 0.
     services: list[tuple[str, str]] = field(default_factory=list)
@@ -74,6 +79,11 @@ class Status:
     groups: list[tuple[str, str]] = field(default_factory=list)
     # What the live page shows of them: how each service does, and why tasks and machines came and went.
     figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """What its figures depend on."""
+        return Rehearsal(self.speed, self.delays, self.seed)
 
     @property
     def complete(self) -> bool:
@@ -96,7 +106,7 @@ def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
 
 def read(name: str, identity: dict[str, Any]) -> Status:
     """Return the status of an environment; `identity` is what server.find() returned."""
-    status = Status(name, speed=float(identity["speed"]), troubles=_troubles(identity))
+    status = Status(name, **rehearsal.told(identity).as_json(), troubles=_troubles(identity))
     resources: dict[str, list[tuple[str, str]]] = {}
     for stack_name, region in sorted(stack_names(name, identity).items()):
         cloudformation = clients.client("cloudformation", region)

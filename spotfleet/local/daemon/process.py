@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.balancer import haproxy, ports
 from spotfleet.local.daemon.server import require_free_port, running_file
-from spotfleet.local.host import clock, docker_engine, paths, variables
+from spotfleet.local.host import clock, delays, docker_engine, paths, rehearsal, variables
 from spotfleet.local.host.console import Failure, last_lines, say, wait_for
 
 START_SECONDS = 30
@@ -23,8 +24,9 @@ def start() -> None:
     """
     ports.require_numbers()
     if identity := embedded_aws.find():
-        say(f"The embedded AWS runs at {paths.endpoint()}, with {clock.label(float(identity['speed']))}.")
-        _mention_other_speed(float(identity["speed"]))
+        running = rehearsal.told(identity)
+        say(f"The embedded AWS runs at {paths.endpoint()}, with {running.label}.")
+        _mention_other_variables(running)
         return
     require_free_port()
     if running_file().exists():
@@ -32,7 +34,7 @@ def start() -> None:
     remove_leftovers()
     ports.require_free()
     say(f"Starting the embedded AWS at {paths.endpoint()} (log: {paths.log_file()}).")
-    say(f"It runs with {clock.label()}.")
+    say(f"It runs with {rehearsal.own().label}.")
     with paths.open_log(paths.log_file()) as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "spotfleet", "serve"],
@@ -63,9 +65,15 @@ def remove_leftovers() -> None:
         say(f"Removed {containers} left-over containers and {images} images of the embedded AWS's registry.")
 
 
-def _mention_other_speed(speed: float) -> None:
-    if os.environ.get(clock.VARIABLE) and clock.speed() != speed:
-        say(f"Another {clock.VARIABLE} takes effect when it starts again.")
+def _mention_other_variables(running: rehearsal.Rehearsal) -> None:
+    ours: dict[str, Callable[[], bool]] = {
+        clock.VARIABLE: lambda: clock.speed() != running.speed,
+        delays.VARIABLE: lambda: delays.mode() != running.delays,
+        delays.SEED_VARIABLE: lambda: delays.seed() != running.seed,
+    }
+    for variable, differs in ours.items():
+        if os.environ.get(variable) and differs():
+            say(f"Another {variable} takes effect when it starts again.")
 
 
 def stop() -> bool:

@@ -27,7 +27,7 @@ from spotfleet.local.controllers.task_health import TaskHealth
 from spotfleet.local.controllers.usage_metrics import Metrics
 from spotfleet.local.daemon.page.snapshot import Page
 from spotfleet.local.daemon.supervisor import Supervisor
-from spotfleet.local.host import clock, keys, paths, variables
+from spotfleet.local.host import keys, paths, rehearsal, variables
 from spotfleet.local.host.console import Failure
 
 
@@ -41,10 +41,10 @@ def classes() -> list[Callable[[], Controller]]:
 def serve() -> None:
     """Run the embedded AWS in this process, on the loopback interface only, until SIGTERM or SIGINT.
 
-    Raises Failure when its port is in use, or a port of the load balancer's is none.
+    Raises Failure when its port is in use, when a port of the load balancer's is none, or a variable of the rehearsal.
     """
     require_free_port()
-    clock.speed()  # says at once when it is not a number
+    rehearsal.own()  # says at once when a variable is none
     ports.require_numbers()
     # Whatever is written from here on, by HAProxy as well, only its owner can read.
     os.umask(0o077)

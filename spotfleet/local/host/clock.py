@@ -7,7 +7,7 @@ Rules for everything in local/:
   AWS minute is therefore `seconds(60)` of them: at LOCAL_SPEED=10 data points come every 6 seconds.
 - A time in which a container has to start and answer goes through `seconds_with_start()`: no factor hastens that work.
 - A rate or a latency is measured in real seconds and stays as it is: the requests are real.
-- Whoever shows a figure also shows `label()`.
+- Whoever shows a figure also shows a rehearsal's `label`, which has ours in it.
 """
 
 import os

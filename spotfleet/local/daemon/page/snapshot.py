@@ -21,7 +21,7 @@ from spotfleet.local.controllers import machine_limits, managed_scaling
 from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.page import events
 from spotfleet.local.daemon.page.history import History, window
-from spotfleet.local.host import clock, paths
+from spotfleet.local.host import clock, paths, rehearsal
 
 ACTIVITIES = 20
 # Machines come and go in crowds: of these more, to find the reason of each.
@@ -96,7 +96,7 @@ class Page(controller.Controller):
             "time": time.time(),
             "window": window(),
             "factor": clock.speed(),
-            "speed": clock.label(),
+            "speed": rehearsal.own().label,
             "controllers": identity["controllers"],
             "environments": [self._environment(name, identity) for name in names],
         }

@@ -61,7 +61,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench on which nothing waits."""
     monkeypatch.setattr(paths, "STATE", tmp_path)
     monkeypatch.setattr(controller, "RULES_SECONDS", -1)
-    monkeypatch.setattr(controller, "REGISTRATION_SECONDS", 0)
     monkeypatch.setattr(ports, "is_free", lambda _port: True)
     monkeypatch.setattr(target_health, "_reports", {})
     for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"):
@@ -185,14 +184,19 @@ def test_a_target_that_is_registered_again_gets_requests_again(bench: Bench) -> 
     assert (bench.server()["status"], bench.health().state) == ("UP", "healthy")
 
 
-def test_slow_start_begins_when_the_target_is_healthy(bench: Bench) -> None:
+def test_slow_start_begins_when_a_target_beside_a_warm_one_is_healthy(bench: Bench) -> None:
     bench.elbv2.attributes["slow_start.duration_seconds"] = "30"
     healthy(bench, FIRST)
-    assert "slowstart 30000ms" in next(command for command in bench.process.commands if "add server" in command)
+    assert not any("slowstart" in command for command in bench.process.commands), "the first one takes all at once"
+    bench.server().update(weight="100")
+    healthy(bench, SECOND)
+    assert "slowstart 30000ms" in next(
+        text for text in bench.process.commands if f"add server {BACKEND}/i-1:32769" in text
+    )
     assert bench.process.commands[-3:] == [
-        f"set server {BACKEND}/i-1:32768 health down",
-        f"set server {BACKEND}/i-1:32768 weight 100",
-        f"set server {BACKEND}/i-1:32768 health up",
+        f"set server {BACKEND}/i-1:32769 health down",
+        f"set server {BACKEND}/i-1:32769 weight 100",
+        f"set server {BACKEND}/i-1:32769 health up",
     ]
 
 

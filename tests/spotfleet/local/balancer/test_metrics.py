@@ -96,6 +96,19 @@ def test_what_did_not_happen_is_not_reported() -> None:
 def test_the_load_balancers_own_answers_are_those_that_no_target_gave() -> None:
     clients = Counter({"client_2xx": 10, "client_4xx": 3, "client_5xx": 4})
     assert own_answers(clients, Counter({"2xx": 10, "4xx": 3, "5xx": 1})) == {"HTTPCode_ELB_5XX_Count": [3.0]}
+    clients = Counter({"client_5xx": 5, "own_502": 4, "own_504": 1})
+    assert own_answers(clients, Counter({"own_lost": 2})) == {
+        "HTTPCode_ELB_5XX_Count": [7.0],
+        "HTTPCode_ELB_502_Count": [6.0],
+        "HTTPCode_ELB_504_Count": [1.0],
+    }
+
+
+def test_own_answers_become_what_is_new() -> None:
+    tally = Tally()
+    assert tally.new([], [(FRONTEND, "502", 3)])[FRONTEND] == {"own_502": 3}
+    assert tally.new([], [(FRONTEND, "502", 5)])[FRONTEND] == {"own_502": 2}
+    assert tally.new([], [(FRONTEND, "502", 1)])[FRONTEND] == {"own_502": 1}, "a new worker counts from zero"
 
 
 def test_capacity_units_are_those_of_connections_or_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +132,9 @@ class Process:
 
     def statistics(self) -> list[dict[str, str]]:
         return [line(FRONTEND, "FRONTEND", self.ok), line(BACKEND, "i-1:32768", self.ok)]
+
+    def own_answers(self) -> list[tuple[str, str, int]]:
+        return []
 
     def command(self, _command: str) -> str:
         return "\n".join(f"{number} {BACKEND} 4" for number in range(1, self.ok + 1))
