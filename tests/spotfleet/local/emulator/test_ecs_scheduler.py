@@ -349,7 +349,7 @@ def test_only_what_changes_the_tasks_starts_a_deployment(
 def test_tasks_leave_a_draining_machine_as_others_get_healthy(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machines = {
+    machines: dict[str, dict[str, Any]] = {
         name: {"containerInstanceArn": name, "status": "ACTIVE", "registeredResources": [], "attributes": []}
         for name in ("leaves", "stays")
     }
