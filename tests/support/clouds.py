@@ -119,10 +119,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(log: Path) -> Iterator[Cloud]:
-    """Run the embedded AWS on a free port, without a Docker engine, for the block."""
+def running(log: Path, **settings: str) -> Iterator[Cloud]:
+    """Run the embedded AWS on a free port, without a Docker engine, for the block; `settings` are its variables."""
     port = free_port()
-    variables = os.environ | {"LOCAL_AWS_PORT": str(port), "DOCKER_HOST": "unix:///nonexistent.sock"}
+    variables = os.environ | {"LOCAL_AWS_PORT": str(port), "DOCKER_HOST": "unix:///nonexistent.sock"} | settings
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "spotfleet", "serve"], cwd=paths.ROOT, env=variables, stdout=output, stderr=output

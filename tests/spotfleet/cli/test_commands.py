@@ -579,7 +579,7 @@ def test_up_succeeds_while_a_service_is_to_have_no_task(
     # Whoever asked the URL, on which nothing listens, would get no answer.
     result = invoke("up")
     assert result.exit_code == 0
-    _blank, url, line, _blank, _page = result.stdout.splitlines()
+    _blank, url, line, _blank, _rehearsal, _page = result.stdout.splitlines()
     assert url == "http://127.0.0.1:8080/"
     assert line.startswith("The desired count of web is 0, by schedule or by hand: nothing answers there")
 

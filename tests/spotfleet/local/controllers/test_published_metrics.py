@@ -4,6 +4,7 @@ import base64
 import importlib
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,13 @@ def running_service() -> dict[str, Any]:
         "autoScalingGroupProvider": {"autoScalingGroupArn": group_arn, "managedScaling": {"status": "ENABLED"}},
     }
     group = {
-        **{"AutoScalingGroupName": "group", "MinSize": 1, "MaxSize": 3, "DesiredCapacity": 1},
+        **{
+            "AutoScalingGroupName": "group",
+            "AutoScalingGroupARN": "arn:group",
+            "MinSize": 1,
+            "MaxSize": 3,
+            "DesiredCapacity": 1,
+        },
         "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
         "Instances": [{"InstanceId": "i-1", "AvailabilityZone": "eu-west-1a", "LifecycleState": "InService"}],
     }
@@ -207,7 +214,11 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
     limits = MachineLimits(Containers(Engine()))  # type: ignore[arg-type]
     limits._period -= 1
     limits.step()
-    Fleet()._scale(REGION, read_machines(REGION))
+    fleet, now = Fleet(), time.time()
+    fleet._scale(REGION, read_machines(REGION))
+    with monkeypatch.context() as a_minute_later:
+        a_minute_later.setattr(time, "time", lambda: now + MINUTE)
+        fleet._scale(REGION, read_machines(REGION))
     for name in ("STATE_DIR", "S3_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
     # It reads these variables.

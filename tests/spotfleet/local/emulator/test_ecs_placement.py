@@ -24,6 +24,7 @@ def placing(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "containerInstanceArn": "m1",
         "_cluster": "c",
         "status": "ACTIVE",
+        "agentConnected": True,
         "capacityProviderName": "fleet",
     }
     sizes = {"CPU": 2048, "MEMORY": MEBIBYTES}

@@ -33,7 +33,13 @@ class Cluster:
         self.alarms: dict[str, dict[str, Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.service: dict[str, Any] = {
-            **{"serviceName": "web", "clusterArn": PLACE["clusterArn"], "status": "ACTIVE", "desiredCount": 2},
+            **{
+                "serviceName": "web",
+                "serviceArn": "arn:service/c/web",
+                "clusterArn": PLACE["clusterArn"],
+                "status": "ACTIVE",
+                "desiredCount": 2,
+            },
             **{"deployments": [], "events": [], "deploymentConfiguration": dict(BREAKER)},
         }
         ecs = self.scheduler.ecs
@@ -273,7 +279,13 @@ def test_a_steady_service_gets_even_over_its_zones(
     sizes = [{"name": name, "integerValue": 1024} for name in ("CPU", "MEMORY")]
     machines = {
         zone: {
-            **{"containerInstanceArn": zone, "_cluster": "", "status": "ACTIVE", "registeredResources": sizes},
+            **{
+                "containerInstanceArn": zone,
+                "_cluster": "",
+                "status": "ACTIVE",
+                "agentConnected": True,
+                "registeredResources": sizes,
+            },
             **{"attributes": [{"name": "ecs.availability-zone", "value": zone}], "capacityProviderName": "fleet"},
         }
         for zone in ("a", "b")
@@ -370,3 +382,15 @@ def test_tasks_leave_a_draining_machine_as_others_get_healthy(
     cluster.look()
     assert [task["containerInstanceArn"] for task in cluster.of()] == ["stays", "stays"]
     assert cluster.service["deployments"][0]["rolloutState"] == "COMPLETED"
+
+
+def test_a_cluster_has_500_tasks_at_most_that_wait_for_a_machine(cluster: Cluster) -> None:
+    """Rule C10."""
+    for number in range(499):
+        other = {"group": "service:api", "startedBy": "api", "lastStatus": "PROVISIONING", "desiredStatus": "RUNNING"}
+        cluster.tasks[f"waits-{number}"] = PLACE | other | {"_deployment_id": "of another service"}
+
+    with cluster.scheduler.request_scope("000000000000", "eu-west-1"):
+        cluster.deploy("one")
+
+    assert len(cluster.of("one")) == 1

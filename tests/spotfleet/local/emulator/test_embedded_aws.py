@@ -26,8 +26,8 @@ ACCOUNT = "000000000000"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Run the embedded AWS without a Docker engine."""
-    with running(tmp_path_factory.mktemp("server") / "log") as started:
+    """Run the embedded AWS without a Docker engine, so fast that nobody waits until a service is steady."""
+    with running(tmp_path_factory.mktemp("server") / "log", LOCAL_SPEED="60") as started:
         yield started
 
 
@@ -1050,13 +1050,22 @@ def resource(cloud: Cloud) -> Iterator[str]:
     ecs = cloud.client("ecs")
     ecs.create_cluster(clusterName="c")
     ecs.register_task_definition(family="t", containerDefinitions=[{"name": "web", "image": "web:1", "memory": 64}])
-    ecs.create_service(cluster="c", serviceName="s", taskDefinition="t", desiredCount=1)
+    # Of tasks that need no machine, for here is none.
+    ecs.create_service(cluster="c", serviceName="s", taskDefinition="t", desiredCount=1, launchType="FARGATE")
+    wait_for_tasks(cloud)
     yield "service/c/s"
     scaling = cloud.client("application-autoscaling")
     for target in scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]:
         scaling.deregister_scalable_target(**TARGET, ResourceId=target["ResourceId"])
     ecs.delete_service(cluster="c", service="s", force=True)
     ecs.delete_cluster(cluster="c")
+
+
+def wait_for_tasks(cloud: Cloud) -> None:
+    """Wait until the scheduler has started as many tasks as the fixture's service wants."""
+    cloud.client("ecs").get_waiter("services_stable").wait(
+        cluster="c", services=["s"], WaiterConfig={"Delay": 0.1, "MaxAttempts": 200}
+    )
 
 
 def desired_count(cloud: Cloud) -> int:
@@ -1264,6 +1273,7 @@ def place(cloud: Cloud, resource: str) -> dict[str, str]:
             "ScaleInCooldown": 120,
         },
     )
+    wait_for_tasks(cloud)
     return place
 
 
@@ -1288,6 +1298,7 @@ def test_a_service_follows_its_metric_and_its_cooldown(cloud: Cloud, moment: Mom
     judge.step()
     follower.step()
     assert desired_count(cloud) == 3, "in the cooldown the third task counts as an answer to the 98 %"
+    wait_for_tasks(cloud)
     moment.now += 60
     publish_cpu(cloud, moment.last_minute(), 98.0)
     judge.step()

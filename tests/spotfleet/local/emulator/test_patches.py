@@ -368,15 +368,15 @@ def test_the_activity_of_a_drained_machine_ends_with_its_drain(
 ) -> None:
     terminated: list[list[str]] = []
     terminate = {"TerminateInstances": lambda parameters: terminated.append(parameters["InstanceId.1"])}
-    monkeypatch.setattr(emulator.autoscaling.ec2, "_ACTION_MAP", terminate)
-    monkeypatch.setattr(emulator.autoscaling, "now_iso", lambda: "later")
+    monkeypatch.setattr(emulator.group_departures.ec2, "_ACTION_MAP", terminate)
+    monkeypatch.setattr(emulator.group_departures, "now_iso", lambda: "later")
     instance = {"InstanceId": "i-1", "LifecycleState": "Terminating:Wait"}
     activities = [
         {"Description": f"{what} EC2 instance: {name}", "EndTime": "before"}
         for what, name in (("Terminating", "i-2"), ("Terminating", "i-1"), ("Launching a new", "i-1"))
     ]
     group = {"Instances": [instance], "_activities": activities}
-    emulator.autoscaling._remove_instance(group, instance)
+    emulator.group_departures.end(group, instance)
     assert [activity["EndTime"] for activity in activities] == ["before", "later", "before"]
     assert (group["Instances"], terminated) == ([], [["i-1"]])
 

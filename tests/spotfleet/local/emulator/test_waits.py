@@ -122,25 +122,3 @@ def test_a_task_without_room_is_stopped_after_a_quarter_of_an_hour(
     assert sum(waits) == pytest.approx(900, abs=1)
     assert (task["lastStatus"], task["stoppedReason"]) == ("STOPPED", placement.NO_ROOM)
     assert failed == [task]
-
-
-def test_a_cluster_has_500_tasks_at_most_that_wait_for_a_machine(
-    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    placement = emulator.ecs_placement
-    cluster = f"arn:aws:ecs:{placement.ecs.get_region()}:{placement.ecs.get_account_id()}:cluster/c"
-    for number in range(499):
-        task = {"lastStatus": "PROVISIONING", "clusterArn": cluster, "startedBy": "web", "desiredStatus": "RUNNING"}
-        monkeypatch.setitem(placement.ecs._tasks, f"waits-{number}", task)
-    service = {"desiredCount": 900, "clusterArn": cluster, "serviceName": "web"}
-    monkeypatch.setitem(placement.ecs._services, "c/web", service)
-    asked: list[int] = []
-
-    def run(data: dict[str, Any]) -> None:
-        asked.append(data["count"])
-
-    given = {"cluster": "c", "startedBy": "web", "_deploymentId": "d", "count": 9}
-    placement.within_maximum(run, given)
-    monkeypatch.setitem(placement.ecs._tasks, "waits-too", task)
-    placement.within_maximum(run, given)
-    assert asked == [1]
