@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from spotfleet.local.host import docker_engine, paths
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
 _started: dict[str, bool] = {}
+END_TO_END = Path(__file__).with_name("end_to_end")
+# Fixtures that launch an environment once for all tests of a file.
+SHARED_ENVIRONMENTS = {"project", "cloud"}
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -32,9 +36,20 @@ SETTINGS = (
     "AWS_REGION",
     "BASE_IMAGE",
     "CONFIRM_DELETE",
+    "LOCAL_AWS_PORT",
     "LOCAL_HTTP_PORT",
     "LOCAL_HTTPS_PORT",
 )
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist and `-m` read the marks.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is end to end by its folder, and keep on one worker the tests that share an environment."""
+    for item in items:
+        if END_TO_END in item.path.parents:
+            item.add_marker("e2e")
+            if SHARED_ENVIRONMENTS.intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,15 +15,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from spotfleet.local.host.console import output
-from tests.support.projects import ROOT, Project, free_port, get, launched, leftovers, local_variables
+from tests.support.ports import free_port
+from tests.support.projects import ROOT, Project, get, launched, leftovers, local_variables
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
-
-# Something is printed every 4 s or so; a busy machine may take longer.
-LONGEST_SILENCE = 8
+# Something is printed every 4 s or so; a busy machine takes longer.
+LONGEST_SILENCE = 40
 
 # A lost task is noticed, replaced, and found healthy.
-HEAL_SECONDS = 60
+HEAL_SECONDS = 180
 
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 
@@ -265,7 +264,7 @@ def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
             if "Building image" in line:
                 break
         launch.send_signal(signal.SIGINT)
-        rest = launch.communicate(timeout=60)[0]
+        rest = launch.communicate(timeout=240)[0]
     assert launch.returncode == 130
     assert "Traceback" not in rest
     assert "Interrupted" in rest
@@ -291,7 +290,7 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
             if "UPDATE_IN_PROGRESS" in line:
                 break
         launch.send_signal(signal.SIGINT)
-        launch.communicate(timeout=60)
+        launch.communicate(timeout=240)
     assert launch.returncode == 130
     launched = fresh.sceptre("launch", "-y", "dev")
     assert launched.returncode == 0, launched.stdout
@@ -398,7 +397,6 @@ def test_status_says_when_nothing_runs(fresh: Project) -> None:
     assert fresh.local("down").returncode == 0
 
 
-@pytest.mark.usefixtures("project")  # whose launch has left the layers of the image in Docker's cache
 def test_a_newcomer_follows_the_readme(tmp_path: Path) -> None:
     """Every command of the README's first section, at AWS's real times, in a bare clone with all set-up to do."""
     clone, temporary = tmp_path / "spotfleet", tmp_path / "tmp"

@@ -9,8 +9,6 @@ import pytest
 from tests.support.changed import copy_service
 from tests.support.projects import Project, Requests, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
-
 FILE = "config/dev/config.yaml"
 HTTPS = {"domain_name": "app.example.test", "hosted_zone_id": "Z0123456789ABC"}
 SMALL = {"min_tasks": 1, "max_tasks": 1}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.projects import Project, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = pytest.mark.alone
 
 WAIT_SECONDS = 90
 # Ten minutes of AWS; the machines' warm-up takes two of them.

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from botocore.exceptions import WaiterError
 
 from spotfleet.local.host import paths
 from tests.support import signed
+from tests.support.ports import free_port
 
 REGION = "eu-west-1"
 SERVER_SECONDS = 20
@@ -105,14 +105,6 @@ def get(logical_id: str, attribute: str) -> dict[str, Any]:
 def ref(logical_id: str) -> dict[str, str]:
     """Return Ref."""
     return {"Ref": logical_id}
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

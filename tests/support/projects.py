@@ -20,6 +20,7 @@ import boto3
 from botocore.config import Config
 
 from tests.support import sample_project, signed
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # Longer than any one command takes, so that a command that hangs fails its test.
@@ -185,14 +186,6 @@ def local_variables(port: int) -> dict[str, str]:
     """Return the variables of an embedded AWS that shares no port with another one, and does not make the test wait."""
     ports = {"LOCAL_HTTP_PORT": str(free_port()), "LOCAL_HTTPS_PORT": str(free_port())}
     return {"LOCAL_AWS_PORT": str(port), "LOCAL_SPEED": "10", **ports}
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _output(*command: str) -> str:
