@@ -36,7 +36,9 @@ test: unit ## Run every test, launch and delete included
 	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 4 --dist loadgroup
 	$(RUN) -m pytest -m alone
 
-test-all: lint scan test ## Run everything that says whether the project is right, as .ci/run does
+test-all: .venv/installed ## Run everything that says whether the project is right, as .ci/run does
+	$(MAKE) --jobs 2 --output-sync lint scan
+	$(MAKE) test
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
 	$(RUN) -m pytest -m "not e2e and not matrix" --numprocesses 2 --dist loadfile

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spotfleet.local.host import docker_engine, paths
+from tests.support.compiled_once import compiled_once
 
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
@@ -60,6 +61,13 @@ def fake_credentials() -> Iterator[None]:
             patch.setenv(name, value)
         for name in SETTINGS:
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_compiled_once() -> Iterator[None]:
+    """Spend the time of a run on tests, not on the same templates."""
+    with compiled_once():
         yield
 
 
