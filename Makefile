@@ -65,7 +65,7 @@ bench: .venv/installed ## Measure the service beside the article's application a
 clean: down ## Also remove what make installed here
 	rm -rf .venv .local build
 
-.venv/installed: requirements.txt requirements-dev.txt service/requirements.txt pyproject.toml
+.venv/installed: requirements.txt requirements-dev.txt $(wildcard service/requirements.txt) pyproject.toml
 	@PYTHON=$(PYTHON) tools/make_venv.sh
 
 build/scanners/installed: requirements-scan.txt

@@ -15,6 +15,9 @@ from tests.support.compiled_once import compiled_once
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
 _started: dict[str, bool] = {}
+# Tests of the service that the project comes with. Who has put another program into its place has none of its modules.
+OF_OUR_SERVICE = ["service", "end_to_end", "config/test_readme_changes.py"]
+collect_ignore = [] if (Path(__file__).parents[1] / "service/server").is_dir() else OF_OUR_SERVICE
 END_TO_END = Path(__file__).with_name("end_to_end")
 # Fixtures that launch an environment once for all tests of a file.
 SHARED_ENVIRONMENTS = {"project", "cloud"}

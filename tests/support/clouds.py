@@ -49,9 +49,7 @@ class Cloud:
         parameters: dict[str, Any] | None = None,
     ) -> dict[str, str]:
         """Create a stack and return its outputs."""
-        body = template(resources, outputs, parameters)
-        self.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
-        return self._finished(name, "stack_create_complete")
+        return self._apply("create", name, template(resources, outputs, parameters))
 
     def update(
         self,
@@ -61,14 +59,16 @@ class Cloud:
         parameters: dict[str, Any] | None = None,
     ) -> dict[str, str]:
         """Update a stack and return its outputs."""
-        body = template(resources, outputs, parameters)
-        self.client("cloudformation").update_stack(StackName=name, TemplateBody=body)
-        return self._finished(name, "stack_update_complete")
+        return self._apply("update", name, template(resources, outputs, parameters))
 
     def delete(self, name: str) -> None:
         """Delete a stack."""
         self.client("cloudformation").delete_stack(StackName=name)
         self._wait(name, "stack_delete_complete")
+
+    def _apply(self, verb: str, name: str, body: str) -> dict[str, str]:
+        getattr(self.client("cloudformation"), f"{verb}_stack")(StackName=name, TemplateBody=body)
+        return self._finished(name, f"stack_{verb}_complete")
 
     def _finished(self, name: str, waiter: str) -> dict[str, str]:
         self._wait(name, waiter)

@@ -22,6 +22,9 @@ STEADY_SECONDS = 300
 
 STEADY_POLL_SECONDS = 0.25
 
+# DescribeTasks takes so many tasks at most, and the last that stopped is looked for.
+DESCRIBED_AT_ONCE = 100
+
 
 class CapacityProvider:
     """AWS::ECS::CapacityProvider. Ref is the name."""
@@ -240,8 +243,7 @@ def _last_stop(ecs: Client, service: Mapping[str, Any]) -> str:
     )
     if not arns:
         return "No task stopped."
-    # DescribeTasks takes 100 tasks at most.
-    tasks = ecs.describe_tasks(**place, tasks=arns[-100:])["tasks"]
+    tasks = ecs.describe_tasks(**place, tasks=arns[-DESCRIBED_AT_ONCE:])["tasks"]
     task = max(tasks, key=lambda item: str(item.get("stoppedAt", "")))
     codes = {str(item["exitCode"]) for item in task["containers"] if item.get("exitCode") is not None}
     exits = f" (exit code {', '.join(sorted(codes))})" if codes else ""
