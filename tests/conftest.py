@@ -19,8 +19,6 @@ _started: dict[str, bool] = {}
 OF_OUR_SERVICE = ["service", "end_to_end", "config/test_readme_changes.py"]
 collect_ignore = [] if (Path(__file__).parents[1] / "service/server").is_dir() else OF_OUR_SERVICE
 END_TO_END = Path(__file__).with_name("end_to_end")
-# Fixtures that launch an environment once for all tests of a file.
-SHARED_ENVIRONMENTS = {"project", "cloud"}
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -46,14 +44,12 @@ SETTINGS = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist and `-m` read the marks.
+@pytest.hookimpl(tryfirst=True)  # `-m` reads the marks.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is end to end by its folder, and keep on one worker the tests that share an environment."""
+    """Mark what is end to end by its folder."""
     for item in items:
         if END_TO_END in item.path.parents:
             item.add_marker("e2e")
-            if SHARED_ENVIRONMENTS.intersection(getattr(item, "fixturenames", ())):
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)
