@@ -33,10 +33,12 @@ pin-base-image: .venv/installed ## Pin the base images to what their registries 
 	@$(RUN) -m tools.pin_base_image
 
 test: unit ## Run every test, launch and delete included
-	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 2 --dist loadfile
+	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 4 --dist loadfile
 	$(RUN) -m pytest -m alone
 
-test-all: lint scan test ## Run everything that says whether the project is right, as .ci/run does
+test-all: .venv/installed ## Run everything that says whether the project is right, as .ci/run does
+	$(MAKE) --jobs 2 --output-sync lint scan
+	$(MAKE) test
 
 unit: .venv/installed ## Run the fast tests, which need no Docker
 	$(RUN) -m pytest -m "not e2e and not matrix" --numprocesses 2 --dist loadfile
@@ -63,7 +65,7 @@ bench: .venv/installed ## Measure the service beside the article's application a
 clean: down ## Also remove what make installed here
 	rm -rf .venv .local build
 
-.venv/installed: requirements.txt requirements-dev.txt service/requirements.txt pyproject.toml
+.venv/installed: requirements.txt requirements-dev.txt $(wildcard service/requirements.txt) pyproject.toml
 	@PYTHON=$(PYTHON) tools/make_venv.sh
 
 build/scanners/installed: requirements-scan.txt

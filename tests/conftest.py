@@ -4,15 +4,21 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spotfleet.local.host import docker_engine, paths
+from tests.support.compiled_once import compiled_once
 
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
 _started: dict[str, bool] = {}
+# Tests of the service that the project comes with. Who has put another program into its place has none of its modules.
+OF_OUR_SERVICE = ["service", "end_to_end", "config/test_readme_changes.py"]
+collect_ignore = [] if (Path(__file__).parents[1] / "service/server").is_dir() else OF_OUR_SERVICE
+END_TO_END = Path(__file__).with_name("end_to_end")
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -34,9 +40,18 @@ SETTINGS = (
     "AWS_REGION",
     "BASE_IMAGE",
     "CONFIRM_DELETE",
+    "LOCAL_AWS_PORT",
     "LOCAL_HTTP_PORT",
     "LOCAL_HTTPS_PORT",
 )
+
+
+@pytest.hookimpl(tryfirst=True)  # `-m` reads the marks.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is end to end by its folder."""
+    for item in items:
+        if END_TO_END in item.path.parents:
+            item.add_marker("e2e")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +62,13 @@ def fake_credentials() -> Iterator[None]:
             patch.setenv(name, value)
         for name in SETTINGS:
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_compiled_once() -> Iterator[None]:
+    """Spend the time of a run on tests, not on the same templates."""
+    with compiled_once():
         yield
 
 

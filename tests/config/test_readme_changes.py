@@ -23,6 +23,8 @@ ABOUT_CHANGES = (
 )
 # Those that look at the environments that there are.
 ABOUT_ENVIRONMENTS = r"lint_templates import|settings_page|environments\(\)"
+# Those that look at what is in the place of the service.
+ABOUT_ANY_SERVICE = ("tests/docs", "tests/image", "tests/spotfleet/image", "tests/tools")
 
 Change = Callable[[Project], None]
 
@@ -194,6 +196,18 @@ def run_tests(project: Project, about: str) -> None:
 def test_a_changed_project_passes_lint_and_tests(changed: Project) -> None:
     run(changed, "tools.lint_templates")
     run_tests(changed, ABOUT_CHANGES)
+
+
+@pytest.mark.matrix
+def test_a_project_with_a_program_of_its_own_passes_the_tests_that_are_left(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    for path in (tmp_path / "service", tmp_path / "Dockerfile"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service/main.go").write_text("package main\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    run(project, "pytest", "--collect-only", "-q")
+    run(project, "pytest", "-q", "-m", "not e2e and not matrix", *ABOUT_ANY_SERVICE)
 
 
 @pytest.mark.matrix

@@ -45,6 +45,14 @@ def test_settings_are_valid(environment: str) -> None:
     assert find_problems(settings_of(stacks(environment)[0].config)) == {}
 
 
+@pytest.mark.parametrize("environment", [name for name in ENVIRONMENTS if name == "prod"])
+def test_production_is_protected(environment: str) -> None:
+    for stack in stacks(environment):
+        assert settings_of(stack.config)["deletion_protection"] is True
+        if stack.config["template"]["path"] == "load_balancer.yaml.j2":
+            assert stack._parameters["DeletionProtection"] == "true"
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_rule_is_kept(environment: str) -> None:
     assert findings(layers(stacks(environment))) == []

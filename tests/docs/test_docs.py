@@ -1,16 +1,10 @@
 """What README and docs/ say holds: links lead somewhere, lists are complete, examples work."""
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
 
-from service import app as service_app
-from service.settings import Settings
 from tests.support.projects import ROOT
 
 PAGES = [
@@ -44,16 +38,3 @@ def test_every_hook_is_in_the_drawing_of_a_launch() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     tags = {path.stem for path in (ROOT / "hooks").glob("*.py")} - {"__init__"}
     assert {tag for tag in tags if f"!{tag}" not in text} == {"ignored_dependencies"}, "which acts in a diff alone"
-
-
-async def test_pages_of_ones_own_take_the_place_of_the_handlers(
-    monkeypatch: pytest.MonkeyPatch,
-    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],
-) -> None:
-    page = (ROOT / "docs" / "bring-your-own-container.md").read_text()
-    example: dict[str, object] = {}
-    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], example)  # noqa: S102  # our own page's example
-    monkeypatch.setattr(service_app, "handlers", SimpleNamespace(**example))
-    client = await aiohttp_client(service_app.create_app(Settings()))
-    assert await (await client.get("/hello/world")).text() == "Hello world"
-    assert (await client.get("/healthcheck")).status == 200

@@ -18,8 +18,6 @@ from spotfleet.image.build_context import entries, let_through
 from spotfleet.image.docker_cli import LAST_RELEASE_WITH_BUILDKIT, find_docker
 from spotfleet.image.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, encoded, read_patterns
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
-
 Tree = dict[str, "Tree | tuple[str, int]"]
 Sent = dict[str, tuple[str, int]]
 

@@ -9,9 +9,9 @@ from spotfleet.behaviour import restarts
 from spotfleet.local.host import docker_engine
 from tests.support.projects import Project, get, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = pytest.mark.alone
 
-HEALING_SECONDS = 60
+HEALING_SECONDS = 180
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from spotfleet.behaviour import restarts
 from tests.support.changed import copy_service
 from tests.support.projects import Project, Requests, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
-
 FILE = "config/dev/config.yaml"
 HTTPS = {"domain_name": "app.example.test", "hosted_zone_id": "Z0123456789ABC"}
 # A lost container is noticed, started again or replaced, and found healthy.

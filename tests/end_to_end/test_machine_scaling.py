@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.projects import Project, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = pytest.mark.alone
 
 # EC2 tells of the machines every five minutes of AWS, up to three later; an alarm wants its point to be two more old.
 WAIT_SECONDS = 90

@@ -11,8 +11,6 @@ import yaml
 from tests.support.changed import copy_service
 from tests.support.projects import Project, get
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("docker_engine_running")]
-
 SMALL = ("e1", "e2", "e3", "e4")
 LARGE = "e5"
 FURTHER = tuple(f"s{number}" for number in range(2, 11))

@@ -14,7 +14,7 @@ from spotfleet.local.host import packages
 from tests.support import signed
 from tests.support.projects import Project, launched
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.usefixtures("docker_engine_running")]
+pytestmark = pytest.mark.alone
 
 TARGET_PERCENT = 70
 REST_PERCENT = 15

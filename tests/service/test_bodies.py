@@ -385,10 +385,7 @@ def little_memory(size: int = LITTLE_BYTES) -> AbstractContextManager[ServicePro
     "path",
     [
         "/upload",
-        *(
-            pytest.param(f"/{name}", marks=(pytest.mark.e2e, pytest.mark.alone))
-            for name in ("upload-in-pieces", "forever-upload")
-        ),
+        *(pytest.param(f"/{name}", marks=pytest.mark.e2e) for name in ("upload-in-pieces", "forever-upload")),
     ],
 )
 def test_stalled_bodies_keep_nobody_out_and_take_no_more_than_their_memory(path: str) -> None:
@@ -425,7 +422,6 @@ def test_bodies_that_handlers_have_leave_no_room_until_they_are_answered() -> No
 
 
 @pytest.mark.e2e
-@pytest.mark.alone
 def test_small_bodies_in_one_piece_are_counted_too() -> None:
     with little_memory() as service, connections(service, 200) as clients:
         memory = service.memory()
@@ -455,7 +451,6 @@ def at_once(service: ServiceProcess, count: int) -> list[bytes]:
 
 
 @pytest.mark.e2e
-@pytest.mark.alone
 def test_clients_that_are_gone_leave_nothing_behind() -> None:
     with little_memory() as service:
         for _ in range(3):
@@ -473,14 +468,12 @@ def test_clients_that_are_gone_leave_nothing_behind() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.alone
 def test_large_bodies_that_are_read_in_pieces_need_not_fit() -> None:
     with little_memory() as service:
         assert service.exchange(upload("/upload-in-pieces", bytes(32 * MEBIBYTE))).endswith(b"\r\n\r\n33554432")
 
 
 @pytest.mark.e2e
-@pytest.mark.alone
 def test_what_is_sent_behind_a_request_waits_outside() -> None:
     with little_memory() as service, connections(service, 20) as clients:
         memory = service.memory()

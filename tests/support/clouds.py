@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from botocore.exceptions import WaiterError
 
 from spotfleet.local.host import paths
 from tests.support import signed
+from tests.support.ports import free_port
 
 REGION = "eu-west-1"
 SERVER_SECONDS = 20
@@ -52,9 +52,7 @@ class Cloud:
         parameters: dict[str, Any] | None = None,
     ) -> dict[str, str]:
         """Create a stack and return its outputs."""
-        body = template(resources, outputs, parameters)
-        self.client("cloudformation").create_stack(StackName=name, TemplateBody=body)
-        return self._finished(name, "stack_create_complete")
+        return self._apply("create", name, template(resources, outputs, parameters))
 
     def update(
         self,
@@ -64,14 +62,16 @@ class Cloud:
         parameters: dict[str, Any] | None = None,
     ) -> dict[str, str]:
         """Update a stack and return its outputs."""
-        body = template(resources, outputs, parameters)
-        self.client("cloudformation").update_stack(StackName=name, TemplateBody=body)
-        return self._finished(name, "stack_update_complete")
+        return self._apply("update", name, template(resources, outputs, parameters))
 
     def delete(self, name: str) -> None:
         """Delete a stack."""
         self.client("cloudformation").delete_stack(StackName=name)
         self._wait(name, "stack_delete_complete")
+
+    def _apply(self, verb: str, name: str, body: str) -> dict[str, str]:
+        getattr(self.client("cloudformation"), f"{verb}_stack")(StackName=name, TemplateBody=body)
+        return self._finished(name, f"stack_{verb}_complete")
 
     def _finished(self, name: str, waiter: str) -> dict[str, str]:
         self._wait(name, waiter)
@@ -108,14 +108,6 @@ def get(logical_id: str, attribute: str) -> dict[str, Any]:
 def ref(logical_id: str) -> dict[str, str]:
     """Return Ref."""
     return {"Ref": logical_id}
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -20,10 +20,14 @@ import boto3
 from botocore.config import Config
 
 from tests.support import sample_project, signed
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # Longer than any one command takes, so that a command that hangs fails its test.
 COMMAND_SECONDS = 300
+# A lost task is noticed, replaced, and found healthy, on a busy machine.
+HEAL_SECONDS = 180
+LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service"}
 
 
 class Project:
@@ -98,6 +102,21 @@ class Project:
     def leftovers(self) -> list[str]:
         """List what is left of this project, see the function `leftovers`."""
         return leftovers(self.folder, self.variables)
+
+
+def stacks_in_good_state(project: Project, environment: str = "dev") -> set[str]:
+    """Return the layers of an environment whose stacks are as a launch leaves them."""
+    stacks = project.status(environment)["stacks"]
+    good = {name for name, state in stacks.items() if state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")}
+    return {name.removeprefix(f"spotfleet-{environment}-") for name in good}
+
+
+def wait_until_two_tasks_serve(project: Project) -> None:
+    """Wait until dev has lost nothing any more."""
+    deadline = time.monotonic() + HEAL_SECONDS
+    while not (len(project.containers()) == 2 and project.status()["complete"]):
+        assert time.monotonic() < deadline, project.status()
+        time.sleep(0.5)
 
 
 @contextmanager
@@ -187,14 +206,6 @@ def local_variables(port: int) -> dict[str, str]:
     # What a user sees, and the same each time.
     as_rehearsed = {"LOCAL_SPEED": "10", "LOCAL_DELAYS": "typical", "LOCAL_SEED": "1"}
     return {"LOCAL_AWS_PORT": str(port), **as_rehearsed, **ports}
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _output(*command: str) -> str:

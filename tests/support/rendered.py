@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ Layers = dict[str, Json]
 SUBSTITUTED = re.compile(r"\$\{(\w+)\}")
 
 
+@cache
+def decoded(body: str) -> Json:
+    """Return what the text of a template says; it is the same object for all who ask, so that no test may change it."""
+    template, errors = decode_str(body)
+    assert not errors
+    result: Json = template
+    return result
+
+
 def layers(stacks: Iterable[Stack]) -> Layers:
     """Render the templates of an environment's stacks and fill the configured values in.
 
@@ -27,8 +37,7 @@ def layers(stacks: Iterable[Stack]) -> Layers:
 
 
 def _filled(stack: Stack) -> Json:
-    template, errors = decode_str(stack.template.body)
-    assert not errors
+    template = decoded(stack.template.body)
     values = {name: _value(value) for name, value in stack._parameters.items()}
     conditions = {name: bool(fill_in(node, values, {})) for name, node in template.get("Conditions", {}).items()}
     filled: Json = fill_in({key: template[key] for key in ("Resources", "Outputs")}, values, conditions)

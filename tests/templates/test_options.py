@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from hooks.docker_image import DockerImage
-from service.settings import Settings, settings_from
 from tests.support.changed import Changed, changed
 from tests.support.rendered import SUBSTITUTED, substitution
 
@@ -486,23 +485,6 @@ def variables(environment: Changed) -> dict[str, str]:
 
 def test_variables_reach_the_container_as_they_were_written() -> None:
     assert variables(changed(**MOST)).items() >= VARIABLES.items()
-
-
-def times(environment: Changed) -> tuple[float, float, float]:
-    """Return the times that the service takes from its variables: for keep-alive, draining, and the requests left."""
-    given = {name: value for name, value in variables(environment).items() if isinstance(value, str)}
-    settings = settings_from(given)
-    return settings.keepalive_seconds, settings.drain_seconds, settings.shutdown_seconds
-
-
-def test_the_services_times_fit_the_load_balancers_and_the_stop_timeout() -> None:
-    assert times(changed()) == (60 + 15, 5, 30 - 5 - 3)
-    assert times(changed(**OTHER)) == (4000 + 15, 0, 0)
-
-
-def test_ones_own_times_come_first_and_are_counted_in() -> None:
-    assert times(changed(**MOST)) == (Settings().keepalive_seconds, 20, 70 - 20 - 3)
-    assert "KEEPALIVE_SECONDS" not in variables(changed(**MOST))
 
 
 def test_execution_role_reads_exactly_the_secrets_that_the_containers_get() -> None:

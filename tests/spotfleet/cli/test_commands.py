@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from spotfleet.cli import launch, main, status
@@ -597,26 +599,21 @@ def test_up_fails_while_no_service_is_active(monkeypatch: pytest.MonkeyPatch, in
 # --- A service that does not get steady
 
 
-class FakeEcs:
-    """Answers the listing of stopped tasks."""
+@pytest.fixture
+def stubber() -> Iterator[Stubber]:
+    """ECS with the answers that a test adds, which botocore holds to its own model."""
+    with Stubber(boto3.client("ecs", region_name="eu-west-1")) as stubber:
+        yield stubber
 
-    def get_paginator(self, _operation: str) -> "FakeEcs":
-        """Return itself."""
-        return self
 
-    def paginate(self, **_parameters: str) -> list[dict[str, Any]]:
-        """Return one page."""
-        return [{"taskArns": ["arn:1", "arn:2"]}]
-
-    def describe_task_definition(self, **_parameters: object) -> dict[str, Any]:
-        """Return a task definition with one container."""
-        return {"taskDefinition": {"containerDefinitions": [{"image": "repository/web:1"}]}}
-
-    def describe_tasks(self, **_parameters: object) -> dict[str, Any]:
-        """Return two stopped tasks."""
-        first = {"stoppedAt": 1, "stoppedReason": "first", "containers": []}
-        last = {"stoppedAt": 2, "stoppedReason": "Essential container exited", "containers": [{"exitCode": 3}]}
-        return {"tasks": [last, first]}
+@pytest.fixture
+def ecs(stubber: Stubber) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+    """ECS with two tasks that have stopped."""
+    first = {"stoppedAt": 1, "stoppedReason": "first", "containers": []}
+    last = {"stoppedAt": 2, "stoppedReason": "Essential container exited", "containers": [{"exitCode": 3}]}
+    stubber.add_response("list_tasks", {"taskArns": ["arn:1", "arn:2"]})
+    stubber.add_response("describe_tasks", {"tasks": [last, first]})
+    return stubber.client
 
 
 def described_service(**deployment: str) -> dict[str, Any]:
@@ -632,41 +629,46 @@ def described_service(**deployment: str) -> dict[str, Any]:
     }
 
 
-def test_completed_deployment_is_steady() -> None:
-    assert Service._steady(FakeEcs(), described_service(), "d") is True
-    assert Service._steady(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), "d") is False
-    assert Service._steady(FakeEcs(), {**described_service(), "runningCount": 0}, "d") is False
+def test_completed_deployment_is_steady(ecs: Any) -> None:  # noqa: ANN401
+    assert Service._steady(ecs, described_service(), "d") is True
+    assert Service._steady(ecs, described_service(rolloutState="IN_PROGRESS"), "d") is False
+    assert Service._steady(ecs, {**described_service(), "runningCount": 0}, "d") is False
 
 
 @pytest.mark.parametrize("deployment", [{"rolloutState": "FAILED"}, {"status": "ACTIVE"}, {"id": "another"}])
-def test_failed_deployment_tells_why_the_last_task_stopped(deployment: dict[str, str]) -> None:
+def test_failed_deployment_tells_why_the_last_task_stopped(ecs: Any, deployment: dict[str, str]) -> None:  # noqa: ANN401
     service = described_service(**deployment)
     with pytest.raises(ValueError, match=r"Last task stopped: Essential container exited \(exit code 3\)"):
-        Service._steady(FakeEcs(), service, "d")
+        Service._steady(ecs, service, "d")
 
 
-def test_a_deployment_that_found_no_image_names_it() -> None:
+def test_a_deployment_that_found_no_image_names_it(stubber: Stubber) -> None:
+    containers = [{"image": "repository/web:1"}]
+    stubber.add_response("describe_task_definition", {"taskDefinition": {"containerDefinitions": containers}})
     reason = "Three unsuccessful image digest resolution attempts."
     service = described_service(rolloutState="FAILED", rolloutStateReason=reason, taskDefinition="arn:2")
     with pytest.raises(
         ValueError, match=r"CannotPullContainerError: failed to resolve ref repository/web:1: not found"
     ):
-        Service._steady(FakeEcs(), service, "d")
+        Service._steady(stubber.client, service, "d")
 
 
-def test_service_that_never_settles_fails_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_that_never_settles_fails_after_the_deadline(
+    ecs: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("spotfleet.local.emulator.resource_types.ecs.STEADY_SECONDS", -1)
     with pytest.raises(ValueError, match=r"s was not steady after -1 s\. Last task stopped: Essential container"):
-        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
+        Service()._wait(ecs, described_service(rolloutState="IN_PROGRESS"), Owner("stack", "Service"))
 
 
-def test_a_cancelled_update_waits_for_its_service_no_longer() -> None:
+def test_a_cancelled_update_waits_for_its_service_no_longer(ecs: Any) -> None:  # noqa: ANN401
     cancelled = Owner("stack", "Service", lambda: "Resource update cancelled.")
     with pytest.raises(ValueError, match=r"Resource update cancelled\. Last task stopped: Essential container"):
-        Service()._wait(FakeEcs(), described_service(rolloutState="IN_PROGRESS"), cancelled)
+        Service()._wait(ecs, described_service(rolloutState="IN_PROGRESS"), cancelled)
 
 
-def test_a_failed_deployment_that_is_gone_tells_its_reason_through_the_events() -> None:
+def test_a_failed_deployment_that_is_gone_tells_its_reason_through_the_events(ecs: Any) -> None:  # noqa: ANN401
     event = {"message": "(service s) (deployment gone) deployment failed: no image."}
     with pytest.raises(ValueError, match=r"no image\. Last task stopped"):
-        Service._steady(FakeEcs(), described_service() | {"events": [event]}, "gone")
+        Service._steady(ecs, described_service() | {"events": [event]}, "gone")

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import click
 import pytest
+from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine
@@ -283,23 +285,28 @@ def test_exec_runs_the_command_as_it_is_in_a_container_that_runs(
     assert "No task of service runs" in invoke("exec", "--", "ls").stderr
 
 
+COMPLETE = {"ResourceStatus": "CREATE_COMPLETE", "Timestamp": 0}
+
+
 def test_services_are_those_of_the_stacks_by_the_names_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
     arn = "arn:aws:ecs:eu-west-1:000000000000:service/cluster/web"
     resources = {
         "spotfleet-dev-vpc": [("AWS::Logs::LogGroup", "flow-logs")],
         "spotfleet-dev-service": [("AWS::Logs::LogGroup", "group"), ("AWS::ECS::Service", arn)],
     }
-
-    class FakeCloudFormation:
-        def describe_stack_resources(self, StackName: str) -> dict[str, Any]:  # noqa: N803  # as boto3
-            items = [{"ResourceType": kind, "PhysicalResourceId": id_} for kind, id_ in resources[StackName]]
-            return {"StackResources": items}
+    stubber = Stubber(boto3.client("cloudformation", region_name="eu-west-1"))
+    for name in [*sorted(resources), "spotfleet-dev-vpc"]:
+        items = [
+            {"LogicalResourceId": "R", "ResourceType": kind, "PhysicalResourceId": id_, **COMPLETE}
+            for kind, id_ in resources[name]
+        ]
+        stubber.add_response("describe_stack_resources", {"StackResources": items}, {"StackName": name})
+    stubber.activate()
 
     identity = {"stacks": [{"name": name, "region": "eu-west-1"} for name in resources]}
     monkeypatch.setattr(embedded_aws, "find", lambda: identity)
-    monkeypatch.setattr(clients, "client", lambda *_names: FakeCloudFormation())
+    monkeypatch.setattr(clients, "client", lambda *_names: stubber.client)
     assert services.of_environment("dev") == {"service": Service("service", "eu-west-1", arn, ["group"])}
-    del resources["spotfleet-dev-service"]
     identity["stacks"].pop()
     with pytest.raises(Failure, match="dev has no service: launch it with: spotfleet up dev"):
         services.of_environment("dev")

@@ -15,7 +15,6 @@ from sceptre.exceptions import SceptreException
 from spotfleet.image import build_context
 from spotfleet.image.build_context import entries, fingerprint
 
-PROJECT = Path(__file__).parents[3]
 NOBODY = 65534
 NOT_UTF_8 = os.fsdecode(b"service/\xff\xfe.py")
 
@@ -235,14 +234,3 @@ def test_folders_may_be_as_deep_as_a_path_can_be_long(context: Path) -> None:
     finally:
         # pytest's own way to remove it goes down with a function call per folder.
         subprocess.run(["rm", "-r", context / "service/d"], check=True)
-
-
-def test_the_context_of_this_project_is_the_service_and_what_assembles_its_image() -> None:
-    paths = [entry.path for entry in entries(PROJECT)]
-    assert "service/requirements.txt" in paths
-    assert {path.partition("/")[0] for path in paths} == {"service", "image", "spotfleet"}
-    # The check that hook and service share.
-    assert [path for path in paths if path.endswith(".py") and path.startswith("spotfleet/")] == [
-        "spotfleet/facts/origins.py"
-    ]
-    assert not [path for path in paths if "__pycache__" in path]

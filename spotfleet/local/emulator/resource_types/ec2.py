@@ -1,5 +1,6 @@
 """Resource types of EC2."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,6 +18,23 @@ from spotfleet.local.emulator.resource_types.base import (
     update_ec2_tags,
     without_tags,
 )
+
+
+class Tagged(ABC):
+    """A resource of which EC2 changes nothing but the tags; it has one attribute, its id."""
+
+    id_attribute = "Id"
+
+    @abstractmethod
+    def create(self, clients: Clients, owner: Owner, properties: Properties) -> Resource:
+        """Make the resource."""
+
+    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
+        """Change the tags; anything else needs a new resource."""
+        if without_tags(old) != without_tags(new):
+            return self.create(clients, owner, new)
+        update_ec2_tags(clients("ec2"), physical_id, old, new)
+        return physical_id, {self.id_attribute: physical_id}
 
 
 class ElasticIp:
@@ -55,8 +73,10 @@ class ElasticIp:
         return address["PublicIp"], {"AllocationId": address["AllocationId"], "PublicIp": address["PublicIp"]}
 
 
-class NatGateway:
+class NatGateway(Tagged):
     """AWS::EC2::NatGateway."""
+
+    id_attribute = "NatGatewayId"
 
     def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
         """Make the gateway."""
@@ -65,13 +85,6 @@ class NatGateway:
         specifications = tag_specifications("natgateway", properties)
         gateway = ec2.create_nat_gateway(**parameters, TagSpecifications=specifications)["NatGateway"]
         return gateway["NatGatewayId"], {"NatGatewayId": gateway["NatGatewayId"]}
-
-    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
-        """Change the tags; anything else needs a new gateway."""
-        if without_tags(old) != without_tags(new):
-            return self.create(clients, owner, new)
-        update_ec2_tags(clients("ec2"), physical_id, old, new)
-        return physical_id, {"NatGatewayId": physical_id}
 
     def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
         """Delete the gateway; EC2 shows it as deleted for a while."""
@@ -165,7 +178,7 @@ class VpcCidrBlock(Replaced):
         ignore("NotFound", clients("ec2").disassociate_vpc_cidr_block, AssociationId=physical_id)
 
 
-class EgressOnlyInternetGateway:
+class EgressOnlyInternetGateway(Tagged):
     """AWS::EC2::EgressOnlyInternetGateway."""
 
     def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
@@ -177,20 +190,13 @@ class EgressOnlyInternetGateway:
         gateway = answer["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]
         return gateway, {"Id": gateway}
 
-    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
-        """Change the tags; another VPC needs a new gateway."""
-        if without_tags(old) != without_tags(new):
-            return self.create(clients, owner, new)
-        update_ec2_tags(clients("ec2"), physical_id, old, new)
-        return physical_id, {"Id": physical_id}
-
     def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
         """Delete the gateway."""
         call = clients("ec2").delete_egress_only_internet_gateway
         ignore("NotFound", call, EgressOnlyInternetGatewayId=physical_id)
 
 
-class FlowLog:
+class FlowLog(Tagged):
     """AWS::EC2::FlowLog."""
 
     def create(self, clients: Clients, _owner: Owner, properties: Properties) -> Resource:
@@ -204,13 +210,6 @@ class FlowLog:
         flow_log = answer["FlowLogIds"][0]
         update_ec2_tags(ec2, flow_log, {}, properties)
         return flow_log, {"Id": flow_log}
-
-    def update(self, clients: Clients, owner: Owner, physical_id: str, old: Properties, new: Properties) -> Resource:
-        """Change the tags; anything else needs a new log."""
-        if without_tags(old) != without_tags(new):
-            return self.create(clients, owner, new)
-        update_ec2_tags(clients("ec2"), physical_id, old, new)
-        return physical_id, {"Id": physical_id}
 
     def delete(self, clients: Clients, physical_id: str, _properties: Properties) -> None:
         """End the log."""

@@ -26,6 +26,9 @@ STEADY_SECONDS_WITH_BAKE_TIME = 36 * 3600
 
 STEADY_POLL_SECONDS = 0.25
 
+# DescribeTasks takes so many tasks at most, and the last that stopped is looked for.
+DESCRIBED_AT_ONCE = 100
+
 
 class CapacityProvider:
     """AWS::ECS::CapacityProvider. Ref is the name."""
@@ -246,8 +249,7 @@ def _last_stop(ecs: Client, service: Mapping[str, Any]) -> str:
     )
     if not arns:
         return "No task stopped."
-    # DescribeTasks takes 100 tasks at most.
-    tasks = ecs.describe_tasks(**place, tasks=arns[-100:])["tasks"]
+    tasks = ecs.describe_tasks(**place, tasks=arns[-DESCRIBED_AT_ONCE:])["tasks"]
     # What the scheduler stops afterwards says nothing of the cause.
     causes = [item for item in tasks if not item.get("stoppedReason", "").startswith("Scaling activity initiated")]
     task = max(causes or tasks, key=lambda item: str(item.get("stoppedAt", "")))

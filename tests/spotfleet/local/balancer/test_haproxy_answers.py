@@ -14,7 +14,7 @@ import pytest
 from spotfleet.local.balancer import haproxy, haproxy_answers, haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, Listener, LoadBalancer, Rule, Wanted
-from tests.support.projects import free_port
+from tests.support.ports import free_port
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
 BALANCER = f"{ARN}:loadbalancer/app/web/1"

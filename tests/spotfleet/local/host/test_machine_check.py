@@ -14,7 +14,7 @@ from spotfleet.image import docker_cli
 from spotfleet.local.balancer import haproxy, ports
 from spotfleet.local.host import machine_check, packages, paths
 from spotfleet.local.host.machine_check import Lack, lacks, message
-from tests.support.clouds import free_port
+from tests.support.ports import free_port
 
 Program = Callable[..., Path]
 # A docker command with an engine and BuildKit.
