@@ -38,6 +38,9 @@ from spotfleet.local.host import clock, delays
 
 logger = logging.getLogger("spotfleet.fleet")
 
+# Real seconds between two looks, at least.
+SHORTEST_PAUSE = 0.05
+
 
 class Fleet(controller.Controller):
     """Keeps the machines of every region."""
@@ -51,14 +54,17 @@ class Fleet(controller.Controller):
 
     def step(self) -> None:
         """Boot, replace, drain and scale the machines."""
+        notices = []
         for region in embedded_aws.regions():
             machines = read_machines(region)
+            notices += [machine.notice for machine in machines if machine.running and machine.notice]
             # Before tasks of a machine that begins to drain wait for another one, which it would be counted beside.
             self._scale(region, machines)
             for machine in machines:
                 with self._apart(f"The machine {machine.id} in {region}"):
                     _keep(region, machine)
             self._roll(region, machines)
+        self.interval = until_next(notices, time.time())
 
     @contextmanager
     def _apart(self, what: str) -> Iterator[None]:
@@ -103,6 +109,14 @@ class Fleet(controller.Controller):
                 place = (region, cluster["clusterName"], provider["name"])
                 with self._apart(f"The scaling by {provider['name']} in {region}"):
                     self._scaling.setdefault(place, ManagedScaling(*place)).step(provider, machines)
+
+
+def until_next(notices: Sequence[float], now: float) -> float:
+    """Return how long to wait until the next look, in real seconds: EC2 takes a machine when its notice is over (S1).
+
+    `notices` are when they are over, in seconds since 1970, as `now` is.
+    """
+    return min([controller.pace(), *(max(SHORTEST_PAUSE, moment - now) for moment in notices)])
 
 
 def _keep(region: str, machine: Machine) -> None:

@@ -251,15 +251,39 @@ def _start(cluster: str, service: Record, deployment: Record, count: int, tasks:
         return
     if ecs._get_docker() and ecs._deployment_needs_first_task(deployment, definition, service):
         count = 0 if any(ecs._deployment_for_task(service, task) is deployment for task in tasks) else 1
-    if count and not service.get("capacityProviderStrategy") and service.get("launchType") == "EC2":
+    if count and not _asks_for_machines(service):
         count = 1 if _finds_room(service, deployment) else 0
-    count = min(count, placement.MOST_PROVISIONING - provisioning(cluster))
-    if count > 0:
-        ecs._run_task(_run_parameters(cluster, service, deployment, count))
+    most = placement.MOST_PROVISIONING - provisioning(cluster)
+    _tell_limit(service, exceeded=count > most)
+    if min(count, most) > 0:
+        ecs._run_task(_run_parameters(cluster, service, deployment, min(count, most)))
+
+
+def _asks_for_machines(service: Record) -> bool:
+    """Return whether a service's tasks wait for room: where managed scaling launches machines for them, or need none.
+
+    Rules C11 and E20.
+    """
+    strategy = service.get("capacityProviderStrategy")
+    if not strategy:
+        return service.get("launchType") != "EC2"
+    providers = [ecs._capacity_providers.get(item["capacityProvider"]) for item in strategy]
+    # Those of Fargate are none of a group.
+    groups = [provider.get("autoScalingGroupProvider") for provider in providers if provider]
+    return len(groups) < len(strategy) or any(
+        (group or {}).get("managedScaling", {}).get("status") == "ENABLED" for group in groups
+    )
+
+
+def _tell_limit(service: Record, *, exceeded: bool) -> None:
+    """Tell once that no more tasks may wait for machines, until some of them may again (rule C10)."""
+    if exceeded and not service.get("_over_limit"):
+        tell(service, "was unable to place a task because the tasks provisioning capacity limit was exceeded.")
+    service["_over_limit"] = exceeded
 
 
 def _finds_room(service: Record, deployment: Record) -> bool:
-    """Look for room: without capacity provider a task is not even created that finds none, but tried again (E20)."""
+    """Look for room: a task that finds none, and asks for none, is not even created, but tried again (rule E20)."""
     now = time.time()
     if now < service.get("_looks_for_room_at", 0.0):
         return False

@@ -74,6 +74,13 @@ def test_a_machine_offers_what_its_type_has_less_what_is_reserved() -> None:
     assert machine_life.offered("t3.micro", {}) == (2048, 916)
 
 
+def test_a_machine_is_taken_when_its_notice_is_over_and_not_at_the_next_look_of_a_regular_pace() -> None:
+    """Rule S1: 120.0 s, at a pace of 2 s."""
+    assert machines.until_next([], 100.0) == 2.0
+    assert machines.until_next([219.9, 220.0], 219.0) == pytest.approx(0.9)
+    assert machines.until_next([220.0], 220.0) == machines.SHORTEST_PAUSE
+
+
 def test_notice_runs_out() -> None:
     assert not machine_life.is_due(machine(notice=100.0), 99.0)
     assert machine_life.is_due(machine(notice=100.0), 100.0)

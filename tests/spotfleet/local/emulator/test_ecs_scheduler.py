@@ -392,5 +392,22 @@ def test_a_cluster_has_500_tasks_at_most_that_wait_for_a_machine(cluster: Cluste
 
     with cluster.scheduler.request_scope("000000000000", "eu-west-1"):
         cluster.deploy("one")
+        cluster.look()
 
     assert len(cluster.of("one")) == 1
+    assert cluster.told("the tasks provisioning capacity limit was exceeded") == 1
+
+
+@pytest.mark.parametrize(("status", "created"), [("ENABLED", 2), ("DISABLED", 0)])
+def test_without_managed_scaling_a_task_that_finds_no_room_is_not_created(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, status: str, created: int
+) -> None:
+    """Rule C11: nothing would launch a machine for it; it is tried again as by rule E20."""
+    provider = {"autoScalingGroupProvider": {"managedScaling": {"status": status}}}
+    monkeypatch.setattr(cluster.scheduler.ecs, "_capacity_providers", {"machines": provider})
+    monkeypatch.setattr(cluster.scheduler, "find_machine", lambda *_arguments: None)
+    cluster.service["capacityProviderStrategy"] = [{"capacityProvider": "machines", "weight": 1}]
+
+    cluster.deploy("one")
+
+    assert len(cluster.of("one")) == created
