@@ -154,7 +154,7 @@ class BalancerMetrics(controller.Controller):
         if minute != self._minute:
             counts, seconds, ended = self._counts, self._seconds, self._minute
             self._counts, self._seconds, self._minute = {}, {}, minute
-            self._publish(counts, seconds, ended)
+            self._publish(whole_minute(counts), seconds, ended)
 
     def _look(self, moment: float) -> None:
         counts = self._tally.new(self._process.statistics(), self._process.own_answers())
@@ -226,6 +226,18 @@ class BalancerMetrics(controller.Controller):
         metrics_store.publish(cloudwatch, NAMESPACE, values, dimensions, minute, samples=samples)
 
 
+def whole_minute(counts: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Return what a whole minute of AWS's would count at the same rate: requests are real, whatever LOCAL_SPEED is.
+
+    Otherwise an alarm on a number of errors, or scaling by requests, would see a tenth of them at LOCAL_SPEED=10.
+    """
+    factor = clock.speed()
+    return {
+        name: Counter({kind: round(number * factor) for kind, number in counted.items()})
+        for name, counted in counts.items()
+    }
+
+
 def group_metrics(counts: Counts, seconds: Sequence[float]) -> dict[str, list[float]]:
     """Return a target group's metrics of a minute. As on AWS, what did not happen is not reported as zero."""
     values = {f"HTTPCode_Target_{name.upper()}_Count": [float(counts[name])] for name in CLASSES if counts[name]}
@@ -281,11 +293,10 @@ def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]
 def consumed_units(connections: int, size: int) -> float:
     """Return the share of an hour's capacity units that an AWS minute's new connections and bytes take.
 
-    Of connections and bytes those count that take more; their rates are real, as the requests are. The minutes of an
-    hour add up to its units, as AWS tells of those that are reserved:
+    Of connections and bytes those count that take more. The minutes of an hour add up to its units, as AWS tells of those that are reserved:
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/monitor-capacity-unit-reservation.html
     What AWS counts besides, open connections and rules beyond ten, is not looked at.
     """
-    seconds = clock.seconds(metrics_store.MINUTE)
-    units = max(connections / seconds / UNIT_CONNECTIONS, size / seconds * HOUR_SECONDS / UNIT_BYTES)
+    minute = metrics_store.MINUTE
+    units = max(connections / minute / UNIT_CONNECTIONS, size / minute * HOUR_SECONDS / UNIT_BYTES)
     return units * metrics_store.MINUTE / HOUR_SECONDS

@@ -6,7 +6,8 @@ Rules for everything in local/:
 - Points in time (metrics, activities, events) carry the wall clock's time, because MiniStack's own do. A period of one
   AWS minute is therefore `seconds(60)` of them: at LOCAL_SPEED=10 data points come every 6 seconds.
 - A time in which a container has to start and answer goes through `seconds_with_start()`: no factor hastens that work.
-- A rate or a latency is measured in real seconds and stays as it is: the requests are real.
+- A rate or a latency is measured in real seconds and stays as it is: the requests are real. What is counted in a minute
+  of AWS's is therefore multiplied by the factor, so that a rate looks there as it would on AWS.
 - Whoever shows a figure also shows a rehearsal's `label`, which has ours in it.
 """
 

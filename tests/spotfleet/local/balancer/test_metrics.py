@@ -82,6 +82,13 @@ def test_percentiles() -> None:
     assert sum(few) / 100 == pytest.approx(500.5, rel=0.01)
 
 
+def test_a_minute_counts_what_a_whole_one_would_at_the_same_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "10")
+
+    # Six real seconds with 5 requests a second.
+    assert metrics.whole_minute({BACKEND: Counter({"2xx": 30})}) == {BACKEND: Counter({"2xx": 300})}
+
+
 def test_what_did_not_happen_is_not_reported() -> None:
     assert group_metrics(Counter(), []) == {}
     assert group_metrics(Counter({"2xx": 8, "5xx": 1, "errors": 1}), [0.25]) == {
@@ -111,15 +118,12 @@ def test_own_answers_become_what_is_new() -> None:
     assert tally.new([], [(FRONTEND, "502", 1)])[FRONTEND] == {"own_502": 1}, "a new worker counts from zero"
 
 
-def test_capacity_units_are_those_of_connections_or_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capacity_units_are_those_of_connections_or_of_bytes() -> None:
     tally = Tally()
     clients = tally.new([line(FRONTEND, "FRONTEND", 3000)])[FRONTEND]
     # 50 new connections a second, or 2 GB an hour, are two units: a minute's share of them.
     assert own_answers(clients, Counter({"2xx": 3000})) == {"ConsumedLCUs": [pytest.approx(2 / 60)]}
     assert metrics.consumed_units(connections=0, size=2_000_000_000 // 60) == pytest.approx(2 / 60)
-    # The same rate in an AWS minute of six seconds.
-    monkeypatch.setenv("LOCAL_SPEED", "10")
-    assert metrics.consumed_units(connections=300, size=0) == pytest.approx(2 / 60)
 
 
 class Process:
