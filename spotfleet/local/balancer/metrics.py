@@ -293,7 +293,8 @@ def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]
 def consumed_units(connections: int, size: int) -> float:
     """Return the share of an hour's capacity units that an AWS minute's new connections and bytes take.
 
-    Of connections and bytes those count that take more. The minutes of an hour add up to its units, as AWS tells of those that are reserved:
+    Of connections and bytes those count that take more. The minutes of an hour add up to its units, as AWS tells of
+    those that are reserved:
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/monitor-capacity-unit-reservation.html
     What AWS counts besides, open connections and rules beyond ten, is not looked at.
     """
