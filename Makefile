@@ -33,7 +33,7 @@ pin-base-image: .venv/installed ## Pin the base images to what their registries 
 	@$(RUN) -m tools.pin_base_image
 
 test: unit ## Run every test, launch and delete included
-	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 4 --dist loadfile
+	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m pytest -m alone
 
 test-all: .venv/installed ## Run everything that says whether the project is right, as .ci/run does

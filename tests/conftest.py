@@ -12,6 +12,11 @@ import pytest
 from spotfleet.local.host import docker_engine, paths
 from tests.support.compiled_once import compiled_once
 
+# Workers get whole files, in this order and then as they are collected.
+LONGEST = (
+    *("test_many.py", "test_readme_changes.py", "test_settings.py", "test_from_nothing.py"),
+    *("test_living_environment.py", "test_fleet.py", "test_launch.py", "test_newcomer.py", "test_balancer.py"),
+)
 # Said by the worker that started the engine to the process that pytest was started as, which stops it at the very end.
 ENGINE_STARTED = "docker_engine_started"
 _started: dict[str, bool] = {}
@@ -48,10 +53,11 @@ SETTINGS = (
 
 @pytest.hookimpl(tryfirst=True)  # `-m` reads the marks.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is end to end by its folder."""
+    """Mark what is end to end by its folder, and begin with the files that take longest: none must be left alone."""
     for item in items:
         if END_TO_END in item.path.parents:
             item.add_marker("e2e")
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
