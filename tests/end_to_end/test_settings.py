@@ -257,7 +257,8 @@ def add_program(folder: Path) -> None:
 
 def check_answers(cloud: Cloud, output: str) -> None:
     """Check that HTTPS answers where `up` says, and HTTP sends there."""
-    answered, _between, live_page = output.rpartition("\n\nLive page: ")
+    answered, _between, rest = output.rpartition("\n\nRehearsed with ")
+    live_page = rest.partition("\nLive page: ")[2]
     assert answered.endswith("\nHTTP/1.1 200 OK\n<h1>HELLO WORLD</h1>")
     assert live_page.startswith(f"http://127.0.0.1:{cloud.project.port}/_spotfleet/page#")
     url = answered.splitlines()[-3]
