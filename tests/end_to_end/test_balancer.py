@@ -27,7 +27,7 @@ from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.emulator import elbv2_validation
 from spotfleet.local.host import paths
 from tests.support import chromium
-from tests.support.balancers import BALANCER, GROUP, FakeElbv2, answer, authenticate, forward
+from tests.support.balancers import BALANCER, GROUP, Elbv2, answer, authenticate, forward
 from tests.support.ports import free_port
 from tests.support.projects import Project, get, launched
 
@@ -89,10 +89,10 @@ class Bench:
     """A balancer with a real HAProxy and an ELBv2 that the test changes."""
 
     def __init__(self, folder: Path) -> None:
-        self.elbv2 = FakeElbv2()
+        self.elbv2 = Elbv2()
         self.elbv2.health_check["HealthCheckIntervalSeconds"] = 10
         self.process = Process(folder)
-        self.balancer = Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2)
+        self.balancer = Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
@@ -444,7 +444,7 @@ def test_a_balancer_finds_the_haproxy_of_one_that_died(bench: Bench) -> None:
     backend = Backend("one")
     bench.add(backend)
     master = bench.process._pid()
-    bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2)
+    bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2.client)
     bench.balancer.step()
     assert (bench.process._pid(), bench.ask("/x")[0]) == (master, 200)
 

@@ -1,10 +1,12 @@
-"""An ELBv2 and an HAProxy that are plain objects, for the tests of the load balancer."""
+"""A load balancer as ELBv2's own client tells it, and an HAProxy that is a plain object."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from tests.support.answers import Answer, answering
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
 BALANCER = f"{ARN}:loadbalancer/app/web/1111"
@@ -13,16 +15,16 @@ GROUP = f"{ARN}:targetgroup/blue/3333"
 OTHER_GROUP = f"{ARN}:targetgroup/green/4444"
 
 
-def forward(group: str = GROUP) -> dict[str, Any]:
+def forward(group: str = GROUP) -> Answer:
     return {"Type": "forward", "TargetGroupArn": group}
 
 
-def answer(status: str, body: str) -> dict[str, Any]:
+def answer(status: str, body: str) -> Answer:
     config = {"StatusCode": status, "ContentType": "text/plain", "MessageBody": body}
     return {"Type": "fixed-response", "FixedResponseConfig": config}
 
 
-def authenticate(kind: str = "authenticate-oidc") -> dict[str, Any]:
+def authenticate(kind: str = "authenticate-oidc") -> Answer:
     return {"Type": kind, "Order": 1}
 
 
@@ -30,10 +32,11 @@ def _listed(attributes: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in attributes.items()]
 
 
-class FakeElbv2:
-    """ELBv2's client with one load balancer; a test changes its attributes."""
+class Elbv2:
+    """What ELBv2 answers of one load balancer, whose attributes a test changes; `client` is boto3's."""
 
     def __init__(self) -> None:
+        self.client = answering("elbv2", self)
         self.default_action = forward()
         self.before_default_action: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []
@@ -60,23 +63,14 @@ class FakeElbv2:
     def add_rule_of_several(self, priority: int, actions: list[dict[str, Any]], *conditions: dict[str, Any]) -> None:
         self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": actions})
 
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        client = self
-
-        class Paginator:
-            def paginate(self) -> Iterator[dict[str, Any]]:
-                yield getattr(client, operation)()
-
-        return Paginator()
-
-    def describe_load_balancers(self) -> dict[str, Any]:
+    def describe_load_balancers(self) -> Answer:
         return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
 
-    def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> Answer:  # noqa: N803, ARG002
         idle_timeout = {"idle_timeout.timeout_seconds": str(self.idle_timeout)}
         return {"Attributes": _listed(idle_timeout | self.balancer_attributes)}
 
-    def describe_listeners(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803
+    def describe_listeners(self, LoadBalancerArn: str) -> Answer:  # noqa: N803
         listener = {
             "LoadBalancerArn": LoadBalancerArn,
             "DefaultActions": [*self.before_default_action, self.default_action],
@@ -89,20 +83,20 @@ class FakeElbv2:
             ]
         }
 
-    def describe_listener_attributes(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_listener_attributes(self, ListenerArn: str) -> Answer:  # noqa: N803, ARG002
         return {"Attributes": _listed(self.listener_attributes)}
 
-    def describe_rules(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_rules(self, ListenerArn: str) -> Answer:  # noqa: N803, ARG002
         default = {"Priority": "default", "Conditions": [], "Actions": [], "IsDefault": True}
         return {"Rules": [*self.rules, default]}
 
-    def describe_target_groups(self) -> dict[str, Any]:
+    def describe_target_groups(self) -> Answer:
         return {"TargetGroups": [{"TargetGroupArn": arn} | self.health_check for arn in (GROUP, OTHER_GROUP)]}
 
-    def describe_target_group_attributes(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_target_group_attributes(self, TargetGroupArn: str) -> Answer:  # noqa: N803, ARG002
         return {"Attributes": _listed(self.attributes)}
 
-    def describe_target_health(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803
+    def describe_target_health(self, TargetGroupArn: str) -> Answer:  # noqa: N803
         if TargetGroupArn not in (GROUP, OTHER_GROUP):
             raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, "DescribeTargetHealth")
         targets = self.targets if TargetGroupArn == GROUP else {}

@@ -22,7 +22,7 @@ from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure
-from tests.support.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, authenticate, forward
+from tests.support.balancers import BALANCER, GROUP, OTHER_GROUP, Elbv2, FakeProcess, answer, authenticate, forward
 
 BACKEND = "targetgroup.blue.3333"
 POOL = "pool-max-conn -1 pool-purge-delay 5s"
@@ -34,12 +34,12 @@ class Bench:
     """A balancer between both fakes."""
 
     def __init__(self, folder: Path) -> None:
-        self.elbv2 = FakeElbv2()
+        self.elbv2 = Elbv2()
         self.process = FakeProcess(folder)
         self.balancer = self.restarted()
 
     def restarted(self) -> Balancer:
-        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2)  # type: ignore[arg-type]
+        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)  # type: ignore[arg-type]
 
     def steps(self, count: int = 1) -> None:
         for _ in range(count):
@@ -243,10 +243,10 @@ def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytes
     def gone(TargetGroupArn: str) -> None:  # noqa: N803
         raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, TargetGroupArn)
 
-    elbv2 = FakeElbv2()
-    assert list(read_wanted({"eu-west-1": elbv2}).groups) == [GROUP]
+    elbv2 = Elbv2()
+    assert list(read_wanted({"eu-west-1": elbv2.client}).groups) == [GROUP]
     monkeypatch.setattr(elbv2, "describe_target_group_attributes", gone)
-    left = read_wanted({"eu-west-1": elbv2})
+    left = read_wanted({"eu-west-1": elbv2.client})
     assert (left.groups, left.regions, len(left.balancers)) == ({}, {}, 1)
 
 
@@ -256,7 +256,7 @@ def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
     def unreachable() -> list[str]:
         raise ConnectionError
 
-    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2)  # type: ignore[arg-type]
+    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2.client)  # type: ignore[arg-type]
     with pytest.raises(ConnectionError):
         bench.steps()
     assert bench.process.runs_with() is not None
@@ -458,7 +458,7 @@ def test_a_silent_balancer_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_description_depends_on_rules_and_not_on_targets() -> None:
-    what = read_wanted({"eu-west-1": FakeElbv2()})
+    what = read_wanted({"eu-west-1": Elbv2().client})
     render = functools.partial(haproxy_config.render, what, {(BALANCER, 80): 8080}, "haproxy.sock", None)
     empty, full = render({}), render({GROUP: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
     assert empty != full

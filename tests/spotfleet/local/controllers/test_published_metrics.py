@@ -21,7 +21,7 @@ from spotfleet.local.controllers.machines import Fleet
 from spotfleet.local.controllers.status_metrics import ResourceMetrics
 from spotfleet.local.controllers.usage_metrics import Metrics
 from tests.spotfleet.local.balancer.test_metrics import FRONTEND, Process, line
-from tests.support.balancers import FakeElbv2
+from tests.support.balancers import Elbv2
 from tests.support.changed import changed
 from tests.templates.test_options import MOST
 
@@ -188,7 +188,7 @@ def running_service() -> dict[str, Any]:
 def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch:
     """What the controllers publish of a minute of a service with traffic and errors."""
     services = running_service()
-    elbv2 = FakeElbv2()
+    elbv2 = Elbv2()
     elbv2.targets = {("i-1", 32768): "healthy", ("i-1", 32769): "unhealthy"}
 
     def client(service: str, *_place: str) -> Any:  # noqa: ANN401  # as boto3's

@@ -1,0 +1,60 @@
+"""boto3's own clients with answers that a test gives: botocore's Stubber, for calls of any number and order."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import botocore
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.model import OperationModel
+from botocore.validate import validate_parameters
+
+REGION = "eu-west-1"
+EPOCH = datetime.fromtimestamp(0, UTC)
+Answer = dict[str, Any]
+
+
+def group(name: str = "group", **described: object) -> Answer:
+    """Return what Auto Scaling answers of a group: what AWS always tells, and what is given."""
+    always = {
+        **{"AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 1, "DesiredCapacity": 1, "DefaultCooldown": 300},
+        **{"AvailabilityZones": ["eu-west-1a"], "HealthCheckType": "EC2", "CreatedTime": EPOCH, "Instances": []},
+    }
+    return always | described
+
+
+def member(instance: str, **described: object) -> Answer:
+    """Return what Auto Scaling answers of a machine of a group: what AWS always tells, and what is given."""
+    always = {"AvailabilityZone": "eu-west-1a", "LifecycleState": "InService", "HealthStatus": "HEALTHY"}
+    return {"InstanceId": instance, "ProtectedFromScaleIn": False, **always, **described}
+
+
+def activity(started: datetime, **described: object) -> Answer:
+    """Return what Auto Scaling answers of an activity of a group: what AWS always tells, and what is given."""
+    always = {"ActivityId": "activity", "AutoScalingGroupName": "group", "Cause": "a test", "StatusCode": "Successful"}
+    return {"StartTime": started, **always, **described}
+
+
+def answering(service: str, answers: object) -> Any:  # noqa: ANN401  # boto3 makes its class at run time
+    """Return a client whose operations answer as the methods of an object that have their names.
+
+    botocore holds what is asked to AWS's model of the service, and here what is answered as well. What the methods
+    raise, such as ClientError, the caller gets; an operation without a method is an AttributeError.
+    """
+    client = boto3.client(service, region_name=REGION)  # type: ignore[call-overload]  # known by literal names only
+
+    def remember(params: dict[str, Any], context: dict[str, Any], **_event: object) -> None:
+        context["asked"] = dict(params)
+
+    def answer(model: OperationModel, context: dict[str, Any], **_event: object) -> tuple[AWSResponse, Answer]:
+        method = getattr(answers, botocore.xform_name(model.name))
+        answered: Answer = copy.deepcopy(method(**context["asked"])) or {}
+        if model.output_shape:
+            validate_parameters(answered, model.output_shape)
+        return AWSResponse("", 200, HTTPHeaders(), None), answered
+
+    client.meta.events.register("before-parameter-build", remember)
+    client.meta.events.register("before-call", answer)
+    return client
