@@ -1,5 +1,6 @@
 """What Auto Scaling groups make of their machines' CPU use, on numbers and a clock that the tests set."""
 
+import functools
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -159,7 +160,7 @@ def controller(
     monkeypatch.setattr(time, "time", lambda: group.now)
     return MachineScaling(
         regions=lambda: ["eu-west-1"],
-        client=lambda service, _region: answering(service, group),
+        client=functools.cache(lambda service, _region: answering(service, group)),
         read_machines=lambda _region: [machine(f"i-{number}") for number in range(group.desired)],
     )
 
