@@ -11,8 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,62 +25,9 @@ from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.emulator import elbv2_validation
 from spotfleet.local.host import paths
 from tests.support import chromium
-from tests.support.balancers import BALANCER, GROUP, Elbv2, answer, authenticate, forward
+from tests.support.balancers import BALANCER, GROUP, SECONDS, Backend, Elbv2, answer, authenticate, forward
 from tests.support.ports import free_port
 from tests.support.projects import Project, get, launched
-
-# What never comes is waited for so long.
-SECONDS = 60
-
-
-class Backend(ThreadingHTTPServer):
-    """A task: answers its name and what reached it; its health check answers `status`."""
-
-    daemon_threads = True
-
-    def __init__(self, name: str) -> None:
-        self.status = 200
-        self.name = name
-        # How many health checks it has passed since somebody last set this.
-        self.passed = 0
-        # What came with the last request.
-        self.headers: Message = Message()
-        # Requests to /held are answered once it is set.
-        self.release = threading.Event()
-        self.held = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(handler) -> None:  # noqa: N805
-                if handler.path == "/held":
-                    self.held.set()
-                    self.release.wait(SECONDS)
-                time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
-                body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
-                checked = handler.path == "/healthcheck"
-                self.passed += checked and self.status == 200
-                handler.send_response(self.status if checked else 200)
-                self.headers = handler.headers
-                handler.send_header("Content-Length", str(len(body)))
-                handler.send_header("Strict-Transport-Security", "max-age=7")
-                handler.end_headers()
-                handler.wfile.write(body)
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, *_arguments: object) -> None:
-        """A closed connection is nothing to print."""
-
-    @property
-    def target(self) -> tuple[str, int]:
-        return ("i-1", self.server_address[1])
 
 
 class Bench:

@@ -1,12 +1,19 @@
-"""A load balancer as ELBv2's own client tells it, and an HAProxy that is a plain object."""
+"""A load balancer as ELBv2's own client tells it, and what is behind it."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import contextlib
+import socket
+import threading
+import time
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from tests.support.answers import Answer, answering
+
+# What never comes is waited for so long.
+SECONDS = 60
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
 BALANCER = f"{ARN}:loadbalancer/app/web/1111"
@@ -108,71 +115,66 @@ class Elbv2:
         }
 
 
-class FakeProcess:
-    """HAProxy's process: takes every configuration, remembers commands, and has the servers that they make."""
+class Backend(ThreadingHTTPServer):
+    """A task: answers its name and what reached it; its health check answers `status`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "haproxy.sock"
-        self.description: str | None = None
-        self.configurations: list[str] = []
-        self.commands: list[str] = []
-        self.servers: dict[tuple[str, str], dict[str, str]] = {}
+    daemon_threads = True
 
-    def runs_with(self) -> str | None:
-        return self.description
+    def __init__(self, name: str) -> None:
+        self.status = 200
+        self.name = name
+        # How many health checks it has passed since somebody last set this.
+        self.passed = 0
+        # What came with the last request.
+        self.headers: Message = Message()
+        # Requests to /held are answered once it is set.
+        self.release = threading.Event()
+        self.held = threading.Event()
+        self.connections: list[socket.socket] = []
 
-    def run(self, configuration: str, description: str) -> None:
-        self.configurations.append(configuration)
-        self.description = description
-        backend = ""
-        self.servers = {}
-        for line in configuration.splitlines():
-            words = line.split()
-            if words[:1] == ["backend"]:
-                backend = words[1]
-            if words[:1] == ["server"]:
-                self._serve(backend, words[1], words[2], weight=words[-1])
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
 
-    def stop(self) -> bool:
-        ran = self.description is not None
-        self.description = None
-        self.servers = {}
-        return ran
+            def do_GET(handler) -> None:  # noqa: N805
+                if handler.path == "/held":
+                    self.held.set()
+                    self.release.wait(SECONDS)
+                checked = handler.path == "/healthcheck"
+                time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
+                body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
+                self.passed += checked and self.status == 200
+                handler.send_response(self.status if checked else 200)
+                self.headers = handler.headers
+                handler.send_header("Content-Length", str(len(body)))
+                handler.send_header("Strict-Transport-Security", "max-age=7")
+                handler.end_headers()
+                handler.wfile.write(body)
 
-    def compiles(self, _expression: str) -> bool:
-        return True
+            do_POST = do_GET  # noqa: N815
 
-    def certificate(self) -> Path:
-        return self.socket.with_name("balancer.pem")
+            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
+                pass
 
-    def statistics(self) -> Iterator[dict[str, str]]:
-        yield {"pxname": "web", "svname": "FRONTEND", "addr": ""}
-        yield from [dict(line) for line in self.servers.values()]
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
-    def command(self, *commands: str) -> str:
-        for command in commands:
-            self.commands.append(command)
-            words = command.split()
-            match words:
-                case ["add", "server", name, address, *_]:
-                    backend, _, server = name.partition("/")
-                    self._serve(backend, server, address, weight="0", check="INI")
-                case ["set", "server", name, "weight", weight]:
-                    self.server(name)["uweight"] = weight
-                case ["set", "server", name, "health", health]:
-                    self.server(name)["status"] = health.upper()
-                case ["set", "server", name, "state", state]:
-                    self.server(name)["status"] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[state]
-                case ["del", "server", name] if self.server(name)["scur"] == "0":
-                    backend, _, server = name.partition("/")
-                    del self.servers[backend, server]
-        return ""
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
 
-    def server(self, name: str) -> dict[str, str]:
-        backend, _, server = name.partition("/")
-        return self.servers[backend, server]
+    def end(self) -> None:
+        """Refuse all that comes from now on, and close the connections that there are."""
+        self.release.set()
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
-    def _serve(self, backend: str, name: str, address: str, weight: str, check: str = "L7OK") -> None:
-        line = {"pxname": backend, "svname": name, "addr": address, "status": "UP", "uweight": weight}
-        more = {"check_status": check, "check_code": "", "chkfail": "0", "scur": "0", "qcur": "0"}
-        self.servers[backend, name] = line | more
+    def handle_error(self, *_arguments: object) -> None:
+        """A closed connection is nothing to print."""
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return ("i-1", self.server_address[1])
