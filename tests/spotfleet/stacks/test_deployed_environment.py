@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from spotfleet.stacks import account, deployed_environment, former_names
 from spotfleet.stacks.living_changes import Deployed
+from tests.support.answers import EPOCH, answering
 from tests.support.stacks import Aws, client_error, make_stack
 
 TAG = {"Key": "Environment", "Value": "dev"}
@@ -112,39 +113,31 @@ class Regions:
     def __init__(self, **stacks: list[dict[str, Any]]) -> None:
         self.stacks = {name.replace("_", "-"): found for name, found in stacks.items()}
 
-    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> "Region":
+    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> Any:  # noqa: ANN401  # as boto3
         """Return a client of a Region."""
-        return Region(self.stacks.get(region_name))
+        return answering("cloudformation", Region(self.stacks.get(region_name)))
 
 
 class Region:
-    """A client of one Region."""
+    """What CloudFormation answers in one Region."""
 
     def __init__(self, stacks: list[dict[str, Any]] | None) -> None:
         self.stacks = stacks
 
-    def describe_stacks(self, **kwargs: str) -> dict[str, Any]:
-        """Answer as CloudFormation does."""
+    def describe_stacks(self, StackName: str | None = None) -> dict[str, Any]:  # noqa: N803  # AWS's name
+        """Describe one stack, or all of them."""
         if self.stacks is None:
             raise client_error("InvalidClientTokenId")
-        name = kwargs.get("StackName")
-        found = [stack for stack in self.stacks if name in {None, stack["StackName"]}]
+        found = [stack for stack in self.stacks if StackName in {None, stack["StackName"]}]
         if not found:
             raise client_error("ValidationError", "does not exist")
         return {"Stacks": found}
 
-    def get_paginator(self, _name: str) -> "Region":
-        """Return what gives the one page there is."""
-        return self
-
-    def paginate(self) -> list[dict[str, Any]]:
-        """Return that page."""
-        return [self.describe_stacks()]
-
 
 def standing(name: str, region: str = "eu-west-1", environment: str = "dev") -> dict[str, Any]:
     tags = [{"Key": "Environment", "Value": environment}]
-    return {"StackName": name, "StackId": f"arn:aws:cloudformation:{region}:1:stack/{name}/1", "Tags": tags}
+    made = {"CreationTime": EPOCH, "StackStatus": "CREATE_COMPLETE", "Tags": tags}
+    return {"StackName": name, "StackId": f"arn:aws:cloudformation:{region}:1:stack/{name}/1", **made}
 
 
 def test_an_environment_under_its_former_names_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
