@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from spotfleet.stacks import account, deployed_environment, former_names
 from spotfleet.stacks.living_changes import Deployed
+from tests.support import answers
 from tests.support.answers import EPOCH, answering
 from tests.support.stacks import Aws, client_error, make_stack
 
@@ -28,7 +29,9 @@ LAUNCHED: dict[str, dict[str, Any]] = {
 DENIED = "AccessDenied"
 
 
-def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDATE_COMPLETE", *further: str) -> Deployed:
+def read(
+    stacks: dict[str, dict[str, Any]], body: str = "Resources: {}", status: str = "UPDATE_COMPLETE", *further: str
+) -> Deployed:
     """Return what is read where these stacks are deployed; each has its parameters, and outputs under that name."""
 
     def describe(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDAT
         found = dict(stacks[name])
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.pop("outputs", {}).items()]
         parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in found.items()]
-        return {"Stacks": [{"StackStatus": status, "Parameters": parameters, "Outputs": outputs}]}
+        return {"Stacks": [answers.stack(status, Parameters=parameters, Outputs=outputs)]}
 
     def template(_: dict[str, Any]) -> dict[str, Any]:
         if body == DENIED:
@@ -46,13 +49,13 @@ def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDAT
         return {"TemplateBody": body}
 
     pushed = [{"imageTags": [f"service_{n}"], "imageDigest": f"sha256:{n}", "imagePushedAt": n} for n in (1, 2)]
-    answers: dict[str, Any] = {
+    known: dict[str, Any] = {
         "cloudformation.describe_stacks": describe,
         "cloudformation.get_template": template,
         "ecr.describe_images": lambda _: {"imageDetails": pushed},
     }
     # From any of the stacks, whichever is launched first.
-    return deployed_environment.read(make_stack("dev/cluster", Aws(answers)), list(further))
+    return deployed_environment.read(make_stack("dev/cluster", Aws(known)), list(further))
 
 
 def test_everything_that_is_deployed_is_read() -> None:
