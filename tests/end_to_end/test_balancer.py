@@ -11,8 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,72 +25,19 @@ from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.emulator import elbv2_validation
 from spotfleet.local.host import paths
 from tests.support import chromium
-from tests.support.balancers import BALANCER, GROUP, FakeElbv2, answer, authenticate, forward
+from tests.support.balancers import BALANCER, GROUP, SECONDS, Backend, Elbv2, answer, authenticate, forward
 from tests.support.ports import free_port
 from tests.support.projects import Project, get, launched
-
-# What never comes is waited for so long.
-SECONDS = 60
-
-
-class Backend(ThreadingHTTPServer):
-    """A task: answers its name and what reached it; its health check answers `status`."""
-
-    daemon_threads = True
-
-    def __init__(self, name: str) -> None:
-        self.status = 200
-        self.name = name
-        # How many health checks it has passed since somebody last set this.
-        self.passed = 0
-        # What came with the last request.
-        self.headers: Message = Message()
-        # Requests to /held are answered once it is set.
-        self.release = threading.Event()
-        self.held = threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(handler) -> None:  # noqa: N805
-                if handler.path == "/held":
-                    self.held.set()
-                    self.release.wait(SECONDS)
-                time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
-                body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
-                checked = handler.path == "/healthcheck"
-                self.passed += checked and self.status == 200
-                handler.send_response(self.status if checked else 200)
-                self.headers = handler.headers
-                handler.send_header("Content-Length", str(len(body)))
-                handler.send_header("Strict-Transport-Security", "max-age=7")
-                handler.end_headers()
-                handler.wfile.write(body)
-
-            do_POST = do_GET  # noqa: N815
-
-            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, *_arguments: object) -> None:
-        """A closed connection is nothing to print."""
-
-    @property
-    def target(self) -> tuple[str, int]:
-        return ("i-1", self.server_address[1])
 
 
 class Bench:
     """A balancer with a real HAProxy and an ELBv2 that the test changes."""
 
     def __init__(self, folder: Path) -> None:
-        self.elbv2 = FakeElbv2()
+        self.elbv2 = Elbv2()
         self.elbv2.health_check["HealthCheckIntervalSeconds"] = 10
         self.process = Process(folder)
-        self.balancer = Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2)
+        self.balancer = Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
@@ -444,7 +389,7 @@ def test_a_balancer_finds_the_haproxy_of_one_that_died(bench: Bench) -> None:
     backend = Backend("one")
     bench.add(backend)
     master = bench.process._pid()
-    bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2)
+    bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2.client)
     bench.balancer.step()
     assert (bench.process._pid(), bench.ask("/x")[0]) == (master, 200)
 

@@ -105,7 +105,8 @@ def test_narrower_policies_are_none(statement: dict[str, Any]) -> None:
 def holding(document: object) -> dict[str, Answer]:
     return {
         "iam.get_policy": lambda _: {"Policy": {"DefaultVersionId": "v3"}},
-        "iam.get_policy_version": lambda _: {"PolicyVersion": {"Document": document}},
+        # As it comes over the wire: boto3 reads it.
+        "iam.get_policy_version": lambda _: {"PolicyVersion": {"Document": json.dumps(document)}},
     }
 
 

@@ -8,28 +8,29 @@ import pytest
 from botocore.exceptions import ClientError
 
 from hooks.closed_default_security_group import ClosedDefaultSecurityGroup
+from tests.support import answers
 from tests.support.stacks import Answer, Aws, client_error, make_stack
 
 TO_ITSELF = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-1", "UserId": "123456789012"}]}
 EVERYWHERE = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 INGRESS, EGRESS = "ec2.revoke_security_group_ingress", "ec2.revoke_security_group_egress"
 RESOURCES = [
-    {"ResourceType": "AWS::EC2::Subnet", "PhysicalResourceId": "subnet-1"},
-    {"ResourceType": "AWS::EC2::VPC", "PhysicalResourceId": "vpc-1"},
+    answers.resource("AWS::EC2::Subnet", "subnet-1"),
+    answers.resource("AWS::EC2::VPC", "vpc-1"),
 ]
 
 
 def aws(ingress: list[dict[str, Any]], egress: list[dict[str, Any]], **other: Answer) -> Aws:
     """Answer as a VPC whose default group has these rules."""
     group = {"GroupId": "sg-1", "IpPermissions": ingress, "IpPermissionsEgress": egress}
-    answers: dict[str, Answer] = {
+    known: dict[str, Answer] = {
         "cloudformation.describe_stack_resources": lambda _: {"StackResources": RESOURCES},
         "ec2.describe_security_groups": lambda _: {"SecurityGroups": [group]},
         "ec2.describe_network_interfaces": lambda _: {"NetworkInterfaces": []},
         INGRESS: lambda _: {},
         EGRESS: lambda _: {},
     }
-    return Aws(answers | {name.replace("__", "."): answer for name, answer in other.items()})
+    return Aws(known | {name.replace("__", "."): answer for name, answer in other.items()})
 
 
 def launch(found: Aws) -> None:

@@ -10,17 +10,18 @@ from sceptre.plan.actions import StackActions
 
 from hooks.deletion_protection import DeletionProtection
 from hooks.termination_protection import TerminationProtection
+from tests.support import answers
 from tests.support.stacks import Answer, Aws, client_error, make_stack
 
 UPDATE = "cloudformation.update_termination_protection"
 
 
 def resources(*types: str) -> dict[str, Any]:
-    return {"StackResources": [{"ResourceType": name, "PhysicalResourceId": f"id of {name}"} for name in types]}
+    return {"StackResources": [answers.resource(name, f"id of {name}") for name in types]}
 
 
 def stack_in(status: str, protected: bool = False) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda _: {"Stacks": [{"StackStatus": status, "EnableTerminationProtection": protected}]}
+    return lambda _: {"Stacks": [answers.stack(status, EnableTerminationProtection=protected)]}
 
 
 def absent(_: dict[str, Any]) -> dict[str, Any]:

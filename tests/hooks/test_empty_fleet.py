@@ -10,11 +10,12 @@ from botocore.exceptions import ClientError
 from hooks import empty_fleet
 from hooks.empty_fleet import EmptyFleet
 from spotfleet.stacks import stack_state
+from tests.support import answers
 from tests.support.stacks import Answer, Aws, client_error, make_stack
 
 RESOURCES = [
-    {"ResourceType": "AWS::EC2::LaunchTemplate", "PhysicalResourceId": "lt-1"},
-    {"ResourceType": "AWS::AutoScaling::AutoScalingGroup", "PhysicalResourceId": "fleet"},
+    answers.resource("AWS::EC2::LaunchTemplate", "lt-1"),
+    answers.resource("AWS::AutoScaling::AutoScalingGroup", "fleet"),
 ]
 
 
@@ -23,18 +24,18 @@ class Fleet:
 
     def __init__(self, *machines: str, **other: Answer) -> None:
         self.states = dict.fromkeys(machines, "InService")
-        answers: dict[str, Answer] = {
-            "cloudformation.describe_stacks": lambda _: {"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]},
+        known: dict[str, Answer] = {
+            "cloudformation.describe_stacks": lambda _: {"Stacks": [answers.stack("UPDATE_COMPLETE")]},
             "cloudformation.describe_stack_resources": lambda _: {"StackResources": RESOURCES},
             "autoscaling.describe_auto_scaling_groups": self.describe,
             "autoscaling.update_auto_scaling_group": self.update,
             "autoscaling.complete_lifecycle_action": self.complete,
         }
-        self.aws = Aws(answers | {name.replace("__", "."): answer for name, answer in other.items()})
+        self.aws = Aws(known | {name.replace("__", "."): answer for name, answer in other.items()})
 
     def describe(self, _: dict[str, Any]) -> dict[str, Any]:
-        instances = [{"InstanceId": name, "LifecycleState": state} for name, state in self.states.items()]
-        return {"AutoScalingGroups": [{"Instances": instances}]}
+        instances = [answers.member(name, LifecycleState=state) for name, state in self.states.items()]
+        return {"AutoScalingGroups": [answers.group(Instances=instances)]}
 
     def update(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         assert (kwargs["MinSize"], kwargs["DesiredCapacity"]) == (0, 0)

@@ -9,6 +9,7 @@ from sceptre.plan.actions import StackActions
 from hooks.failure_reason import FailureReason
 from hooks.healthy_dependencies import HealthyDependencies
 from spotfleet.stacks import stack_state
+from tests.support import answers
 from tests.support.stacks import Aws, client_error, make_stack
 
 STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/spotfleet-dev-service/1"
@@ -25,7 +26,7 @@ def event(logical_id: str, status: str, reason: str | None = None) -> Event:
     """Build an event of a resource, or of the stack itself when it is called `stack`."""
     of_stack = logical_id == "stack"
     found = {
-        "StackId": STACK_ID,
+        **{"StackId": STACK_ID, "StackName": "spotfleet-dev-service", "EventId": "1", "Timestamp": answers.EPOCH},
         "LogicalResourceId": logical_id,
         "PhysicalResourceId": STACK_ID if of_stack else f"id of {logical_id}",
         "ResourceType": "AWS::CloudFormation::Stack" if of_stack else "AWS::ECS::Service",
@@ -43,7 +44,7 @@ def aws(status: str, *events: Event, updated: int = 1) -> Aws:
         more = {"NextToken": str(start + 2)} if start + 2 < len(newest_first) else {}
         return {"StackEvents": newest_first[start : start + 2], **more}
 
-    described = {"StackStatus": status, "LastUpdatedTime": updated}
+    described = answers.stack(status, LastUpdatedTime=updated)
     return Aws(
         {
             "cloudformation.describe_stacks": lambda _: {"Stacks": [described]},
@@ -52,9 +53,9 @@ def aws(status: str, *events: Event, updated: int = 1) -> Aws:
     )
 
 
-def reason(answers: Aws) -> str:
+def reason(found: Aws) -> str:
     with pytest.raises(SceptreException) as caught:
-        FailureReason(stack=make_stack("dev/service", answers)).run()
+        FailureReason(stack=make_stack("dev/service", found)).run()
     return str(caught.value)
 
 
@@ -71,16 +72,16 @@ def test_a_stack_that_is_gone_needs_no_word() -> None:
 
 
 def test_a_creation_that_fails_after_the_deletion_of_an_earlier_one_is_a_failure() -> None:
-    answers = aws("ROLLBACK_COMPLETE", event("Service", "CREATE_FAILED", "no room"))
-    failed = answers.answers["cloudformation.describe_stacks"]
+    found = aws("ROLLBACK_COMPLETE", event("Service", "CREATE_FAILED", "no room"))
+    failed = found.answers["cloudformation.describe_stacks"]
 
     def absent(_: dict[str, Any]) -> dict[str, Any]:
         raise client_error("ValidationError", "Stack with id spotfleet-dev-service does not exist")
 
-    stack = make_stack("dev/service", answers)
-    answers.answers["cloudformation.describe_stacks"] = absent
+    stack = make_stack("dev/service", found)
+    found.answers["cloudformation.describe_stacks"] = absent
     FailureReason(stack=stack).run()
-    answers.answers["cloudformation.describe_stacks"] = failed
+    found.answers["cloudformation.describe_stacks"] = failed
     with pytest.raises(SceptreException, match="no room"):
         FailureReason(stack=stack).run()
 
@@ -144,8 +145,8 @@ def test_a_rollback_of_this_launch_is_a_failure() -> None:
 
 
 def test_sceptre_runs_it_after_a_launch_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = aws("UPDATE_ROLLBACK_COMPLETE", event("Service", "UPDATE_FAILED", "no room"))
-    stack = make_stack("dev/service", answers)
+    found = aws("UPDATE_ROLLBACK_COMPLETE", event("Service", "UPDATE_FAILED", "no room"))
+    stack = make_stack("dev/service", found)
     stack.hooks = {"after_launch": [FailureReason()]}
     actions = StackActions(stack)
     monkeypatch.setattr(actions, "_get_status", lambda: "UPDATE_COMPLETE")

@@ -7,6 +7,7 @@ from sceptre.exceptions import SceptreException
 
 from hooks.healthy_dependencies import HealthyDependencies
 from spotfleet.stacks import recovery, stack_state
+from tests.support import answers
 from tests.support.stacks import Aws, client_error, make_stack
 
 Description = dict[str, Any]
@@ -14,7 +15,7 @@ Description = dict[str, Any]
 
 EVENTS = [
     {
-        "StackId": "arn",
+        **{"StackId": "arn", "StackName": "machines", "EventId": "1", "Timestamp": answers.EPOCH},
         "PhysicalResourceId": "i-1",
         "LogicalResourceId": "Machine",
         "ResourceType": "AWS::EC2::Instance",
@@ -47,7 +48,7 @@ class CloudFormation:
 
 
 def status(name: str, updated: int = 0) -> Description:
-    return {"StackStatus": name, "LastUpdatedTime": updated}
+    return answers.stack(name, LastUpdatedTime=updated)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from sceptre.exceptions import SceptreException
 
 from hooks.machine_image import MachineImage
 from hooks.replaced_machines import changes_of
+from tests.support import answers
 from tests.support.changed import changed
 from tests.support.stacks import Answer, Aws, client_error, make_stack
 
@@ -52,7 +53,7 @@ def resolved(wanted: str, status: str = "UPDATE_COMPLETE", images: Answer = imag
     def describe(_: object) -> dict[str, Any]:
         if status == "ABSENT":
             raise client_error("ValidationError", "Stack with id x does not exist")
-        return {"Stacks": [{"StackStatus": status, "Parameters": [{"ParameterKey": "ImageId", **parameter}]}]}
+        return {"Stacks": [answers.stack(status, Parameters=[{"ParameterKey": "ImageId", **parameter}])]}
 
     return resolver(wanted, describe, images, newest).resolve()
 

@@ -12,7 +12,7 @@ from sceptre.stack import Stack
 
 from hooks.no_dependants import NoDependants
 from spotfleet.stacks import stack_state
-from tests.support import sample_project
+from tests.support import answers, sample_project
 from tests.support.stacks import Aws, client_error, make_stack
 
 
@@ -30,7 +30,7 @@ class Environment:
         layer = kwargs["StackName"].removeprefix("spotfleet-dev-").replace("-", "_")
         if layer not in self.states:
             raise client_error("ValidationError", f"Stack with id {kwargs['StackName']} does not exist")
-        return {"Stacks": [{"StackStatus": self.states[layer]}]}
+        return {"Stacks": [answers.stack(self.states[layer])]}
 
     def delete(self, layer: str) -> None:
         NoDependants(stack=make_stack(f"dev/{layer}", self.aws, sample_project.folder())).run()

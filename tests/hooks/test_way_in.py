@@ -11,7 +11,7 @@ from sceptre.stack import Stack
 from hooks import way_in
 from hooks.way_in import WayIn
 from spotfleet.stacks import stack_state
-from tests.support import sample_project
+from tests.support import answers, sample_project
 from tests.support.stacks import Aws, client_error, make_stack
 
 RULE = {"IpProtocol": "tcp", "UserIdGroupPairs": [{"GroupId": "sg-balancer"}]}
@@ -35,7 +35,7 @@ class Upgrade:
         layer = kwargs["StackName"].removeprefix("spotfleet-dev-").replace("-", "_")
         if self.states[layer] == "ABSENT":
             raise client_error("ValidationError", f"Stack with id {kwargs['StackName']} does not exist")
-        return {"Stacks": [{"StackStatus": self.states[layer], "Parameters": self.parameters}]}
+        return {"Stacks": [answers.stack(self.states[layer], Parameters=self.parameters)]}
 
     def groups(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         assert kwargs == {"GroupIds": ["sg-new"]}

@@ -1,10 +1,19 @@
-"""An ELBv2 and an HAProxy that are plain objects, for the tests of the load balancer."""
+"""A load balancer as ELBv2's own client tells it, and what is behind it."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import contextlib
+import socket
+import threading
+import time
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore.exceptions import ClientError
+
+from tests.support.answers import Answer, answering
+
+# What never comes is waited for so long.
+SECONDS = 60
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
 BALANCER = f"{ARN}:loadbalancer/app/web/1111"
@@ -13,16 +22,16 @@ GROUP = f"{ARN}:targetgroup/blue/3333"
 OTHER_GROUP = f"{ARN}:targetgroup/green/4444"
 
 
-def forward(group: str = GROUP) -> dict[str, Any]:
+def forward(group: str = GROUP) -> Answer:
     return {"Type": "forward", "TargetGroupArn": group}
 
 
-def answer(status: str, body: str) -> dict[str, Any]:
+def answer(status: str, body: str) -> Answer:
     config = {"StatusCode": status, "ContentType": "text/plain", "MessageBody": body}
     return {"Type": "fixed-response", "FixedResponseConfig": config}
 
 
-def authenticate(kind: str = "authenticate-oidc") -> dict[str, Any]:
+def authenticate(kind: str = "authenticate-oidc") -> Answer:
     return {"Type": kind, "Order": 1}
 
 
@@ -30,10 +39,11 @@ def _listed(attributes: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in attributes.items()]
 
 
-class FakeElbv2:
-    """ELBv2's client with one load balancer; a test changes its attributes."""
+class Elbv2:
+    """What ELBv2 answers of one load balancer, whose attributes a test changes; `client` is boto3's."""
 
     def __init__(self) -> None:
+        self.client = answering("elbv2", self)
         self.default_action = forward()
         self.before_default_action: list[dict[str, Any]] = []
         self.rules: list[dict[str, Any]] = []
@@ -60,23 +70,14 @@ class FakeElbv2:
     def add_rule_of_several(self, priority: int, actions: list[dict[str, Any]], *conditions: dict[str, Any]) -> None:
         self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": actions})
 
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        client = self
-
-        class Paginator:
-            def paginate(self) -> Iterator[dict[str, Any]]:
-                yield getattr(client, operation)()
-
-        return Paginator()
-
-    def describe_load_balancers(self) -> dict[str, Any]:
+    def describe_load_balancers(self) -> Answer:
         return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
 
-    def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> Answer:  # noqa: N803, ARG002
         idle_timeout = {"idle_timeout.timeout_seconds": str(self.idle_timeout)}
         return {"Attributes": _listed(idle_timeout | self.balancer_attributes)}
 
-    def describe_listeners(self, LoadBalancerArn: str) -> dict[str, Any]:  # noqa: N803
+    def describe_listeners(self, LoadBalancerArn: str) -> Answer:  # noqa: N803
         listener = {
             "LoadBalancerArn": LoadBalancerArn,
             "DefaultActions": [*self.before_default_action, self.default_action],
@@ -89,20 +90,20 @@ class FakeElbv2:
             ]
         }
 
-    def describe_listener_attributes(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_listener_attributes(self, ListenerArn: str) -> Answer:  # noqa: N803, ARG002
         return {"Attributes": _listed(self.listener_attributes)}
 
-    def describe_rules(self, ListenerArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_rules(self, ListenerArn: str) -> Answer:  # noqa: N803, ARG002
         default = {"Priority": "default", "Conditions": [], "Actions": [], "IsDefault": True}
         return {"Rules": [*self.rules, default]}
 
-    def describe_target_groups(self) -> dict[str, Any]:
+    def describe_target_groups(self) -> Answer:
         return {"TargetGroups": [{"TargetGroupArn": arn} | self.health_check for arn in (GROUP, OTHER_GROUP)]}
 
-    def describe_target_group_attributes(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_target_group_attributes(self, TargetGroupArn: str) -> Answer:  # noqa: N803, ARG002
         return {"Attributes": _listed(self.attributes)}
 
-    def describe_target_health(self, TargetGroupArn: str) -> dict[str, Any]:  # noqa: N803
+    def describe_target_health(self, TargetGroupArn: str) -> Answer:  # noqa: N803
         if TargetGroupArn not in (GROUP, OTHER_GROUP):
             raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, "DescribeTargetHealth")
         targets = self.targets if TargetGroupArn == GROUP else {}
@@ -114,71 +115,66 @@ class FakeElbv2:
         }
 
 
-class FakeProcess:
-    """HAProxy's process: takes every configuration, remembers commands, and has the servers that they make."""
+class Backend(ThreadingHTTPServer):
+    """A task: answers its name and what reached it; its health check answers `status`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "haproxy.sock"
-        self.description: str | None = None
-        self.configurations: list[str] = []
-        self.commands: list[str] = []
-        self.servers: dict[tuple[str, str], dict[str, str]] = {}
+    daemon_threads = True
 
-    def runs_with(self) -> str | None:
-        return self.description
+    def __init__(self, name: str) -> None:
+        self.status = 200
+        self.name = name
+        # How many health checks it has passed since somebody last set this.
+        self.passed = 0
+        # What came with the last request.
+        self.headers: Message = Message()
+        # Requests to /held are answered once it is set.
+        self.release = threading.Event()
+        self.held = threading.Event()
+        self.connections: list[socket.socket] = []
 
-    def run(self, configuration: str, description: str) -> None:
-        self.configurations.append(configuration)
-        self.description = description
-        backend = ""
-        self.servers = {}
-        for line in configuration.splitlines():
-            words = line.split()
-            if words[:1] == ["backend"]:
-                backend = words[1]
-            if words[:1] == ["server"]:
-                self._serve(backend, words[1], words[2], weight=words[-1])
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
 
-    def stop(self) -> bool:
-        ran = self.description is not None
-        self.description = None
-        self.servers = {}
-        return ran
+            def do_GET(handler) -> None:  # noqa: N805
+                if handler.path == "/held":
+                    self.held.set()
+                    self.release.wait(SECONDS)
+                checked = handler.path == "/healthcheck"
+                time.sleep({"/slow": 1, "/slower": 2}.get(handler.path, 0))
+                body = f"{name} {handler.path} {handler.headers.get('X-Forwarded-Proto')}".encode()
+                self.passed += checked and self.status == 200
+                handler.send_response(self.status if checked else 200)
+                self.headers = handler.headers
+                handler.send_header("Content-Length", str(len(body)))
+                handler.send_header("Strict-Transport-Security", "max-age=7")
+                handler.end_headers()
+                handler.wfile.write(body)
 
-    def compiles(self, _expression: str) -> bool:
-        return True
+            do_POST = do_GET  # noqa: N815
 
-    def certificate(self) -> Path:
-        return self.socket.with_name("balancer.pem")
+            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
+                pass
 
-    def statistics(self) -> Iterator[dict[str, str]]:
-        yield {"pxname": "web", "svname": "FRONTEND", "addr": ""}
-        yield from [dict(line) for line in self.servers.values()]
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
-    def command(self, *commands: str) -> str:
-        for command in commands:
-            self.commands.append(command)
-            words = command.split()
-            match words:
-                case ["add", "server", name, address, *_]:
-                    backend, _, server = name.partition("/")
-                    self._serve(backend, server, address, weight="0", check="INI")
-                case ["set", "server", name, "weight", weight]:
-                    self.server(name)["uweight"] = weight
-                case ["set", "server", name, "health", health]:
-                    self.server(name)["status"] = health.upper()
-                case ["set", "server", name, "state", state]:
-                    self.server(name)["status"] = {"drain": "DRAIN", "maint": "MAINT", "ready": "UP"}[state]
-                case ["del", "server", name] if self.server(name)["scur"] == "0":
-                    backend, _, server = name.partition("/")
-                    del self.servers[backend, server]
-        return ""
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
 
-    def server(self, name: str) -> dict[str, str]:
-        backend, _, server = name.partition("/")
-        return self.servers[backend, server]
+    def end(self) -> None:
+        """Refuse all that comes from now on, and close the connections that there are."""
+        self.release.set()
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
-    def _serve(self, backend: str, name: str, address: str, weight: str, check: str = "L7OK") -> None:
-        line = {"pxname": backend, "svname": name, "addr": address, "status": "UP", "uweight": weight}
-        more = {"check_status": check, "check_code": "", "chkfail": "0", "scur": "0", "qcur": "0"}
-        self.servers[backend, name] = line | more
+    def handle_error(self, *_arguments: object) -> None:
+        """A closed connection is nothing to print."""
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return ("i-1", self.server_address[1])

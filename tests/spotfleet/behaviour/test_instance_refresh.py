@@ -11,6 +11,8 @@ from spotfleet.behaviour.instance_refresh import Member, Outcome, Preferences, S
 from spotfleet.behaviour.rolling_update import Policy, unfinished
 from spotfleet.local.emulator.group_updates import replace_machines, settle
 from tests.spotfleet.local.controllers.test_machines import machine, registered, rolled_group
+from tests.support import answers
+from tests.support.answers import Answer, answering
 from tests.support.changed import changed
 
 ONE_BY_ONE = Preferences(least=100, most=100, warmup=120, skip_matching=False)
@@ -180,30 +182,32 @@ def test_the_user_data_of_the_template_completes_the_hook_of_the_group() -> None
 
 
 class Group:
-    """Auto Scaling of a group whose machines, activities and refresh are given."""
+    """What Auto Scaling answers of a group whose machines, activities and refresh are given."""
 
     def __init__(self, states: list[list[str]], failed: str = "", refresh: list[dict[str, str]] | None = None) -> None:
         self.states, self.failed, self.refresh = states, failed, refresh or []
         self.started: list[dict[str, Any]] = []
         self.cancelled = False
+        self.client = answering("autoscaling", self)
 
-    def describe_auto_scaling_groups(self, **_names: list[str]) -> dict[str, Any]:
+    def describe_auto_scaling_groups(self, **_names: list[str]) -> Answer:
         """Describe the group; the last description stays."""
         states = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        instances = [{"InstanceId": str(number), "LifecycleState": state} for number, state in enumerate(states)]
-        return {"AutoScalingGroups": [{"DesiredCapacity": 2, "Instances": instances}]}
+        instances = [answers.member(str(number), LifecycleState=state) for number, state in enumerate(states)]
+        return {"AutoScalingGroups": [answers.group(DesiredCapacity=2, Instances=instances)]}
 
-    def describe_scaling_activities(self, **_names: str) -> dict[str, Any]:
+    def describe_scaling_activities(self, **_names: str) -> Answer:
         """Describe one launch."""
-        status = "Cancelled" if self.failed else "MidLifecycleAction"
-        return {"Activities": [{"StatusCode": status, "StatusMessage": self.failed}]}
+        ended = {"StatusCode": "Cancelled", "StatusMessage": self.failed}
+        told = ended if self.failed else {"StatusCode": "MidLifecycleAction"}
+        return {"Activities": [answers.activity(answers.EPOCH, **told)]}
 
     def start_instance_refresh(self, **parameters: Any) -> dict[str, str]:  # noqa: ANN401  # each has its own type
         """Keep what was asked for."""
         self.started.append(parameters["Preferences"])
         return {"InstanceRefreshId": "1"}
 
-    def describe_instance_refreshes(self, **_names: object) -> dict[str, Any]:
+    def describe_instance_refreshes(self, **_names: object) -> Answer:
         """Describe the refresh; the last description stays."""
         return {"InstanceRefreshes": [self.refresh.pop(0) if len(self.refresh) > 1 else self.refresh[0]]}
 
@@ -221,15 +225,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_group_is_created_when_its_machines_are_in_service(waits: list[float]) -> None:
-    settle(Group([["Pending:Wait"] * 2, ["InService", "Pending:Wait"], ["InService"] * 2]), "group", str)
+    settle(Group([["Pending:Wait"] * 2, ["InService", "Pending:Wait"], ["InService"] * 2]).client, "group", str)
     assert len(waits) == 2
 
 
 def test_a_group_whose_machines_never_join_fails_with_the_reason(waits: list[float]) -> None:
     with pytest.raises(ValueError, match=r"Group did not stabilize\. Last scaling activity: was abandoned"):
-        settle(Group([["Pending:Wait"]], failed="was abandoned"), "group", str)
+        settle(Group([["Pending:Wait"]], failed="was abandoned").client, "group", str)
     with pytest.raises(ValueError, match="it took too long"):
-        settle(Group([["Pending:Wait"]]), "group", lambda: "it took too long")
+        settle(Group([["Pending:Wait"]]).client, "group", lambda: "it took too long")
     assert waits == []
 
 
@@ -240,7 +244,7 @@ def refreshed(
     place = "spotfleet.local.emulator.group_updates"
     monkeypatch.setattr(f"{place}.preferences_of", lambda *_names: replace(ONE_BY_ONE, alarms=("errors",)))
     monkeypatch.setattr(f"{place}.is_rolled_back", lambda *_names: back)
-    replace_machines(group, None, "group", set, triggered=triggered, ends_early=lambda: early)
+    replace_machines(group.client, None, "group", set, triggered=triggered, ends_early=lambda: early)
     return group.started
 
 

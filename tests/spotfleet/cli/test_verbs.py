@@ -27,6 +27,7 @@ from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.environment_status import Status
 from spotfleet.local.host import paths, variables
 from spotfleet.local.host.console import Failure
+from tests.support.answers import Answer, answering
 from tools.cli_page import PAGE, page
 
 Invoke = Callable[..., Result]
@@ -175,20 +176,21 @@ def test_open_starts_a_browser_and_prints_the_address(monkeypatch: pytest.Monkey
 # --- logs and exec
 
 
-class FakeLogs:
-    """CloudWatch Logs with the events of one group, of which it returns two at a time."""
+class PrintedLines:
+    """What CloudWatch Logs answers of the events of one group, of which it returns two at a time."""
 
     def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Answer] = []
 
     def add(self, moment: int, task: str, message: str) -> None:
         """Let a task print a line."""
         event = {"timestamp": moment, "message": message, "eventId": f"{len(self.events)}"}
         self.events.append({**event, "logStreamName": f"web/web/{task}"})
 
-    def filter_log_events(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401  # as boto3
+    def filter_log_events(self, logGroupName: str, startTime: int) -> Answer:  # noqa: N803  # AWS's names
         """Return the first two events from a time on."""
-        later = [event for event in self.events if event["timestamp"] >= asked["startTime"]]
+        assert logGroupName == "group"
+        later = [event for event in self.events if event["timestamp"] >= startTime]
         return {"events": sorted(later, key=lambda event: event["timestamp"])[:2]}
 
 
@@ -196,18 +198,18 @@ TASK, OTHER = "6f327ebb-791c-4392-8859-71a3feca6ee3", "bee4045f-9f4d-4c73-b9e5-6
 
 
 @pytest.fixture
-def fake_logs(monkeypatch: pytest.MonkeyPatch) -> FakeLogs:
+def printed(monkeypatch: pytest.MonkeyPatch) -> PrintedLines:
     """Give the environment two services, of which one has printed something."""
-    fake = FakeLogs()
+    lines = PrintedLines()
     found = {"service": Service("service", "eu-west-1", None, ["group"]), "api": Service("api", "eu-west-1")}
-    monkeypatch.setattr(clients, "client", lambda *_names: fake)
+    monkeypatch.setattr(clients, "client", lambda service, _region: answering(service, lines))
     monkeypatch.setattr(services, "of_environment", lambda _name: found)
-    return fake
+    return lines
 
 
-def test_logs_are_those_of_all_tasks_the_newest_last(fake_logs: FakeLogs, invoke: Invoke) -> None:
+def test_logs_are_those_of_all_tasks_the_newest_last(printed: PrintedLines, invoke: Invoke) -> None:
     for moment, task, message in ((3000, TASK, "c"), (1000, TASK, "a"), (2000, OTHER, "b"), (4000, TASK, "d\x1b[2J")):
-        fake_logs.add(moment, task, message)
+        printed.add(moment, task, message)
     # What a stranger has sent does nothing to a terminal.
     assert invoke("logs", "service").stdout.splitlines() == [
         "00:00:01.000 6f327ebb a",
@@ -223,39 +225,39 @@ def test_logs_are_those_of_all_tasks_the_newest_last(fake_logs: FakeLogs, invoke
     }
 
 
-def test_each_line_is_read_once_even_one_that_comes_late(fake_logs: FakeLogs) -> None:
+def test_each_line_is_read_once_even_one_that_comes_late(printed: PrintedLines) -> None:
     reader = logs.Reader(Service("service", "eu-west-1"), "group")
-    fake_logs.add(20_000, TASK, "a")
+    printed.add(20_000, TASK, "a")
     assert [line.message for _moment, line in reader.fresh()] == ["a"]
-    fake_logs.add(19_000, OTHER, "late")
-    fake_logs.add(21_000, TASK, "b")
+    printed.add(19_000, OTHER, "late")
+    printed.add(21_000, TASK, "b")
     assert [line.message for _moment, line in reader.fresh()] == ["late", "b"]
     assert reader.fresh() == []
 
 
 def test_following_ends_with_ctrl_c_and_without_complaint(
-    fake_logs: FakeLogs, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+    printed: PrintedLines, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
 ) -> None:
     def come_or_end(_seconds: float) -> None:
-        if len(fake_logs.events) == 2:
+        if len(printed.events) == 2:
             raise KeyboardInterrupt
-        fake_logs.add(2000, OTHER, "b")
+        printed.add(2000, OTHER, "b")
 
-    fake_logs.add(1000, TASK, "a")
+    printed.add(1000, TASK, "a")
     monkeypatch.setattr(time, "sleep", come_or_end)
     result = invoke("logs", "--follow", "service")
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line[-1] for line in result.stdout.splitlines()] == ["a", "b"]
 
 
-@pytest.mark.usefixtures("fake_logs")
+@pytest.mark.usefixtures("printed")
 @pytest.mark.parametrize("arguments", [("logs", "web"), ("exec", "web", "--", "ls")])
 def test_an_unknown_service_names_those_that_there_are(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
     assert (result.exit_code, result.stderr) == (1, "There is no service 'web'. Services: api, service.\n")
 
 
-@pytest.mark.usefixtures("fake_logs")
+@pytest.mark.usefixtures("printed")
 def test_exec_needs_a_name_where_there_are_several_services(invoke: Invoke) -> None:
     result = invoke("exec", "--", "ls")
     assert (result.exit_code, result.stderr) == (1, "There are several services: name one of api, service.\n")
@@ -327,28 +329,39 @@ GROUP = {
 
 
 def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = []
+    tagged: list[list[str]] = []
+    terminated: list[list[str]] = []
 
-    class FakeEc2:
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            return lambda **parameters: asked.append((name, parameters))
+    class Ec2:
+        """What EC2 and Auto Scaling answer to a loss: nothing that is read."""
+
+        def create_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:  # noqa: N803
+            assert Resources == ["i-1"]
+            tagged.append([tag["Key"] for tag in Tags])
+
+        def terminate_instances(self, InstanceIds: list[str]) -> None:  # noqa: N803
+            terminated.append(InstanceIds)
+
+        def create_or_update_tags(self, Tags: list[dict[str, str]]) -> None:  # noqa: N803
+            tagged.append([tag["Key"] for tag in Tags])
 
     monkeypatch.setattr(embedded_aws, "find", lambda: {"speed": 10, "seed": 1})
     monkeypatch.setattr(fleet, "read", lambda _name: Fleet("eu-west-1", [GROUP], [MACHINE]))
-    monkeypatch.setattr(clients, "client", lambda *_names: FakeEc2())
+    monkeypatch.setattr(clients, "client", lambda service, _region: answering(service, Ec2()))
     machines = [{"id": "i-1", "type": "t3.micro", "zone": "eu-west-1a", "tasks": 0}]
     told = json.loads(invoke("interrupt", "--json").stdout)
     assert (told["machines"], told["speed"]) == (machines, 10)
     assert json.loads(invoke("kill", "--json").stdout) == {"machines": machines}
+    assert terminated == [["i-1"]]
     assert json.loads(invoke("rates", "--json").stdout)["types"][0]["type"] == "t3.micro"
     assert "EC2 takes it in 12 s" in invoke("interrupt", "--share", "0.5").stdout
 
     # Ten minutes and two of AWS's time, ten times faster.
     early = invoke("interrupt", "--pool", "t3.micro/eu-west-1a", "--lead", "600").stdout
     assert "The notice comes in 60 s, and EC2 takes it in 72 s" in early
-    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == [NOTICE_TAG, RECOMMENDATION_TAG]
+    assert tagged[-1] == [NOTICE_TAG, RECOMMENDATION_TAG]
     invoke("interrupt", "--no-recommendation")
-    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == [NOTICE_TAG]
+    assert tagged[-1] == [NOTICE_TAG]
 
     pools = json.loads(invoke("capacity", "--json").stdout)["pools"]
     assert [row["pool"] for row in pools] == [f"t3.micro/{zone}" for zone in ("eu-west-1a", "eu-west-1b")]
@@ -356,7 +369,7 @@ def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke)
     assert pools[1]["closed_until"] == {"on-demand": "2100-01-01T00:00:00+00:00", "spot": None}
     assert "1 spot" in invoke("capacity").stdout
     invoke("capacity", "--close", "*/eu-west-1a", "--for", "60")
-    assert [tag["Key"] for tag in asked[-1][1]["Tags"]] == ["spotfleet:closed:spot:t3.micro/eu-west-1a"]
+    assert tagged[-1] == ["spotfleet:closed:spot:t3.micro/eu-west-1a"]
     refused = invoke("capacity", "--open", "t3.small/eu-west-1a")
     assert "There is no pool 't3.small/eu-west-1a'. Pools: t3.micro/eu-west-1a, t3.micro/eu-west-1b." in refused.stderr
 
@@ -398,39 +411,35 @@ def test_the_report_of_a_load_is_read(monkeypatch: pytest.MonkeyPatch, invoke: I
 
 
 class ManyTasks:
-    """ECS and the other services of an environment with one service of so many tasks; AWS's limits hold."""
+    """What ECS answers of a service of so many tasks; AWS's limits hold."""
 
     def __init__(self, count: int) -> None:
         self.arns = [f"arn:aws:ecs:eu-west-1:0:task/c/{number:04}" for number in range(count)]
 
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3
-        key, values = {
-            "list_tasks": ("taskArns", self.arns),
-            "list_container_instances": ("containerInstanceArns", []),
-        }[operation]
-        parts = [{key: values[first : first + 100]} for first in range(0, len(values), 100)]
-        return type("Paginator", (), {"paginate": lambda _self, **_parameters: parts})()
+    def list_tasks(self, nextToken: str = "0", **_of: str) -> Answer:  # noqa: N803  # AWS's name
+        last = int(nextToken) + 100
+        more = {"nextToken": str(last)} if last < len(self.arns) else {}
+        return {"taskArns": self.arns[int(nextToken) : last], **more}
 
-    def describe_services(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def list_container_instances(self, **_of: str) -> Answer:
+        return {"containerInstanceArns": []}
+
+    def describe_services(self, **_asked: Any) -> Answer:  # noqa: ANN401
         service = {"serviceName": "web", "status": "ACTIVE", "desiredCount": len(self.arns), "loadBalancers": []}
         return {"services": [service | {"taskDefinition": "web:1"}]}
 
-    def describe_task_definition(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def describe_task_definition(self, **_asked: str) -> Answer:
         return {"taskDefinition": {"containerDefinitions": [{"image": "web:1"}]}}
 
-    def describe_tasks(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        assert 0 < len(parameters["tasks"]) <= 100
+    def describe_tasks(self, tasks: list[str], **_of: str) -> Answer:
+        assert 0 < len(tasks) <= 100
         containers = [{"image": "web:1"}]
-        return {
-            "tasks": [
-                {"taskArn": arn, "lastStatus": "RUNNING", "containers": containers} for arn in parameters["tasks"]
-            ]
-        }
+        return {"tasks": [{"taskArn": arn, "lastStatus": "RUNNING", "containers": containers} for arn in tasks]}
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
 def test_a_service_of_any_size_is_seen_as_a_whole(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(clients, "client", lambda *_names: ManyTasks(count))
+    monkeypatch.setattr(clients, "client", lambda service, _region: answering(service, ManyTasks(count)))
     current = Status("dev", stacks={f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in paths.layers("dev")})
     environment_status._add_service(current, "eu-west-1", "arn:aws:ecs:eu-west-1:0:service/c/web")
     assert len({task.id for task in current.tasks}) == current.desired_tasks == count

@@ -7,6 +7,8 @@ from botocore.exceptions import ClientError
 
 from spotfleet.stacks import account, deployed_environment, former_names
 from spotfleet.stacks.living_changes import Deployed
+from tests.support import answers
+from tests.support.answers import EPOCH, answering
 from tests.support.stacks import Aws, client_error, make_stack
 
 TAG = {"Key": "Environment", "Value": "dev"}
@@ -27,7 +29,9 @@ LAUNCHED: dict[str, dict[str, Any]] = {
 DENIED = "AccessDenied"
 
 
-def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDATE_COMPLETE", *further: str) -> Deployed:
+def read(
+    stacks: dict[str, dict[str, Any]], body: str = "Resources: {}", status: str = "UPDATE_COMPLETE", *further: str
+) -> Deployed:
     """Return what is read where these stacks are deployed; each has its parameters, and outputs under that name."""
 
     def describe(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +41,7 @@ def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDAT
         found = dict(stacks[name])
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in found.pop("outputs", {}).items()]
         parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in found.items()]
-        return {"Stacks": [{"StackStatus": status, "Parameters": parameters, "Outputs": outputs}]}
+        return {"Stacks": [answers.stack(status, Parameters=parameters, Outputs=outputs)]}
 
     def template(_: dict[str, Any]) -> dict[str, Any]:
         if body == DENIED:
@@ -45,13 +49,13 @@ def read(stacks: dict[str, dict[str, Any]], body: str = "", status: str = "UPDAT
         return {"TemplateBody": body}
 
     pushed = [{"imageTags": [f"service_{n}"], "imageDigest": f"sha256:{n}", "imagePushedAt": n} for n in (1, 2)]
-    answers: dict[str, Any] = {
+    known: dict[str, Any] = {
         "cloudformation.describe_stacks": describe,
         "cloudformation.get_template": template,
         "ecr.describe_images": lambda _: {"imageDetails": pushed},
     }
     # From any of the stacks, whichever is launched first.
-    return deployed_environment.read(make_stack("dev/cluster", Aws(answers)), list(further))
+    return deployed_environment.read(make_stack("dev/cluster", Aws(known)), list(further))
 
 
 def test_everything_that_is_deployed_is_read() -> None:
@@ -112,39 +116,31 @@ class Regions:
     def __init__(self, **stacks: list[dict[str, Any]]) -> None:
         self.stacks = {name.replace("_", "-"): found for name, found in stacks.items()}
 
-    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> "Region":
+    def client(self, _stack: object, _service: str, region_name: str = "eu-west-1", **_more: object) -> Any:  # noqa: ANN401  # as boto3
         """Return a client of a Region."""
-        return Region(self.stacks.get(region_name))
+        return answering("cloudformation", Region(self.stacks.get(region_name)))
 
 
 class Region:
-    """A client of one Region."""
+    """What CloudFormation answers in one Region."""
 
     def __init__(self, stacks: list[dict[str, Any]] | None) -> None:
         self.stacks = stacks
 
-    def describe_stacks(self, **kwargs: str) -> dict[str, Any]:
-        """Answer as CloudFormation does."""
+    def describe_stacks(self, StackName: str | None = None) -> dict[str, Any]:  # noqa: N803  # AWS's name
+        """Describe one stack, or all of them."""
         if self.stacks is None:
             raise client_error("InvalidClientTokenId")
-        name = kwargs.get("StackName")
-        found = [stack for stack in self.stacks if name in {None, stack["StackName"]}]
+        found = [stack for stack in self.stacks if StackName in {None, stack["StackName"]}]
         if not found:
             raise client_error("ValidationError", "does not exist")
         return {"Stacks": found}
 
-    def get_paginator(self, _name: str) -> "Region":
-        """Return what gives the one page there is."""
-        return self
-
-    def paginate(self) -> list[dict[str, Any]]:
-        """Return that page."""
-        return [self.describe_stacks()]
-
 
 def standing(name: str, region: str = "eu-west-1", environment: str = "dev") -> dict[str, Any]:
     tags = [{"Key": "Environment", "Value": environment}]
-    return {"StackName": name, "StackId": f"arn:aws:cloudformation:{region}:1:stack/{name}/1", "Tags": tags}
+    made = {"CreationTime": EPOCH, "StackStatus": "CREATE_COMPLETE", "Tags": tags}
+    return {"StackName": name, "StackId": f"arn:aws:cloudformation:{region}:1:stack/{name}/1", **made}
 
 
 def test_an_environment_under_its_former_names_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

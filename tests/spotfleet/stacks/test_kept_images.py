@@ -11,6 +11,7 @@ from spotfleet.image.base_image import BaseImage
 from spotfleet.image.build_context import Fingerprint
 from spotfleet.image.image import Image
 from spotfleet.stacks import kept_images
+from tests.support import answers
 from tests.support.stacks import Answer, Aws, client_error, make_stack
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,12 +29,12 @@ def pushed(*tags: str) -> list[dict[str, Any]]:
 def require_room(running: str, *tags: str, service: str = "api", kept: int = KEPT) -> None:
     """Ask whether a service that runs an image may push another one."""
     parameters = [{"ParameterKey": "Image", "ParameterValue": running}]
-    found = {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Parameters": parameters}]}
-    answers: dict[str, Answer] = {
+    found = {"Stacks": [answers.stack("UPDATE_COMPLETE", Parameters=parameters)]}
+    known: dict[str, Answer] = {
         "cloudformation.describe_stacks": lambda _: found,
         "ecr.describe_images": lambda _: {"imageDetails": pushed(*tags)},
     }
-    stack = make_stack(f"dev/{service}", Aws(answers), kept_images=kept)
+    stack = make_stack(f"dev/{service}", Aws(known), kept_images=kept)
     image = Image("registry/web", BaseImage("b", ""), "linux/amd64", Path(), Fingerprint("", ""), service)
     kept_images.require_room(stack, image)
 

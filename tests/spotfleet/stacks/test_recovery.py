@@ -7,6 +7,7 @@ from sceptre.plan.actions import StackActions
 
 from hooks.healthy_dependencies import HealthyDependencies
 from spotfleet.stacks import recovery, stack_state
+from tests.support import answers
 from tests.support.stacks import Aws, client_error, make_stack
 
 
@@ -32,7 +33,7 @@ class CloudFormation:
     def describe(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         if self.status is None:
             raise client_error("ValidationError", f"Stack with id {kwargs['StackName']} does not exist")
-        return {"Stacks": [{"StackStatus": self.status, "LastUpdatedTime": 1}]}
+        return {"Stacks": [answers.stack(self.status, LastUpdatedTime=answers.EPOCH)]}
 
     def move(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         self.moves.append(kwargs)

@@ -17,6 +17,7 @@ from spotfleet.stacks.replacements import (
     refusals,
     replacements,
 )
+from tests.support import answers
 from tests.support.changed import Changed, changed
 from tests.support.stacks import Aws, client_error
 from tests.templates.test_matrix import OPTIONS
@@ -127,7 +128,7 @@ def launched_over(was: Changed, now: Changed, denied: bool = False) -> tuple[Sta
     def describe(kwargs: dict[str, Any]) -> dict[str, Any]:
         values = deployed_values(was, layer(kwargs))
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
-        return {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Parameters": given}]}
+        return {"Stacks": [answers.stack("UPDATE_COMPLETE", Parameters=given)]}
 
     def template(kwargs: dict[str, Any]) -> dict[str, Any]:
         if denied:

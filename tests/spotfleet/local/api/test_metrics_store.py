@@ -1,6 +1,7 @@
-"""What is kept of metrics, and how far AWS lets one read them."""
+"""What the embedded AWS keeps of metrics, and how far AWS lets one read them."""
 
-from datetime import datetime
+import time
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -8,71 +9,81 @@ import pytest
 
 from spotfleet.local.api import metrics_store
 from spotfleet.local.host import delays
+from tests.support.clouds import Cloud, running
 
 METRIC = ("AWS/ECS", "CPUUtilization", {"ServiceName": "web"})
 
 
-class FakeCloudWatch:
-    """Keeps data points as CloudWatch does and answers with them."""
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Run the embedded AWS."""
+    with running(tmp_path_factory.mktemp("server") / "log") as started:
+        yield started
 
-    def __init__(self) -> None:
-        self.points: list[tuple[datetime, float]] = []
 
-    def put_metric_data(self, MetricData: list[dict[str, Any]], **_more: str) -> None:  # noqa: N803  # boto3's name
-        """Keep the values."""
-        self.points += [(item["Timestamp"], value) for item in MetricData for value in item["Values"]]
+class Published:
+    """The metrics of a service that no other test has, in CloudWatch."""
 
-    def get_metric_data(self, StartTime: datetime, EndTime: datetime, **_more: object) -> dict[str, Any]:  # noqa: N803
-        """Return the average of each second."""
-        found_in = [
-            (moment.replace(microsecond=0), value) for moment, value in self.points if StartTime <= moment < EndTime
-        ]
-        seconds = sorted({second for second, _ in found_in})
-        values = [[value for other, value in found_in if other == second] for second in seconds]
-        found = {"Timestamps": seconds, "Values": [sum(item) / len(item) for item in values]}
-        return {"MetricDataResults": [found]}
+    def __init__(self, cloud: Cloud, service: str) -> None:
+        self.cloudwatch = cloud.client("cloudwatch")
+        self.dimensions = {"ServiceName": service}
+
+    def publish(self, number: int, values: list[float], name: str = "CPUUtilization", **more: Any) -> None:  # noqa: ANN401
+        """Put values into one minute, or into another period."""
+        metrics_store.publish(self.cloudwatch, "AWS/ECS", {name: values}, self.dimensions, number, **more)
+
+    def read(
+        self, statistic: str, last: int, count: int, name: str = "CPUUtilization", **more: int
+    ) -> list[float | None]:
+        """Return so many values up to the last."""
+        return metrics_store.read(self.cloudwatch, ("AWS/ECS", name, self.dimensions), statistic, last, count, **more)
+
+
+@pytest.fixture
+def published(cloud: Cloud, request: pytest.FixtureRequest) -> Published:
+    """Metrics named after the test."""
+    return Published(cloud, request.node.name)
 
 
 @pytest.mark.parametrize("speed", ["1", "7", "10", "60"])
-def test_metrics_are_kept_by_aws_minutes(monkeypatch: pytest.MonkeyPatch, speed: str) -> None:
+def test_metrics_are_kept_by_aws_minutes(monkeypatch: pytest.MonkeyPatch, published: Published, speed: str) -> None:
     monkeypatch.setenv("LOCAL_SPEED", speed)
-    cloudwatch, now = FakeCloudWatch(), metrics_store.minute(1_800_000_000.0)
+    now = metrics_store.minute(time.time())
     for number, samples in ((now - 4, [10.0, 30.0]), (now - 2, [50.0]), (now - 1, [70.0])):
-        metrics_store.publish(cloudwatch, "AWS/ECS", {"CPUUtilization": samples}, {"ServiceName": "web"}, number)
-    assert metrics_store.read(cloudwatch, METRIC, "Average", now, 5) == [20.0, None, 50.0, 70.0, None]
-    assert metrics_store.read(cloudwatch, METRIC, "Sum", now - 1, 2, minutes_each=2) == [20.0, 120.0]
-    assert metrics_store.read(cloudwatch, METRIC, "Maximum", now - 1, 1, minutes_each=4) == [70.0]
+        published.publish(number, samples)
+    assert published.read("Average", now, 5) == [20.0, None, 50.0, 70.0, None]
+    assert published.read("Sum", now - 1, 2, minutes_each=2) == [40.0, 120.0]
+    assert published.read("Maximum", now - 1, 1, minutes_each=4) == [70.0]
 
 
 @pytest.mark.parametrize("speed", ["1", "7", "10", "20"])
-def test_periods_of_20_seconds_are_kept_and_make_minutes(monkeypatch: pytest.MonkeyPatch, speed: str) -> None:
+def test_periods_of_20_seconds_are_kept_and_make_minutes(
+    monkeypatch: pytest.MonkeyPatch, published: Published, speed: str
+) -> None:
     monkeypatch.setenv("LOCAL_SPEED", speed)
-    cloudwatch, now = FakeCloudWatch(), 3 * metrics_store.minute(1_800_000_000.0)
+    now = 3 * metrics_store.minute(time.time())
     for number, value in ((now, 30.0), (now + 1, 60.0), (now + 3, 90.0)):
-        values = {"CPUUtilization": [value]}
-        metrics_store.publish(cloudwatch, "AWS/ECS", values, {"ServiceName": "web"}, number, unit=20)
-    assert metrics_store.read(cloudwatch, METRIC, "Average", now + 3, 5, unit=20) == [None, 30.0, 60.0, None, 90.0]
-    assert metrics_store.read(cloudwatch, METRIC, "Average", now // 3 + 1, 2) == [45.0, 90.0]
+        published.publish(number, [value], unit=20)
+    assert published.read("Average", now + 3, 5, unit=20) == [None, 30.0, 60.0, None, 90.0]
+    assert published.read("Average", now // 3 + 1, 2) == [45.0, 90.0]
 
 
-def test_above_speed_20_periods_of_20_seconds_share_their_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_speed_20_periods_of_20_seconds_share_their_second(
+    monkeypatch: pytest.MonkeyPatch, published: Published
+) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "60")
-    cloudwatch, now = FakeCloudWatch(), 3 * metrics_store.minute(1_800_000_000.0)
+    now = 3 * metrics_store.minute(time.time())
     for number, value in ((now, 30.0), (now + 1, 60.0), (now + 2, 90.0)):
-        values = {"CPUUtilization": [value]}
-        metrics_store.publish(cloudwatch, "AWS/ECS", values, {"ServiceName": "web"}, number, unit=20)
-    assert metrics_store.read(cloudwatch, METRIC, "Average", now + 2, 3, unit=20) == [60.0] * 3
+        published.publish(number, [value], unit=20)
+    assert published.read("Average", now + 2, 3, unit=20) == [60.0] * 3
 
 
-def test_values_may_stand_for_more_samples() -> None:
-    given: list[dict[str, Any]] = []
-
-    class Kept:
-        def put_metric_data(self, MetricData: list[dict[str, Any]], **_more: str) -> None:  # noqa: N803  # boto3's name
-            given.extend(MetricData)
-
-    metrics_store.publish(Kept(), "n", {"a": [1.0, 2.0], "b": [1.0]}, {}, 1, samples={"a": 50})
-    assert [item["Counts"] for item in given] == [[25.0, 25.0], [1.0]]
+def test_values_may_stand_for_more_samples(published: Published) -> None:
+    now = metrics_store.minute(time.time())
+    published.publish(now, [1.0, 2.0], name="a", samples={"a": 50})
+    published.publish(now, [1.0], name="b", samples={"a": 50})
+    assert [published.read("SampleCount", now, 1, name=name) for name in ("a", "b")] == [[50.0], [1.0]]
+    assert published.read("Average", now, 1, name="a") == [1.5]
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
-"""The load balancer's controller against an ELBv2 and an HAProxy that are plain objects."""
+"""The load balancer's controller between what ELBv2 says and a real HAProxy."""
 
 import functools
+import http.client
 import os
 import shutil
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,222 +20,335 @@ from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
 from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, ports
 from spotfleet.local.balancer.controller import Balancer
+from spotfleet.local.balancer.haproxy import Process
+from spotfleet.local.balancer.haproxy_syntax import Command
 from spotfleet.local.balancer.wanted import read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure
-from tests.support.balancers import BALANCER, GROUP, OTHER_GROUP, FakeElbv2, FakeProcess, answer, authenticate, forward
+from tests.support.balancers import BALANCER, GROUP, OTHER_GROUP, SECONDS, Backend, Elbv2, answer, authenticate, forward
+from tests.support.ports import free_port
 
 BACKEND = "targetgroup.blue.3333"
 POOL = "pool-max-conn -1 pool-purge-delay 5s"
-FIRST = ("i-1", 32768)
-SECOND = ("i-1", 32769)
+LOOK_SECONDS = 0.02
+
+
+class Told(Process):
+    """HAProxy, and what it was told: commands, but those that only ask, and how many configurations."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+        self.commands: list[str] = []
+        self.configurations = 0
+
+    def command(self, *commands: Command) -> str:
+        self.commands += [text for text in commands if not text.startswith(("show ", "get "))]
+        return super().command(*commands)
+
+    def run(self, configuration: str, description: str) -> None:
+        self.configurations += 1
+        super().run(configuration, description)
 
 
 class Bench:
-    """A balancer between both fakes."""
+    """A balancer, the load balancer that it has to be, and the tasks behind it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.elbv2 = FakeElbv2()
-        self.process = FakeProcess(folder)
+    def __init__(self, process: Told) -> None:
+        self.elbv2 = Elbv2()
+        self.elbv2.health_check["HealthCheckIntervalSeconds"] = 5
+        self.process = process
         self.balancer = self.restarted()
+        self.tasks: list[Backend] = []
 
     def restarted(self) -> Balancer:
-        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2)  # type: ignore[arg-type]
+        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)
 
     def steps(self, count: int = 1) -> None:
         for _ in range(count):
             self.balancer.step()
 
-    def health(self, target: tuple[str, int] = FIRST) -> Health:
-        return target_health.health(GROUP, Target(*target))
+    def until(self, condition: Callable[[], bool]) -> None:
+        # Counted, since some tests stop the clock.
+        for _ in range(int(SECONDS / LOOK_SECONDS)):
+            if condition():
+                return
+            self.balancer.step()
+            time.sleep(LOOK_SECONDS)
+        raise AssertionError(self.process.command(haproxy_syntax.command("show", "stat")))
 
-    def server(self, target: tuple[str, int] = FIRST) -> dict[str, str]:
-        return self.process.server(f"{BACKEND}/{target[0]}:{target[1]}")
+    def add(self, status: int = 200) -> Backend:
+        """Register a task whose health check answers so."""
+        task = Backend(f"task {len(self.tasks)}")
+        task.status = status
+        self.tasks.append(task)
+        self.elbv2.targets[task.target] = "initial"
+        return task
+
+    def healthy(self) -> Backend:
+        """Return a task that is registered and healthy."""
+        task = self.add()
+        self.until(lambda: self.health(task).state == "healthy")
+        return task
+
+    def fail(self, task: Backend) -> None:
+        task.status = 503
+        self.until(lambda: self.health(task).state == "unhealthy")
+
+    def health(self, task: Backend) -> Health:
+        return target_health.health(GROUP, Target(*task.target))
+
+    def is_idle(self, task: Backend) -> bool:
+        return target_health.is_idle(GROUP, Target(*task.target))
+
+    def servers(self, backend: str = BACKEND) -> dict[str, dict[str, str]]:
+        return {
+            line["svname"]: line for line in self.process.statistics() if line["addr"] and line["pxname"] == backend
+        }
+
+    def server(self, task: Backend) -> dict[str, str]:
+        return self.servers()[name(task)]
+
+    def ask(self, path: str = "/x") -> str:
+        """Return what is answered, which begins with the task's name."""
+        with closing(http.client.HTTPConnection("127.0.0.1", ports.load()[BALANCER, 80], timeout=SECONDS)) as asking:
+            asking.request("GET", path)
+            return asking.getresponse().read().decode()
+
+    def asked(self) -> set[str]:
+        """Return the names of the tasks that answer."""
+        return {" ".join(self.ask().split()[:2]) for _ in range(4)}
 
     @property
     def text(self) -> str:
-        return self.process.configurations[-1]
+        return self.process.configuration.read_text()
+
+
+def name(task: Backend) -> str:
+    """Return the name that a task's server has in HAProxy."""
+    return "{}:{}".format(*task.target)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """The one HAProxy of all tests, which its first load balancer starts."""
+    haproxy.ensure_installed()
+    made = Told(tmp_path_factory.mktemp("haproxy"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A bench on which nothing waits."""
-    monkeypatch.setattr(paths, "STATE", tmp_path)
+def bench(running: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A bench on which nothing waits for the rules, with an HAProxy without targets."""
+    monkeypatch.setattr(paths, "STATE", running.folder)
     monkeypatch.setattr(controller, "RULES_SECONDS", -1)
-    monkeypatch.setattr(ports, "is_free", lambda _port: True)
     monkeypatch.setattr(target_health, "_reports", {})
+    # A health check every 83 ms.
+    monkeypatch.setenv("LOCAL_SPEED", "60")
     for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"):
-        monkeypatch.delenv(variable, raising=False)
-    return Bench(tmp_path)
+        monkeypatch.setenv(variable, str(free_port()))
+    made = Bench(running)
+    made.steps()
+    made.until(lambda: not made.servers() and not made.servers(f"{BACKEND}.open"))
+    running.commands, running.configurations = [], 0
+    yield made
+    for task in made.tasks:
+        task.end()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Stop the clock, and return what sets it to so many seconds after now."""
+    now = time.monotonic()
+
+    def set_clock(seconds: float) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now + seconds)
+
+    set_clock(0)
+    return set_clock
 
 
 # --- The life of a target
 
 
+@pytest.mark.usefixtures("later")
 def test_a_new_target_gets_requests_only_after_a_health_check_that_it_passes(bench: Bench) -> None:
-    bench.elbv2.targets[FIRST] = "initial"
+    task = bench.add(status=503)
     bench.steps()
-    added = next(command for command in bench.process.commands if command.startswith("add server"))
-    assert added == (
-        f"add server {BACKEND}/i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 {POOL} weight 0"
+    port = task.target[1]
+    assert bench.process.commands[0] == (
+        f"add server {BACKEND}/i-1:{port} 127.0.0.1:{port} check inter 83ms rise 2 fall 3 {POOL} weight 0"
     )
-    assert bench.health() == target_health.INITIAL
+    assert bench.health(task) == target_health.INITIAL
+    bench.until(lambda: bench.server(task)["check_status"] == "L7STS")
     bench.steps()
-    assert (bench.server()["uweight"], bench.health().reason) == ("0", "Elb.InitialHealthChecking")
-    bench.server()["check_status"] = "L7OK"
-    bench.steps()
-    assert (bench.server()["uweight"], bench.health()) == ("100", Health("healthy"))
+    assert (bench.server(task)["uweight"], bench.health(task).reason) == ("0", "Elb.InitialHealthChecking")
+    assert "No target has answered this request." in bench.ask()
+    task.status = 200
+    bench.until(lambda: bench.health(task) == Health("healthy"))
+    assert bench.server(task)["uweight"] == "100"
+    assert bench.asked() == {task.name}
 
 
 # Three checks, one every 10 s, the first at once; a container's start is not hastened by LOCAL_SPEED.
 @pytest.mark.parametrize(("speed", "real_seconds"), [("1", 20), ("10", 15), ("60", 15)])
 def test_a_new_target_that_never_passes_becomes_unhealthy_in_the_time_of_its_checks(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, speed: str, real_seconds: float
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None], speed: str, real_seconds: float
 ) -> None:
-    monkeypatch.setenv("LOCAL_SPEED", speed)
-    bench.elbv2.targets[FIRST] = "initial"
-    bench.steps(2)
+    bench.elbv2.health_check["HealthCheckIntervalSeconds"] = 10
+    task = bench.add(status=503)
     # HAProxy has it down after the first failed check, and counts no more.
-    bench.server().update(check_status="L7STS", check_code="503", chkfail="1", status="DOWN")
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + real_seconds - 0.5)
+    bench.until(lambda: name(task) in bench.servers() and bench.server(task)["check_status"] == "L7STS")
+    monkeypatch.setenv("LOCAL_SPEED", speed)
+    later(real_seconds - 0.5)
     bench.steps()
-    assert bench.health().state == "initial"
-    monkeypatch.setattr(time, "monotonic", lambda: now + real_seconds + 0.5)
+    assert bench.health(task).state == "initial"
+    later(real_seconds + 0.5)
     bench.steps()
     reason = "Health checks failed with these codes: [503]"
-    assert bench.health() == Health("unhealthy", "Target.ResponseCodeMismatch", reason)
+    assert bench.health(task) == Health("unhealthy", "Target.ResponseCodeMismatch", reason)
     # Then one check that it passes is not enough: HAProxy has it up when it has passed as many as the threshold says.
-    bench.server().update(check_status="L7OK")
-    bench.steps()
-    assert bench.health().state == "unhealthy"
-    bench.server().update(status="UP")
-    bench.steps()
-    assert bench.health() == Health("healthy")
-
-
-def healthy(bench: Bench, *names: tuple[str, int]) -> None:
-    for name in names:
-        bench.elbv2.targets[name] = "initial"
-    bench.steps(2)
-    for name in names:
-        bench.server(name)["check_status"] = "L7OK"
-    bench.steps()
+    task.status = 200
+    bench.until(lambda: bench.health(task) == Health("healthy"))
+    assert task.passed >= 2
 
 
 @pytest.mark.parametrize(
-    ("check", "reason"),
-    [("L7TOUT", "Target.Timeout"), ("L4CON", "Target.FailedHealthChecks"), ("L7STS", "Target.ResponseCodeMismatch")],
+    ("fails", "reason"),
+    [
+        (Backend.end, "Target.FailedHealthChecks"),
+        (lambda task: setattr(task, "status", 503), "Target.ResponseCodeMismatch"),
+    ],
+    ids=["refuses", "answers 503"],
 )
-def test_what_haproxy_measures_is_told_in_aws_words(bench: Bench, check: str, reason: str) -> None:
-    healthy(bench, FIRST)
-    bench.server().update(status="DOWN", check_status=check)
-    bench.steps()
-    assert (bench.health().state, bench.health().reason) == ("unhealthy", reason)
-    bench.server().update(status="UP", check_status="L7OK")
-    bench.steps()
-    assert bench.health().state == "healthy"
+def test_what_haproxy_measures_is_told_in_aws_words(
+    bench: Bench, fails: Callable[[Backend], None], reason: str
+) -> None:
+    task = bench.healthy()
+    fails(task)
+    bench.until(lambda: bench.health(task).state == "unhealthy")
+    assert bench.health(task).reason == reason
+
+
+@pytest.mark.parametrize("check", ["L4TOUT", "L6TOUT", "L7TOUT"])
+def test_a_check_without_an_answer_in_time_is_told_in_aws_words(check: str) -> None:
+    assert controller._unhealthy({"check_status": check}) == Health("unhealthy", "Target.Timeout", "Request timed out")
 
 
 def test_without_a_healthy_target_all_get_requests(bench: Bench) -> None:
-    def without_checks() -> list[str]:
-        return sorted(name for backend, name in bench.process.servers if backend == f"{BACKEND}.open")
+    def without_checks() -> set[str]:
+        return set(bench.servers(f"{BACKEND}.open"))
 
-    healthy(bench, FIRST, SECOND)
-    bench.server().update(status="DOWN", check_status="L7STS")
-    bench.steps()
-    assert without_checks() == []
-    bench.server(SECOND).update(status="DOWN", check_status="L4CON")
+    first, second = bench.healthy(), bench.healthy()
+    bench.fail(first)
+    assert (without_checks(), bench.asked()) == (set(), {second.name})
+    bench.fail(second)
     bench.steps(2)
-    assert without_checks() == ["i-1:32768", "i-1:32769"]
-    assert {bench.health(target).state for target in (FIRST, SECOND)} == {"unhealthy"}
-    del bench.elbv2.targets[SECOND]
-    bench.steps(2)
-    assert without_checks() == ["i-1:32768"]
-    bench.server().update(status="UP", check_status="L7OK")
-    bench.steps(2)
-    assert without_checks() == []
+    assert (without_checks(), bench.asked()) == ({name(first), name(second)}, {first.name, second.name})
+    assert {bench.health(task).state for task in (first, second)} == {"unhealthy"}
+    del bench.elbv2.targets[second.target]
+    bench.until(lambda: without_checks() == {name(first)})
+    assert bench.asked() == {first.name}
+    first.status = 200
+    bench.until(lambda: bench.health(first).state == "healthy" and not without_checks())
+    assert bench.asked() == {first.name}
     assert f"use_backend {BACKEND}.open if {{ var(txn.rule) -m int 0 }} {{ nbsrv({BACKEND}) eq 0 }}" in bench.text
 
 
 def test_a_leaving_target_is_drained_and_then_removed(bench: Bench) -> None:
-    healthy(bench, FIRST, SECOND)
-    bench.elbv2.targets[FIRST] = "draining"
+    first = bench.healthy()
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(bench.ask("/held")))
+    asking.start()
+    assert first.held.wait(SECONDS)
+    second = bench.healthy()
+    bench.elbv2.targets[first.target] = "draining"
     bench.steps()
-    assert bench.server()["status"] == "DRAIN"
-    assert not target_health.is_idle(GROUP, Target(*FIRST)), "a request may be on its way until HAProxy says otherwise"
-    bench.server()["scur"] = "1"
+    assert bench.server(first)["status"] == "DRAIN"
+    bench.steps(2)
+    assert not bench.is_idle(first), "it still answers one"
+    assert bench.asked() == {second.name}
+    first.release.set()
+    asking.join()
+    assert answers == [f"{first.name} /held http"]
+    bench.until(lambda: bench.is_idle(first))
+    del bench.elbv2.targets[first.target]
+    bench.until(lambda: list(bench.servers()) == [name(second)])
+    assert bench.process.configurations == 0, "targets come and go without a new configuration"
+
+
+def test_a_request_may_be_on_its_way_to_a_leaving_target_until_haproxy_says_otherwise(bench: Bench) -> None:
+    task = bench.healthy()
+    bench.elbv2.targets[task.target] = "draining"
     bench.steps()
-    assert not target_health.is_idle(GROUP, Target(*FIRST))
-    bench.server()["scur"] = "0"
+    assert not bench.is_idle(task)
     bench.steps()
-    assert target_health.is_idle(GROUP, Target(*FIRST))
-    del bench.elbv2.targets[FIRST]
-    bench.steps()
-    assert list(bench.process.servers) == [(BACKEND, "i-1:32769")]
-    assert len(bench.process.configurations) == 1, "targets come and go without a new configuration"
+    assert bench.is_idle(task)
 
 
 def test_a_target_that_is_registered_again_gets_requests_again(bench: Bench) -> None:
-    healthy(bench, FIRST)
-    bench.elbv2.targets[FIRST] = "draining"
+    task = bench.healthy()
+    bench.elbv2.targets[task.target] = "draining"
     bench.steps(2)
-    bench.elbv2.targets[FIRST] = "healthy"
-    bench.steps(2)
-    assert (bench.server()["status"], bench.health().state) == ("UP", "healthy")
+    assert bench.server(task)["status"] == "DRAIN"
+    bench.elbv2.targets[task.target] = "healthy"
+    bench.until(lambda: (bench.server(task)["status"], bench.health(task).state) == ("UP", "healthy"))
+    assert bench.asked() == {task.name}
 
 
 def test_slow_start_begins_when_a_target_beside_a_warm_one_is_healthy(bench: Bench) -> None:
-    bench.elbv2.attributes["slow_start.duration_seconds"] = "30"
-    healthy(bench, FIRST)
+    bench.elbv2.attributes["slow_start.duration_seconds"] = "900"
+    first = bench.healthy()
     assert not any("slowstart" in command for command in bench.process.commands), "the first one takes all at once"
-    bench.server().update(weight="100")
-    healthy(bench, SECOND)
-    assert "slowstart 30000ms" in next(
-        text for text in bench.process.commands if f"add server {BACKEND}/i-1:32769" in text
-    )
+    assert bench.server(first)["weight"] == "100"
+    second = bench.healthy()
+    server = f"{BACKEND}/{name(second)}"
+    added = next(text for text in bench.process.commands if text.startswith(f"add server {server}"))
+    assert "slowstart 15000ms" in added
     assert bench.process.commands[-3:] == [
-        f"set server {BACKEND}/i-1:32769 health down",
-        f"set server {BACKEND}/i-1:32769 weight 100",
-        f"set server {BACKEND}/i-1:32769 health up",
+        f"set server {server} health down",
+        f"set server {server} weight 100",
+        f"set server {server} health up",
     ]
+    assert int(bench.server(second)["weight"]) < 100
 
 
 # --- The controller
 
 
 def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
-    healthy(bench, FIRST)
+    bench.healthy()
     before = list(bench.process.commands)
     bench.steps(3)
-    assert (bench.process.commands, len(bench.process.configurations)) == (before, 1)
+    assert (bench.process.commands, bench.process.configurations) == (before, 0)
 
 
 def test_a_restarted_controller_goes_on_where_the_last_one_was(bench: Bench) -> None:
-    healthy(bench, FIRST)
+    task = bench.healthy()
     before = list(bench.process.commands)
     bench.balancer = bench.restarted()
     bench.steps(2)
-    assert (bench.process.commands, len(bench.process.configurations)) == (before, 1)
-    assert bench.health().state == "healthy"
+    assert (bench.process.commands, bench.process.configurations) == (before, 0)
+    assert bench.health(task).state == "healthy"
 
 
 def test_a_changed_rule_is_a_new_configuration_that_keeps_the_targets(bench: Bench) -> None:
-    healthy(bench, FIRST)
-    bench.elbv2.targets[SECOND] = "initial"
+    first, second = bench.healthy(), bench.add(status=503)
     bench.steps()
     bench.elbv2.add_rule(10, answer("404", "no"), {"Field": "path-pattern", "Values": ["/old"]})
     bench.steps()
-    assert len(bench.process.configurations) == 2
-    assert f"server i-1:32768 127.0.0.1:32768 check inter 10000ms rise 2 fall 3 {POOL} weight 100" in bench.text
-    assert "server i-1:32769" not in bench.text, "it has not passed a check yet"
+    assert bench.process.configurations == 1
+    port = first.target[1]
+    assert f"server i-1:{port} 127.0.0.1:{port} check inter 83ms rise 2 fall 3 {POOL} weight 100" in bench.text
+    assert f"server {name(second)}" not in bench.text, "it has not passed a check yet"
+    assert (bench.ask("/old"), bench.asked()) == ("no", {first.name})
 
 
 def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:
-    bench.steps()
-    assert ports.url(BALANCER) == "http://127.0.0.1:8080/"
+    assert ports.url(BALANCER) == f"http://127.0.0.1:{ports.load()[BALANCER, 80]}/"
     bench.elbv2.balancers = []
     bench.steps()
     assert bench.process.runs_with() is None
@@ -243,58 +359,69 @@ def test_a_group_that_is_deleted_while_it_is_read_is_left_out(monkeypatch: pytes
     def gone(TargetGroupArn: str) -> None:  # noqa: N803
         raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, TargetGroupArn)
 
-    elbv2 = FakeElbv2()
-    assert list(read_wanted({"eu-west-1": elbv2}).groups) == [GROUP]
+    elbv2 = Elbv2()
+    assert list(read_wanted({"eu-west-1": elbv2.client}).groups) == [GROUP]
     monkeypatch.setattr(elbv2, "describe_target_group_attributes", gone)
-    left = read_wanted({"eu-west-1": elbv2})
+    left = read_wanted({"eu-west-1": elbv2.client})
     assert (left.groups, left.regions, len(left.balancers)) == ({}, {}, 1)
 
 
 def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
-    healthy(bench, FIRST)
+    task = bench.healthy()
 
     def unreachable() -> list[str]:
         raise ConnectionError
 
-    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2)  # type: ignore[arg-type]
+    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2.client)
     with pytest.raises(ConnectionError):
         bench.steps()
-    assert bench.process.runs_with() is not None
+    assert bench.asked() == {task.name}
 
 
 def test_waiting_times_follow_the_speed_and_the_time_for_an_answer_does_not(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    bench.elbv2.targets[FIRST] = "initial"
+    bench.add()
     bench.steps()
-    assert "inter 1000ms" in bench.process.commands[0]
+    assert "inter 500ms" in bench.process.commands[0]
     assert "timeout check 5000ms" in bench.text
 
 
-def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+# --- Rules
+
+
+@pytest.fixture
+def elbv2() -> Elbv2:
+    """A load balancer with one listener, which forwards."""
+    return Elbv2()
+
+
+def lines(elbv2: Elbv2) -> list[str]:
+    """Return the lines of the configuration for a load balancer."""
+    wanted = read_wanted({"eu-west-1": elbv2.client})
+    local = {(BALANCER, 80): 8080, (BALANCER, 443): 8443}
+    text = haproxy_config.render(wanted, local, haproxy.SOCKET, Path("balancer.pem"), {})
+    return [line.strip() for line in text.splitlines()]
+
+
+def rendered(elbv2: Elbv2, action: dict[str, Any], *conditions: dict[str, Any]) -> list[str]:
+    elbv2.add_rule(10, action, *conditions)
+    return lines(elbv2)
+
+
+def test_an_answer_may_take_as_long_as_a_connection_may_be_idle(elbv2: Elbv2, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    bench.elbv2.idle_timeout = 300
-    bench.steps()
-    timeouts = [line.strip() for line in bench.text.splitlines() if "timeout" in line or "hard-stop-after" in line]
+    elbv2.idle_timeout = 300
+    timeouts = [line for line in lines(elbv2) if "timeout" in line or "hard-stop-after" in line]
     assert [line for line in timeouts if "connect" not in line and "check" not in line] == [
         "hard-stop-after 300s",
         "timeout client 300s",
         "timeout server 300s",
         "timeout server 300s",
     ]
-    bench.elbv2.idle_timeout = 90
-    bench.steps()
-    assert "timeout server 90s" in bench.text
-
-
-# --- Rules
-
-
-def rendered(bench: Bench, action: dict[str, Any], *conditions: dict[str, Any]) -> list[str]:
-    bench.elbv2.add_rule(10, action, *conditions)
-    bench.steps()
-    return [line.strip() for line in bench.text.splitlines()]
+    elbv2.idle_timeout = 90
+    assert "timeout server 90s" in lines(elbv2)
 
 
 @pytest.mark.parametrize(
@@ -319,65 +446,64 @@ def rendered(bench: Bench, action: dict[str, Any], *conditions: dict[str, Any]) 
         ({"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}, "src -- 10.0.0.0/8"),
     ],
 )
-def test_a_condition(bench: Bench, condition: dict[str, Any], test: str) -> None:
-    lines = rendered(bench, forward(), condition)
-    assert f"acl rule0_0 {test}" in lines
-    assert "http-request set-var(txn.rule) int(0) if !{ var(txn.rule) -m found } rule0_0" in lines
+def test_a_condition(elbv2: Elbv2, condition: dict[str, Any], test: str) -> None:
+    found = rendered(elbv2, forward(), condition)
+    assert f"acl rule0_0 {test}" in found
+    assert "http-request set-var(txn.rule) int(0) if !{ var(txn.rule) -m found } rule0_0" in found
 
 
-def test_rules_are_asked_by_priority_as_numbers_and_the_default_last(bench: Bench) -> None:
+def test_rules_are_asked_by_priority_as_numbers_and_the_default_last(elbv2: Elbv2) -> None:
     for priority in (100, 20):
-        bench.elbv2.add_rule(priority, answer("200", str(priority)), {"Field": "path-pattern", "Values": ["/*"]})
-    bench.elbv2.default_action = answer("404", "none")
-    bench.steps()
-    answers = [line.split(" string ")[1].split()[0] for line in bench.text.splitlines() if " string " in line]
+        elbv2.add_rule(priority, answer("200", str(priority)), {"Field": "path-pattern", "Values": ["/*"]})
+    elbv2.default_action = answer("404", "none")
+    answers = [line.split(" string ")[1].split()[0] for line in lines(elbv2) if " string " in line]
     assert answers == ["20", "100", "none"]
 
 
 def test_a_redirect_to_https_goes_to_the_port_that_stands_for_443(bench: Bench) -> None:
     bench.elbv2.ports = {80: "HTTP", 443: "HTTPS"}
     config = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
-    lines = rendered(bench, {"Type": "redirect", "RedirectConfig": config})
-    location = "https://%[req.hdr(host),field(1,:)]:8443/%[path,regsub(^/,)]"
-    assert f"http-request redirect location {location} code 301 if {{ var(txn.rule) -m int 0 }}" in lines
-    assert any(line.startswith("bind 127.0.0.1:8443 ssl crt ") for line in lines)
-    assert ports.url(BALANCER) == "https://127.0.0.1:8443/"
+    bench.elbv2.add_rule(10, {"Type": "redirect", "RedirectConfig": config})
+    bench.steps()
+    found, port = [line.strip() for line in bench.text.splitlines()], ports.load()[BALANCER, 443]
+    location = f"https://%[req.hdr(host),field(1,:)]:{port}/%[path,regsub(^/,)]"
+    assert f"http-request redirect location {location} code 301 if {{ var(txn.rule) -m int 0 }}" in found
+    assert any(line.startswith(f"bind 127.0.0.1:{port} ssl crt ") for line in found)
+    assert ports.url(BALANCER) == f"https://127.0.0.1:{port}/"
 
 
 @pytest.mark.parametrize("kind", ["authenticate-oidc", "authenticate-cognito", "jwt-validation"])
-def test_nothing_behind_an_authentication_is_reached(bench: Bench, kind: str) -> None:
+def test_nothing_behind_an_authentication_is_reached(elbv2: Elbv2, kind: str) -> None:
     condition = {"Field": "path-pattern", "Values": ["/private/*"]}
-    bench.elbv2.add_rule_of_several(10, [authenticate(kind), forward() | {"Order": 2}], condition)
-    bench.elbv2.before_default_action = [authenticate(kind)]
-    bench.steps()
+    elbv2.add_rule_of_several(10, [authenticate(kind), forward() | {"Order": 2}], condition)
+    elbv2.before_default_action = [authenticate(kind)]
+    found = lines(elbv2)
     text = f"The local load balancer does not know the action {kind}."
     for number in (0, 1):
         chosen = f"if {{ var(txn.rule) -m int {number} }}"
-        assert f"  http-request return status 501 content-type text/plain string '{text}' {chosen}" in bench.text
-    assert "use_backend" not in bench.text
+        assert f"http-request return status 501 content-type text/plain string '{text}' {chosen}" in found
+    assert not any("use_backend" in line for line in found)
 
 
-def test_a_rule_that_rewrites_requests_passes_none_on_unchanged(bench: Bench) -> None:
-    bench.elbv2.add_rule(10, forward(), {"Field": "path-pattern", "Values": ["/api/*"]})
-    bench.elbv2.rules[0]["Transforms"] = [{"Type": "url-rewrite"}]
-    bench.steps()
-    assert (
-        "'The local load balancer does not know the transforms of rules.' if { var(txn.rule) -m int 0 }" in bench.text
-    )
+def test_a_rule_that_rewrites_requests_passes_none_on_unchanged(elbv2: Elbv2) -> None:
+    elbv2.add_rule(10, forward(), {"Field": "path-pattern", "Values": ["/api/*"]})
+    elbv2.rules[0]["Transforms"] = [{"Type": "url-rewrite"}]
+    refused = "'The local load balancer does not know the transforms of rules.' if { var(txn.rule) -m int 0 }"
+    assert any(line.endswith(refused) for line in lines(elbv2))
 
 
-def test_weights_share_the_requests(bench: Bench) -> None:
+def test_weights_share_the_requests(elbv2: Elbv2) -> None:
     groups = [{"TargetGroupArn": GROUP, "Weight": 90}, {"TargetGroupArn": OTHER_GROUP, "Weight": 10}]
-    lines = rendered(bench, {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}})
+    found = rendered(elbv2, {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}})
     chosen = "if { var(txn.rule) -m int 0 }"
-    assert f"http-request set-var(txn.share) rand(100) {chosen}" in lines
-    assert f"use_backend {BACKEND} {chosen} {{ var(txn.share) -m int lt 90 }}" in lines
-    assert f"use_backend targetgroup.green.4444 {chosen}" in lines
+    assert f"http-request set-var(txn.share) rand(100) {chosen}" in found
+    assert f"use_backend {BACKEND} {chosen} {{ var(txn.share) -m int lt 90 }}" in found
+    assert f"use_backend targetgroup.green.4444 {chosen}" in found
 
 
-def test_a_text_with_quotes_and_lines_stays_one_word(bench: Bench) -> None:
-    lines = rendered(bench, answer("200", 'a "$b"\nc'))
-    assert any(r'string "a \"\$b\"\x0ac"' in line for line in lines)
+def test_a_text_with_quotes_and_lines_stays_one_word(elbv2: Elbv2) -> None:
+    found = rendered(elbv2, answer("200", 'a "$b"\nc'))
+    assert any(r'string "a \"\$b\"\x0ac"' in line for line in found)
 
 
 # --- Ports
@@ -458,7 +584,7 @@ def test_a_silent_balancer_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_description_depends_on_rules_and_not_on_targets() -> None:
-    what = read_wanted({"eu-west-1": FakeElbv2()})
+    what = read_wanted({"eu-west-1": Elbv2().client})
     render = functools.partial(haproxy_config.render, what, {(BALANCER, 80): 8080}, "haproxy.sock", None)
     empty, full = render({}), render({GROUP: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
     assert empty != full

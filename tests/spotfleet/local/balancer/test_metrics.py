@@ -12,7 +12,7 @@ from spotfleet.local.balancer import metrics
 from spotfleet.local.balancer.metrics import BalancerMetrics, Tally, Times, group_metrics
 from spotfleet.local.balancer.metrics import balancer_metrics as own_answers
 from spotfleet.local.host.console import Failure
-from tests.support.balancers import FakeElbv2
+from tests.support.balancers import Elbv2
 
 BACKEND = "targetgroup.blue.3333"
 FRONTEND = "app.web.1111:80"
@@ -160,13 +160,13 @@ def test_a_minute_is_published_with_awss_names_and_dimensions(monkeypatch: pytes
         published[tuple(dimensions.values())] = dict(values)
 
     monkeypatch.setattr(metrics_store, "publish", publish)
-    elbv2 = FakeElbv2()
+    elbv2 = Elbv2()
     elbv2.targets = {("i-1", 32768): "healthy", ("i-1", 32769): "healthy", ("i-2", 1): "unhealthy"}
     process, moment = Process(), [10.0 * MINUTE]
     controller = BalancerMetrics(
         process,  # type: ignore[arg-type]
         lambda: ["eu-west-1"],
-        lambda _service, _region: elbv2,
+        lambda _service, _region: elbv2.client,
         lambda: moment[0],
     )
     process.ok = 5  # of before this controller

@@ -1,5 +1,6 @@
 """What a group does about machines that it lost, is to lose, or has in the wrong zone, on a clock of the tests."""
 
+import functools
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ import pytest
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.behaviour.spot_pools import Kind, Pool, tag_of
 from spotfleet.local.controllers import group_capacity
+from tests.support import answers
+from tests.support.answers import Answer, answering
 
 NOW = 1_000_000.0
 HOOK = "ecs-managed-draining-termination-hook"
@@ -21,8 +24,8 @@ def machine(name: str, **changes: Any) -> Machine:  # noqa: ANN401  # each attri
     return replace(bare, **changes)
 
 
-class FakeAws:
-    """Auto Scaling and EC2 that remember what they are asked for."""
+class Asked:
+    """What Auto Scaling and EC2 are asked for, and answer."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -32,10 +35,11 @@ class FakeAws:
         self,
         InstanceId: str,  # noqa: N803  # as boto3
         ShouldDecrementDesiredCapacity: bool,  # noqa: N803
-    ) -> None:
+    ) -> Answer:
         """Take a machine out, with the same desired capacity."""
         assert ShouldDecrementDesiredCapacity is False
         self.asked.append(("take out", InstanceId))
+        return {}
 
     def complete_lifecycle_action(self, InstanceId: str, LifecycleHookName: str, **_more: str) -> None:  # noqa: N803
         """End the wait of a machine that leaves."""
@@ -50,19 +54,19 @@ class FakeAws:
         """Mark machines."""
         self.asked += [(Tags[0]["Value"], name) for name in Resources]
 
-    def describe_scaling_activities(self, **_group: str) -> dict[str, Any]:
+    def describe_scaling_activities(self, **_group: str) -> Answer:
         """Tell the last thing that the group has done."""
-        started = datetime.fromtimestamp(self.quiet_since, UTC)
-        return {"Activities": [{"ActivityId": "1", "StartTime": started}]}
+        return {"Activities": [answers.activity(datetime.fromtimestamp(self.quiet_since, UTC))]}
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> FakeAws:
-    """Stand in for every client."""
-    fake = FakeAws()
-    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: fake)
+def aws(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Let every client answer so."""
+    asked = Asked()
+    client = functools.cache(lambda service, _region: answering(service, asked))
+    monkeypatch.setattr("spotfleet.local.api.clients.client", client)
     monkeypatch.setattr(time, "time", lambda: NOW)
-    return fake
+    return asked
 
 
 def group(desired: int, **changes: object) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def group(desired: int, **changes: object) -> dict[str, Any]:
     }
 
 
-def test_machines_that_ended_together_are_replaced_one_by_one(aws: FakeAws) -> None:
+def test_machines_that_ended_together_are_replaced_one_by_one(aws: Asked) -> None:
     ended = [machine(f"m{number}", running=False, ended=NOW - 200) for number in range(4)]
     group_capacity.step("eu-west-1", group(4), ended)
     assert aws.asked == [("take out", "m0")]
@@ -90,7 +94,7 @@ def test_machines_that_ended_together_are_replaced_one_by_one(aws: FakeAws) -> N
 
 @pytest.mark.parametrize("leaving", [False, True])
 def test_a_group_finds_out_about_an_ended_machine_within_half_a_minute_to_two(
-    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, leaving: bool
+    aws: Asked, monkeypatch: pytest.MonkeyPatch, leaving: bool
 ) -> None:
     monkeypatch.setenv("LOCAL_DELAYS", "typical")
     monkeypatch.setenv("LOCAL_SEED", "1")
@@ -114,14 +118,14 @@ def test_a_group_finds_out_about_an_ended_machine_within_half_a_minute_to_two(
     ],
 )
 def test_what_is_at_risk_gets_its_successor_first(
-    aws: FakeAws, changes: dict[str, Any], asked: list[tuple[str, str]]
+    aws: Asked, changes: dict[str, Any], asked: list[tuple[str, str]]
 ) -> None:
     at_risk = machine("i", **({"rebalanced": True} | changes))
     group_capacity.step("eu-west-1", group(2), [at_risk, machine("other", zone="eu-west-1b", rebalanced=True)])
     assert aws.asked == asked
 
 
-def test_a_machine_at_risk_goes_when_its_successor_is_in_service(aws: FakeAws) -> None:
+def test_a_machine_at_risk_goes_when_its_successor_is_in_service(aws: Asked) -> None:
     at_risk = machine("i", at_risk=True, rebalanced=True, succeeded=True)
     group_capacity.step("eu-west-1", group(1), [at_risk, machine("new", pending=True)])
     assert aws.asked == []
@@ -132,7 +136,7 @@ def test_a_machine_at_risk_goes_when_its_successor_is_in_service(aws: FakeAws) -
 UNEVEN = [*(machine(f"a{number}") for number in range(3)), machine("b", zone="eu-west-1b")]
 
 
-def test_uneven_zones_are_balanced_by_launching_first(aws: FakeAws) -> None:
+def test_uneven_zones_are_balanced_by_launching_first(aws: Asked) -> None:
     group_capacity.step("eu-west-1", group(4), UNEVEN)
     (marked, name), look = aws.asked
     assert (marked, name[0], look) == ("zones", "a", ("look", "4"))
@@ -150,7 +154,7 @@ def test_uneven_zones_are_balanced_by_launching_first(aws: FakeAws) -> None:
     ],
 )
 def test_zones_wait_while_they_are_even_enough_or_the_group_changes(
-    aws: FakeAws, machines: list[Machine], changes: dict[str, Any]
+    aws: Asked, machines: list[Machine], changes: dict[str, Any]
 ) -> None:
     changed = group(4, **changes)
     if changed["Instances"]:
@@ -161,6 +165,6 @@ def test_zones_wait_while_they_are_even_enough_or_the_group_changes(
 
 
 @pytest.mark.parametrize("other", [{"leaving": True}, {"refreshed": True}])
-def test_a_group_that_misses_machines_looks_whether_to_try_again(aws: FakeAws, other: dict[str, bool]) -> None:
+def test_a_group_that_misses_machines_looks_whether_to_try_again(aws: Asked, other: dict[str, bool]) -> None:
     group_capacity.step("eu-west-1", group(2), [machine("only"), machine("other", zone="eu-west-1b", **other)])
     assert aws.asked == [("look", "2")]

@@ -1,5 +1,6 @@
 """Machines hold their tasks to their vCPUs, credits and memory; AWS and Docker are given by the test."""
 
+import functools
 import math
 import time
 from collections.abc import Collection
@@ -12,7 +13,8 @@ from spotfleet.behaviour.usage import MEBIBYTE, Use
 from spotfleet.local.api import clients, embedded_aws
 from spotfleet.local.controllers import machine_limits
 from spotfleet.local.controllers.machine_limits import MachineLimits, credits_of
-from tests.spotfleet.local.controllers.test_published_metrics import REGION, FakeCloudWatch, Service, running_service
+from tests.spotfleet.local.controllers.test_published_metrics import REGION, Published, Service, running_service
+from tests.support.answers import answering
 
 SIZE = 256
 FULL = (100_000, 25_000)
@@ -27,7 +29,7 @@ class Cloud:
         monkeypatch.setattr(time, "time", lambda: self.now)
         self.size = size
         self.services = running_service()
-        self.cloudwatch: FakeCloudWatch = self.services["cloudwatch"]
+        self.cloudwatch: Published = self.services["cloudwatch"]
         # What the containers would use, if they may, and what they have used; their CPU limits; their memory.
         self.wanted: dict[str, float] = {}
         self.used: dict[str, float] = {}
@@ -40,9 +42,8 @@ class Cloud:
         self.services["ec2"]._answers["describe_instance_credit_specifications"] = {
             "InstanceCreditSpecifications": [{"InstanceId": "i-1", "CpuCredits": mode}]
         }
-        tags = [{"Key": "aws:autoscaling:groupName", "Value": "group"}]
-        self.services["ec2"]._answers["describe_instances"]["Reservations"][0]["Instances"][0]["Tags"] = tags
-        monkeypatch.setattr(clients, "client", lambda service, *_place: self.services[service])
+        client = functools.cache(lambda service, *_place: answering(service, self.services[service]))
+        monkeypatch.setattr(clients, "client", client)
         monkeypatch.setattr(embedded_aws, "regions", lambda: [REGION])
         self.controller = MachineLimits(self)  # type: ignore[arg-type]
         self.ecs: Service = self.services["ecs"]
@@ -136,7 +137,7 @@ def test_a_task_that_starts_on_a_throttled_machine_is_limited_within_a_second(mo
 def test_unlimited_machines_keep_their_limits_and_are_measured_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Cloud(monkeypatch, "unlimited")
     cloud.tasks("a", "b", "c")
-    cloud.pass_seconds(6 * 60)
+    cloud.pass_seconds(6 * 60, each=5)
     assert cloud.updates == []
     assert cloud.measurements <= 8
     standing = credits_of(REGION, "i-1")
@@ -158,7 +159,7 @@ def test_credits_are_earned_used_and_earned_again(monkeypatch: pytest.MonkeyPatc
     # 12 credits last 12 / (0.75 - 0.2) minutes.
     cloud.pass_seconds(21 * 60, each=20)
     assert cloud.together() == pytest.approx(0.75)
-    cloud.pass_seconds(2 * 60)
+    cloud.pass_seconds(2 * 60, each=5)
     assert cloud.together() == pytest.approx(0.2, rel=0.05)
     cloud.tasks("a", "b", "c", wanted=0.0)
     cloud.pass_seconds(10 * 60, each=20)
@@ -172,7 +173,7 @@ def test_a_machine_without_its_controller_forgets_nothing(monkeypatch: pytest.Mo
     cloud.pass_seconds(60 * 60, each=20)
     cloud.controller = MachineLimits(cloud)  # type: ignore[arg-type]
     cloud.tasks("a", "b")
-    cloud.pass_seconds(60)
+    cloud.pass_seconds(60, each=5)
     standing = credits_of(REGION, "i-1")
     assert standing is not None
     assert standing["balance"] > 11
@@ -195,7 +196,7 @@ def test_the_largest_task_ends_when_the_machine_is_out_of_memory(monkeypatch: py
     cloud = Cloud(monkeypatch, "unlimited")
     cloud.tasks("a", "b", "c", wanted=0.0)
     cloud.memory = {"a": 200, "b": 215, "c": 200}
-    cloud.pass_seconds(60)
+    cloud.pass_seconds(60, each=5)
     assert cloud.killed == []
     cloud.memory = {"a": 250, "b": 256, "c": 250}
     cloud.pass_seconds(1)
@@ -208,9 +209,9 @@ def test_the_largest_task_ends_when_the_machine_is_out_of_memory(monkeypatch: py
 def test_credits_are_published_every_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Cloud(monkeypatch, "unlimited")
     cloud.tasks("a", "b", "c")
-    cloud.pass_seconds(299)
+    cloud.pass_seconds(295, each=5)
     assert ("AWS/EC2", "CPUCreditBalance") not in cloud.cloudwatch.values
-    cloud.pass_seconds(2)
+    cloud.pass_seconds(10, each=5)
     assert {name for namespace, name in cloud.cloudwatch.values if namespace == "AWS/EC2"} == {
         *("CPUCreditBalance", "CPUCreditUsage", "CPUSurplusCreditBalance", "CPUSurplusCreditsCharged"),
     }

@@ -1,7 +1,7 @@
 """What Auto Scaling groups make of their machines' CPU use, on numbers and a clock that the tests set."""
 
+import functools
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from spotfleet.behaviour.usage import Measured, Use
 from spotfleet.local.api import metrics_store
 from spotfleet.local.backchannel import alarm_actions
 from spotfleet.local.controllers.machine_scaling import MachineScaling, wanted_machines
+from tests.support import answers
+from tests.support.answers import Answer, answering
 
 # The AWS minute that the newest data point is of, and when it ended.
 MINUTE = 20_000
@@ -88,37 +90,35 @@ def test_a_machines_use_is_that_of_its_tasks() -> None:
     assert usage.machine_use([booting], []) == {}
 
 
-class FakeAws:
-    """Auto Scaling and CloudWatch of a group whose policy's high or low alarm is on."""
+class Group:
+    """What Auto Scaling and CloudWatch answer of a group whose policy's high or low alarm is on."""
 
     def __init__(self, desired: int, alarm: str = "AlarmHigh") -> None:
         self.desired = desired
         self.alarm = alarm
         self.now = ENDED + 5
-        self.activities: list[dict[str, Any]] = []
+        self.activities: list[Answer] = []
 
     @property
     def name_of_alarm(self) -> str:
         """The alarm that is on, which calls its policy each time that the test's clock has moved."""
         return f"TargetTracking-group-{self.alarm}-{int(self.alarm == 'AlarmLow')}-0"
 
-    def get_paginator(self, _operation: str) -> "FakeAws":
-        """Return itself, for describe_policies."""
-        return self
-
-    def paginate(self) -> Iterator[dict[str, Any]]:
-        """Yield the policies: one by CPU, and one that only follows alarms of its own."""
+    def describe_policies(self) -> Answer:
+        """Describe the policies: one by CPU, and one that only follows alarms of its own."""
         names = [f"TargetTracking-group-Alarm{kind}-{number}-0" for number, kind in enumerate(("High", "Low"))]
         common = {"AutoScalingGroupName": "group", "Alarms": [{"AlarmName": name} for name in names]}
-        tracking = {"TargetTrackingConfiguration": {"TargetValue": 70.0}, "PolicyName": "cpu"}
+        by_cpu = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}}
+        tracking = {"TargetTrackingConfiguration": {"TargetValue": 70.0, **by_cpu}, "PolicyName": "cpu"}
         step = {**common, "PolicyType": "StepScaling"}
-        yield {"ScalingPolicies": [step, {**common, **tracking, "PolicyType": "TargetTrackingScaling"}]}
+        return {"ScalingPolicies": [step, {**common, **tracking, "PolicyType": "TargetTrackingScaling"}]}
 
-    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803, ARG002
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> Answer:  # noqa: N803
         """Describe the group."""
-        return {"AutoScalingGroups": [{"DesiredCapacity": self.desired, "MinSize": 1, "MaxSize": 9}]}
+        sizes = {"DesiredCapacity": self.desired, "MinSize": 1, "MaxSize": 9}
+        return {"AutoScalingGroups": [answers.group(name, **sizes) for name in AutoScalingGroupNames]}
 
-    def describe_scaling_activities(self, AutoScalingGroupName: str) -> dict[str, Any]:  # noqa: N803
+    def describe_scaling_activities(self, AutoScalingGroupName: str) -> Answer:  # noqa: N803
         """Describe what the group did, newest first."""
         assert AutoScalingGroupName == "group"
         return {"Activities": self.activities}
@@ -131,10 +131,10 @@ class FakeAws:
 
     def note(self, started: float, ended: float | None = None) -> None:
         """Keep an activity."""
-        moments = {"StartTime": started, "EndTime": started if ended is None else ended}
-        self.activities.insert(0, {name: datetime.fromtimestamp(moment, UTC) for name, moment in moments.items()})
+        moments = [datetime.fromtimestamp(moment, UTC) for moment in (started, started if ended is None else ended)]
+        self.activities.insert(0, answers.activity(moments[0], EndTime=moments[1]))
 
-    def describe_alarms(self, AlarmNames: list[str]) -> dict[str, Any]:  # noqa: N803
+    def describe_alarms(self, AlarmNames: list[str]) -> Answer:  # noqa: N803
         """Describe the alarms of the policy."""
         alarm = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Period": 60, "EvaluationPeriods": 3}
         alarm |= {"Dimensions": [{"Name": "AutoScalingGroupName", "Value": "group"}]}
@@ -146,7 +146,7 @@ Metric = tuple[str, str, dict[str, str]]
 
 
 def controller(
-    monkeypatch: pytest.MonkeyPatch, everything: FakeAws, value: float, asked: list[Metric] | None = None
+    monkeypatch: pytest.MonkeyPatch, group: Group, value: float, asked: list[Metric] | None = None
 ) -> MachineScaling:
     """Return the controller over a group whose metric has one value; its machines are all there at once, and warm."""
 
@@ -156,37 +156,37 @@ def controller(
         return [value] * 5
 
     monkeypatch.setattr(metrics_store, "read", read)
-    monkeypatch.setattr(alarm_actions, "called", lambda _region: {everything.name_of_alarm: everything.now})
-    monkeypatch.setattr(time, "time", lambda: everything.now)
+    monkeypatch.setattr(alarm_actions, "called", lambda _region: {group.name_of_alarm: group.now})
+    monkeypatch.setattr(time, "time", lambda: group.now)
     return MachineScaling(
         regions=lambda: ["eu-west-1"],
-        client=lambda *_names: everything,
-        read_machines=lambda _region: [machine(f"i-{number}") for number in range(everything.desired)],
+        client=functools.cache(lambda service, _region: answering(service, group)),
+        read_machines=lambda _region: [machine(f"i-{number}") for number in range(group.desired)],
     )
 
 
 def test_the_policy_of_a_group_sets_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Metric] = []
-    everything = FakeAws(1)
-    controller(monkeypatch, everything, 95.0, asked).step()
-    assert everything.desired == 2
+    group = Group(1)
+    controller(monkeypatch, group, 95.0, asked).step()
+    assert group.desired == 2
     assert asked[0] == ("AWS/EC2", "CPUUtilization", {"AutoScalingGroupName": "group"})
 
 
 def test_a_data_point_is_acted_upon_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = FakeAws(8, alarm="AlarmLow")
-    following = controller(monkeypatch, everything, 40.0)
+    group = Group(8, alarm="AlarmLow")
+    following = controller(monkeypatch, group, 40.0)
     for _ in range(3):
         following.step()
-        everything.now += 5
-    assert everything.desired == 5
-    everything.now = ENDED + 65
+        group.now += 5
+    assert group.desired == 5
+    group.now = ENDED + 65
     following.step()
-    assert everything.desired == 3
+    assert group.desired == 3
 
 
 def test_a_data_point_from_before_the_end_of_a_drain_is_not_acted_upon(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = FakeAws(5, alarm="AlarmLow")
-    everything.note(ENDED - 90, ended=ENDED + 1)
-    controller(monkeypatch, everything, 40.0).step()
-    assert everything.desired == 5
+    group = Group(5, alarm="AlarmLow")
+    group.note(ENDED - 90, ended=ENDED + 1)
+    controller(monkeypatch, group, 40.0).step()
+    assert group.desired == 5

@@ -1,7 +1,7 @@
 """What the fleet decides about each machine, on a clock that the tests set."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from spotfleet.cli import losses
 from spotfleet.local.controllers import machines
 from spotfleet.local.emulator.group_updates import wait
 from spotfleet.local.host.console import Failure
+from tests.support import answers
+from tests.support.answers import Answer, answering
 from tests.support.changed import changed
 
 LAUNCHED = 1_000_000.0
@@ -89,16 +91,15 @@ def test_notice_runs_out() -> None:
 
 
 class Groups:
-    """Auto Scaling with a group that fails before one that does not."""
+    """What AWS answers of a group that fails before one that does not, and of no cluster."""
 
-    def get_paginator(self, _operation: str) -> "Groups":
-        """Return itself, for describe_auto_scaling_groups and list_clusters."""
-        return self
+    def describe_auto_scaling_groups(self) -> Answer:
+        """Describe the groups."""
+        return {"AutoScalingGroups": [answers.group("bad"), answers.group("good")]}
 
-    def paginate(self, **_parameters: str) -> Iterator[dict[str, Any]]:
-        """Yield the groups, and no cluster."""
-        groups = [{"AutoScalingGroupName": name} for name in ("bad", "good")]
-        yield {"AutoScalingGroups": groups, "clusterArns": []}
+    def list_clusters(self) -> Answer:
+        """List no cluster."""
+        return {"clusterArns": []}
 
 
 def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
@@ -112,7 +113,7 @@ def test_what_fails_for_one_group_stops_no_other_and_is_told_once(
         rolled.append(group["AutoScalingGroupName"])
 
     monkeypatch.setattr("spotfleet.local.api.embedded_aws.regions", lambda: ["eu-west-1"])
-    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: Groups())
+    monkeypatch.setattr("spotfleet.local.api.clients.client", lambda service, _region: answering(service, Groups()))
     monkeypatch.setattr(machines, "read_machines", lambda _region: [])
     monkeypatch.setattr("spotfleet.local.controllers.rolling_update.step", roll)
     monkeypatch.setattr("spotfleet.local.controllers.instance_refresh.step", lambda *_group: None)
@@ -258,13 +259,14 @@ def test_types_chosen_by_attributes_roll_after_the_warm_up() -> None:
     assert policy == rolling_update.Policy(keep=1, batch=1, pause=120)
 
 
-def rolled_group(*versions: str) -> dict[str, Any]:
+def rolled_group(*versions: str) -> Answer:
     """Return a group of up to 6 that launches version 2, with machines of some versions: i-0, i-1 and so on."""
     instances = [
-        {"InstanceId": f"i-{number}", "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": version}}
+        answers.member(f"i-{number}", LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": version})
         for number, version in enumerate(versions)
     ]
-    return {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "2"}, "Instances": instances, "MaxSize": 6}
+    launched = {"LaunchTemplateId": "lt-1", "Version": "2"}
+    return answers.group("group", LaunchTemplate=launched, Instances=instances, MaxSize=6)
 
 
 def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
@@ -273,16 +275,21 @@ def test_a_roll_has_to_replace_what_is_outdated_and_waits_for_signals() -> None:
     assert rolling_update.unfinished(group, SIGNALS, {"i-0", "i-1"}) == ["i-0", "i-2"]
 
 
-class RollingAws:
-    """Auto Scaling of a group that is another one at each look."""
+class Rolling:
+    """What Auto Scaling answers of a group that is another one at each look."""
 
-    def __init__(self, *looks: dict[str, Any]) -> None:
+    def __init__(self, *looks: Answer) -> None:
         self.looks = list(looks)
 
-    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> Answer:  # noqa: N803
         """Describe the group; the last description stays."""
         assert AutoScalingGroupNames == ["group"]
         return {"AutoScalingGroups": [self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]]}
+
+
+def wait_for(*looks: Answer, joined: Callable[[], Collection[str]] = set) -> None:
+    """Wait for the roll of a group that is another one at each look."""
+    wait(answering("autoscaling", Rolling(*looks)), None, "group", joined)
 
 
 @pytest.fixture
@@ -290,6 +297,7 @@ def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let every template roll by signals, and a clock go on only where something waits; its waits are returned."""
     waits: list[float] = []
     monkeypatch.setattr("spotfleet.local.emulator.group_updates.policy_of", lambda *_stack: SIGNALS)
+    monkeypatch.setattr("spotfleet.local.emulator.group_updates.POLL_SECONDS", 5)
     monkeypatch.setattr("time.sleep", waits.append)
     monkeypatch.setattr("time.monotonic", lambda: sum(waits))
     return waits
@@ -298,24 +306,24 @@ def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
     looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
     joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
-    wait(RollingAws(*looks), None, "group", lambda: next(joined))
+    wait_for(*looks, joined=lambda: next(joined))
     assert len(rolling) == 3
 
 
 def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) -> None:
-    wait(RollingAws(rolled_group("2")), None, "group", set)
+    wait_for(rolled_group("2"))
     assert rolling == []
 
 
 def test_an_update_fails_when_a_machine_has_not_signalled_in_its_pause_time(rolling: list[float]) -> None:
     with pytest.raises(ValueError, match="The roll of group has stood still for 15 minutes at i-0"):
-        wait(RollingAws(rolled_group("1")), None, "group", set)
-    assert sum(rolling) == pytest.approx(900, abs=1)
+        wait_for(rolled_group("1"))
+    assert sum(rolling) == pytest.approx(900, abs=5)
 
 
 def test_an_update_is_refused_that_must_keep_as_many_as_there_may_be(rolling: list[float]) -> None:
     with pytest.raises(ValueError, match=r"MinInstancesInService \(1\) must be less than the group's MaxSize \(1\)"):
-        wait(RollingAws({**rolled_group("1"), "MaxSize": 1}), None, "group", set)
+        wait_for({**rolled_group("1"), "MaxSize": 1})
     assert rolling == []
 
 

@@ -1,5 +1,6 @@
 """When managed scaling acts, on a clock that the tests set and without a server: rules C4, C6 and C8."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from spotfleet.behaviour.placement import Need
 from spotfleet.local.api import metrics_store
 from spotfleet.local.controllers import managed_scaling
 from spotfleet.local.controllers.managed_scaling import ManagedScaling
+from tests.support import answers
+from tests.support.answers import Answer, answering
 
 # The start of a minute.
 BEGAN = 1_000_000 * 60.0
@@ -18,7 +21,7 @@ PROVIDER = {"autoScalingGroupArn": "arn:group/web", "managedScaling": {"status":
 
 
 class Aws:
-    """A group with one machine, full of tasks, and CloudWatch; time goes on second by second."""
+    """What AWS answers of a group with one machine, full of tasks; time goes on second by second."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, typical: bool) -> None:
         self.now = BEGAN
@@ -30,7 +33,8 @@ class Aws:
         self.points: dict[int, float] = {}
         self.published: dict[int, float] = {}
         monkeypatch.setattr("time.time", lambda: self.now)
-        monkeypatch.setattr("spotfleet.local.api.clients.client", lambda *_names: self)
+        client = functools.cache(lambda service, _region: answering(service, self))
+        monkeypatch.setattr("spotfleet.local.api.clients.client", client)
         monkeypatch.setattr(managed_scaling, "read_waiting_tasks", lambda *_place: [Need(256, 256)] * self.waiting)
         monkeypatch.setattr(metrics_store, "publish", self._publish)
         monkeypatch.setattr(metrics_store, "read", self._read)
@@ -49,11 +53,10 @@ class Aws:
     def _read(self, _client: object, _metric: object, _statistic: str, last: int, count: int) -> list[float | None]:
         return [self.points.get(number) for number in range(last - count + 1, last + 1)]
 
-    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> dict[str, Any]:  # noqa: N803
+    def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> Answer:  # noqa: N803
         """Describe the group."""
         (name,) = AutoScalingGroupNames
-        group = {"AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 6, "DesiredCapacity": self.desired}
-        return {"AutoScalingGroups": [group]}
+        return {"AutoScalingGroups": [answers.group(name, MaxSize=6, DesiredCapacity=self.desired)]}
 
     def set_desired_capacity(self, AutoScalingGroupName: str, DesiredCapacity: int) -> None:  # noqa: N803
         """Remember when the size was set."""
@@ -65,10 +68,11 @@ class Aws:
         self,
         InstanceId: str,  # noqa: N803
         ShouldDecrementDesiredCapacity: bool,  # noqa: N803
-    ) -> None:
+    ) -> Answer:
         """Remember which machine was ended."""
         assert ShouldDecrementDesiredCapacity
         self.ended.append(InstanceId)
+        return {}
 
     def run(self, until: float, **provider: object) -> None:
         """Let the scaling look each second until so many seconds after the start."""

@@ -1,10 +1,12 @@
 """Every metric of the templates' alarms and dashboards is published, and says what AWS's own would."""
 
 import base64
+import functools
 import importlib
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,17 @@ from spotfleet.local.controllers.machines import Fleet
 from spotfleet.local.controllers.status_metrics import ResourceMetrics
 from spotfleet.local.controllers.usage_metrics import Metrics
 from tests.spotfleet.local.balancer.test_metrics import FRONTEND, Process, line
-from tests.support.balancers import FakeElbv2
+from tests.support import answers
+from tests.support.answers import Answer, answering
+from tests.support.balancers import Elbv2
 from tests.support.changed import changed
 from tests.templates.test_options import MOST
 
 # Namespace, name, and the names of the dimensions.
 Metric = tuple[str, str, frozenset[str]]
-Answer = dict[str, Any]
 
 REGION = "eu-west-1"
+CERTIFICATE = f"arn:aws:acm:{REGION}:000000000000:certificate/1"
 MINUTE = 60
 # HAProxy lets connections above its limit wait: it has none to reject, and no count of them.
 NEVER_HAPPENS = ("AWS/ApplicationELB", "RejectedConnectionCount", frozenset({"LoadBalancer"}))
@@ -61,16 +65,12 @@ class Service:
     def __init__(self, **answers: Answer) -> None:
         self._answers = answers
 
-    def __getattr__(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        return lambda **_parameters: self._answers[operation]
-
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        answer = self._answers[operation]
-        return type("Paginator", (), {"paginate": lambda _self, **_parameters: iter([answer])})()
+    def __getattr__(self, operation: str) -> Callable[..., Answer]:
+        return lambda **_asked: self._answers[operation]
 
 
-class FakeCloudWatch:
-    """Keeps what is published."""
+class Published:
+    """What CloudWatch is given, of which it has nothing of before."""
 
     def __init__(self) -> None:
         self.units: dict[Metric, str] = {}
@@ -83,7 +83,7 @@ class FakeCloudWatch:
             self.units[Namespace, item["MetricName"], dimensions] = item["Unit"]
             self.values[Namespace, item["MetricName"]] = item["Values"]
 
-    def get_metric_data(self, **_parameters: Any) -> Answer:  # noqa: ANN401
+    def get_metric_data(self, **_asked: Any) -> Answer:  # noqa: ANN401
         """Return nothing of before."""
         return {"MetricDataResults": [{"Timestamps": [], "Values": []}]}
 
@@ -110,7 +110,7 @@ class Engine:
 
 
 def running_service() -> dict[str, Any]:
-    """Return AWS's services for a cluster with one machine, on which one task of one service runs."""
+    """Return what AWS's services answer of a cluster with one machine, on which one task of one service runs."""
     now = datetime.now(UTC)
     instance_arn = f"arn:aws:ecs:{REGION}:000000000000:container-instance/c/1"
     resources = [{"name": "CPU", "integerValue": 2048}, {"name": "MEMORY", "integerValue": 512}]
@@ -133,20 +133,17 @@ def running_service() -> dict[str, Any]:
         "name": "spot",
         "autoScalingGroupProvider": {"autoScalingGroupArn": group_arn, "managedScaling": {"status": "ENABLED"}},
     }
-    group = {
-        **{
-            "AutoScalingGroupName": "group",
-            "AutoScalingGroupARN": "arn:group",
-            "MinSize": 1,
-            "MaxSize": 3,
-            "DesiredCapacity": 1,
-        },
-        "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
-        "Instances": [{"InstanceId": "i-1", "AvailabilityZone": "eu-west-1a", "LifecycleState": "InService"}],
-    }
+    group = answers.group(
+        AutoScalingGroupARN="arn:group",
+        MinSize=1,
+        MaxSize=3,
+        LaunchTemplate={"LaunchTemplateId": "lt-1", "Version": "1"},
+        Instances=[answers.member("i-1")],
+    )
     described = {
         **{"InstanceId": "i-1", "InstanceType": "t3.micro", "State": {"Name": "running"}},
         "LaunchTime": now - timedelta(hours=1),
+        "Tags": [{"Key": "aws:autoscaling:groupName", "Value": "group"}],
     }
     passed = {"Status": "ok"}
     user_data = base64.b64encode(b"ECS_CLUSTER=c").decode()
@@ -177,23 +174,21 @@ def running_service() -> dict[str, Any]:
             },
         ),
         "acm": Service(
-            list_certificates={"CertificateSummaryList": [{"CertificateArn": "certificate"}]},
+            list_certificates={"CertificateSummaryList": [{"CertificateArn": CERTIFICATE}]},
             describe_certificate={"Certificate": {"NotAfter": now + timedelta(days=100, hours=1)}},
         ),
-        "cloudwatch": FakeCloudWatch(),
+        "cloudwatch": Published(),
     }
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch:
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Published:
     """What the controllers publish of a minute of a service with traffic and errors."""
     services = running_service()
-    elbv2 = FakeElbv2()
+    elbv2 = Elbv2()
     elbv2.targets = {("i-1", 32768): "healthy", ("i-1", 32769): "unhealthy"}
-
-    def client(service: str, *_place: str) -> Any:  # noqa: ANN401  # as boto3's
-        return elbv2 if service == "elbv2" else services[service]
-
+    services["elbv2"] = elbv2
+    client = functools.cache(lambda service, *_place: answering(service, services[service]))
     monkeypatch.setattr(clients, "client", client)
     monkeypatch.setattr(embedded_aws, "regions", lambda: [REGION])
     moment = [10.0 * MINUTE]
@@ -223,7 +218,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCloudWatch
         monkeypatch.setenv(name, str(tmp_path))
     # It reads these variables.
     importlib.import_module("spotfleet.local.emulator.logs")._count_lines("web", [{"message": "hällo"}])
-    found: FakeCloudWatch = services["cloudwatch"]
+    found: Published = services["cloudwatch"]
     return found
 
 
@@ -236,13 +231,13 @@ def lines_with_errors(process: Process) -> list[dict[str, str]]:
     return [frontend | {"conn_tot": "7", "bin": "100", "bout": "900", "scur": "3"}, server]
 
 
-def test_every_metric_of_alarms_and_dashboard_is_published(published: FakeCloudWatch) -> None:
+def test_every_metric_of_alarms_and_dashboard_is_published(published: Published) -> None:
     wanted = wanted_by_templates()
     assert len(wanted) > 20
     assert wanted - published.units.keys() == {NEVER_HAPPENS}
 
 
-def test_metrics_have_awss_units(published: FakeCloudWatch) -> None:
+def test_metrics_have_awss_units(published: Published) -> None:
     units = {(namespace, name): unit for (namespace, name, _dimensions), unit in published.units.items()}
     assert units["AWS/ECS", "MemoryUtilization"] == "Percent"
     assert units["AWS/EC2", "NetworkOut"] == units["AWS/Logs", "IncomingBytes"] == "Bytes"
@@ -251,7 +246,7 @@ def test_metrics_have_awss_units(published: FakeCloudWatch) -> None:
     assert units["AWS/AutoScaling", "GroupInServiceInstances"] == "None"
 
 
-def test_what_is_published_is_what_is_there(published: FakeCloudWatch) -> None:
+def test_what_is_published_is_what_is_there(published: Published) -> None:
     values = published.values
     assert values["AWS/EC2", "NetworkIn"] == [300.0]
     assert values["AWS/EC2", "NetworkOut"] == [700.0]

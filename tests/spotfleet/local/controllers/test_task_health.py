@@ -7,18 +7,19 @@ import pytest
 
 from spotfleet.local.backchannel import container_restarts
 from spotfleet.local.controllers.task_health import TaskHealth
-from tests.support.balancers import GROUP, FakeElbv2
+from tests.support.answers import Answer, answering
+from tests.support.balancers import GROUP, Elbv2
 
 FIRST_PORT = 32768
 REASON = f"Task failed ELB health checks in (target-group {GROUP})"
 
 
-class FakeEcs:
-    """ECS with one service, whose tasks a test adds; each has the port of its place in the list."""
+class Ecs:
+    """What ECS answers of one service, whose tasks a test adds; each has the port of its place in the list."""
 
     def __init__(self) -> None:
         self.reported: list[dict[str, str]] = []
-        self.tasks: list[dict[str, Any]] = []
+        self.tasks: list[Answer] = []
         self.service = {
             "serviceName": "web",
             "status": "ACTIVE",
@@ -26,7 +27,7 @@ class FakeEcs:
             "loadBalancers": [{"targetGroupArn": GROUP}],
         }
 
-    def add(self, age: float = 60, **changes: str) -> dict[str, Any]:
+    def add(self, age: float = 60, **changes: str) -> Answer:
         """Add a task that was started so many seconds ago."""
         port = FIRST_PORT + len(self.tasks)
         task = {
@@ -42,38 +43,40 @@ class FakeEcs:
         return self.tasks[-1]
 
     @property
-    def present(self) -> list[dict[str, Any]]:
+    def present(self) -> list[Answer]:
         return [task for task in self.tasks if task["desiredStatus"] == "RUNNING"]
 
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        key, values = {
-            "list_clusters": ("clusterArns", ["cluster/c"]),
-            "list_services": ("serviceArns", ["service/c/web"]),
-            "list_tasks": ("taskArns", [task["taskArn"] for task in self.present]),
-        }[operation]
-        return type("Paginator", (), {"paginate": lambda _self, **_parameters: [{key: values}]})()
+    def list_clusters(self) -> Answer:
+        return {"clusterArns": ["cluster/c"]}
 
-    def describe_clusters(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def describe_clusters(self, **_asked: Any) -> Answer:  # noqa: ANN401
         return {"clusters": [{"clusterName": "c", "status": "ACTIVE"}]}
 
-    def describe_services(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def list_services(self, **_asked: str) -> Answer:
+        return {"serviceArns": ["service/c/web"]}
+
+    def describe_services(self, **_asked: Any) -> Answer:  # noqa: ANN401
         return {"services": [self.service]}
 
-    def describe_tasks(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"tasks": self.present}
+    def list_tasks(self, **_asked: str) -> Answer:
+        return {"taskArns": [task["taskArn"] for task in self.present]}
 
-    def submit_task_state_change(self, **parameters: str) -> None:
-        self.reported.append(parameters)
-        next(task for task in self.tasks if task["taskArn"] == parameters["task"])["healthStatus"] = parameters[
-            "status"
-        ]
+    def describe_tasks(self, tasks: list[str], **_cluster: str) -> Answer:
+        return {"tasks": [task for task in self.tasks if task["taskArn"] in tasks]}
+
+    def submit_task_state_change(self, **reported: str) -> Answer:
+        self.reported.append(reported)
+        (task,) = (task for task in self.tasks if task["taskArn"] == reported["task"])
+        task["healthStatus"] = reported["status"]
+        return {"acknowledgment": "ACCEPT"}
 
 
-def look(ecs: FakeEcs, *states: str) -> None:
+def look(ecs: Ecs, *states: str) -> None:
     """Let the controller look once while the first tasks have these states."""
-    elbv2 = FakeElbv2()
+    elbv2 = Elbv2()
     elbv2.targets = {("i-1", FIRST_PORT + number): state for number, state in enumerate(states)}
-    TaskHealth(lambda: ["eu-west-1"], lambda service, _region: {"ecs": ecs, "elbv2": elbv2}[service]).step()
+    clients = {"ecs": answering("ecs", ecs), "elbv2": elbv2.client}
+    TaskHealth(lambda: ["eu-west-1"], lambda service, _region: clients[service]).step()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def look(ecs: FakeEcs, *states: str) -> None:
     [("unhealthy", 31, 1), ("unhealthy", 20, 0), ("healthy", 31, 0), ("initial", 31, 0), ("draining", 31, 0)],
 )
 def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: str, age: float, reported: int) -> None:
-    ecs = FakeEcs()
+    ecs = Ecs()
     ecs.add(age)
     look(ecs, state)
     look(ecs, state)
@@ -93,7 +96,7 @@ def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: 
 def test_a_task_unhealthy_at_22_s_is_replaced_at_the_end_of_its_grace_period(
     grace: int, age: float, reported: int
 ) -> None:
-    ecs = FakeEcs()
+    ecs = Ecs()
     ecs.service["healthCheckGracePeriodSeconds"] = grace
     ecs.add(age)
     look(ecs, "unhealthy")
@@ -105,7 +108,7 @@ def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
     monkeypatch: pytest.MonkeyPatch, grace: int, age: float, reported: int
 ) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    ecs = FakeEcs()
+    ecs = Ecs()
     ecs.service["healthCheckGracePeriodSeconds"] = grace
     ecs.add(age)
     look(ecs, "unhealthy")
@@ -113,7 +116,7 @@ def test_the_grace_period_leaves_real_time_for_a_start_at_any_speed(
 
 
 def test_a_task_of_another_service_or_one_that_leaves_already_is_left_alone() -> None:
-    ecs = FakeEcs()
+    ecs = Ecs()
     ecs.add(startedBy="other")
     ecs.add(lastStatus="DEACTIVATING", desiredStatus="STOPPED")
     look(ecs, "unhealthy", "unhealthy")
@@ -122,7 +125,7 @@ def test_a_task_of_another_service_or_one_that_leaves_already_is_left_alone() ->
 
 def test_a_container_that_starts_again_has_real_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_SPEED", "10")
-    ecs = FakeEcs()
+    ecs = Ecs()
     ecs.add(600)
     monkeypatch.setattr(container_restarts, "seconds_since", {"task/0": 11.0}.get)
     look(ecs, "unhealthy")

@@ -1,5 +1,6 @@
 """How often the use of tasks and machines is published (rules T12, W6, W7 and G12)."""
 
+import functools
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from spotfleet.local.controllers.container_use import Reader
 from spotfleet.local.controllers.fast_usage_metrics import FastMetrics
 from spotfleet.local.controllers.usage_metrics import Metrics
 from tests.spotfleet.local.controllers.test_published_metrics import Engine, running_service
+from tests.support.answers import answering
 
 REGION = "eu-west-1"
 FAST = {"metricConfigurations": [{"metricNames": ["CPUUtilization"], "resolutionSeconds": 20}]}
@@ -91,7 +93,8 @@ def services(monkeypatch: pytest.MonkeyPatch, *, detailed: bool, fast: bool) -> 
     }
     template = {"LaunchTemplateData": {"Monitoring": {"Enabled": detailed}}}
     found["ec2"]._answers["describe_launch_template_versions"] = {"LaunchTemplateVersions": [template]}
-    monkeypatch.setattr(clients, "client", lambda service, *_place: found[service])
+    client = functools.cache(lambda service, *_place: answering(service, found[service]))
+    monkeypatch.setattr(clients, "client", client)
     return found
 
 

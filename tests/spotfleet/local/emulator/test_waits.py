@@ -9,6 +9,7 @@ import pytest
 
 from spotfleet.local.emulator.resource_types.base import Owner
 from spotfleet.local.emulator.resource_types.ecs import Service
+from tests.support.answers import Answer, answering
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +34,19 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class Ecs:
-    """ECS with a service that never gets steady."""
+    """What ECS answers of a service that never gets steady."""
 
     def __init__(self, **configuration: int) -> None:
         deployment = {"id": "d", "status": "PRIMARY", "rolloutState": "IN_PROGRESS"}
-        self.service: dict[str, Any] = {"serviceName": "s", "serviceArn": "arn:s", "clusterArn": "c", "events": []}
+        self.service: Answer = {"serviceName": "s", "serviceArn": "arn:s", "clusterArn": "c", "events": []}
         self.service |= {"deployments": [deployment], "deploymentConfiguration": configuration}
         self.service |= {"runningCount": 0, "desiredCount": 1}
 
-    def get_paginator(self, _operation: str) -> "Ecs":
-        """Return itself, for list_tasks."""
-        return self
+    def list_tasks(self, **_asked: str) -> Answer:
+        """List no task."""
+        return {"taskArns": []}
 
-    def paginate(self, **_parameters: str) -> list[dict[str, Any]]:
-        """Return one page without tasks."""
-        return [{"taskArns": []}]
-
-    def describe_services(self, **_parameters: object) -> dict[str, Any]:
+    def describe_services(self, **_asked: object) -> Answer:
         """Describe the service."""
         return {"services": [self.service]}
 
@@ -58,10 +55,10 @@ class Ecs:
 def test_a_stack_waits_three_hours_for_a_service_and_36_with_a_bake_time(
     monkeypatch: pytest.MonkeyPatch, waits: list[float], configuration: dict[str, int], seconds: float
 ) -> None:
-    monkeypatch.setattr("spotfleet.local.emulator.resource_types.ecs.STEADY_POLL_SECONDS", 60)
+    monkeypatch.setattr("spotfleet.local.emulator.resource_types.ecs.STEADY_POLL_SECONDS", 120)
     ecs = Ecs(**configuration)
     with pytest.raises(ValueError, match=f"s was not steady after {seconds} s"):
-        Service()._wait(ecs, ecs.service, Owner("stack", "Service"))
+        Service()._wait(answering("ecs", ecs), ecs.service, Owner("stack", "Service"))
     assert sum(waits) == pytest.approx(seconds, abs=120)
 
 

@@ -1,7 +1,6 @@
 """What the live page is given to show."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,54 +14,63 @@ from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.page import snapshot
 from spotfleet.local.daemon.page.snapshot import Page
 from spotfleet.local.host import paths
-from tests.support.balancers import GROUP, FakeElbv2
+from tests.support import answers
+from tests.support.answers import Answer, answering
+from tests.support.balancers import GROUP, Elbv2
 
 SERVICE = "arn:aws:ecs:eu-west-1:000000000000:service/c/web"
+SCALED = {"ServiceNamespace": "ecs", "ResourceId": "service/c/web", "ScalableDimension": "ecs:service:DesiredCount"}
 BEGAN = datetime.now(UTC)
 MACHINE = environment_status.Machine("i-1", "eu-west-1a", "InService", "t3.micro", "spot")
 
 
-class FakeAws:
-    """What a service's scaling, metrics and tasks answer."""
+class Scaling:
+    """What Application Auto Scaling answers of the service: two policies, of which one tracks a target."""
 
-    def describe_scaling_policies(self, **parameters: str) -> dict[str, Any]:
-        assert parameters["ResourceId"] == "service/c/web"
+    def describe_scaling_policies(self, **asked: str) -> Answer:
+        assert asked == {"ServiceNamespace": "ecs", "ResourceId": "service/c/web"}
         specification = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
         tracking = {"TargetValue": 70.0, "PredefinedMetricSpecification": specification}
-        return {"ScalingPolicies": [{}, {"TargetTrackingScalingPolicyConfiguration": tracking}]}
+        policy = {**SCALED, "PolicyARN": "arn:policy", "PolicyName": "cpu", "CreationTime": BEGAN}
+        tracking_policy = {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": tracking}
+        return {"ScalingPolicies": [{**policy, "PolicyType": "StepScaling"}, {**policy, **tracking_policy}]}
 
-    def describe_scaling_activities(self, **parameters: str) -> dict[str, Any]:
-        activity = {
-            "StartTime": datetime(2026, 3, 2, tzinfo=UTC),
-            "Description": "Launching a new EC2 instance: i-2",
-            "StatusCode": "Successful",
-        }
-        if "AutoScalingGroupName" in parameters:
-            return {"Activities": [{**activity, "Cause": "an instance was started"}]}
+    def describe_scaling_activities(self, **_asked: str) -> Answer:
         scaled = {"ActivityId": "a", "StartTime": BEGAN, "Description": "Setting desired count to 2.", "Cause": "busy"}
-        return {"ScalingActivities": [scaled]}
+        return {"ScalingActivities": [{**SCALED, **scaled, "StatusCode": "Successful"}]}
 
-    def describe_services(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+
+class Ecs:
+    """What ECS answers of the service and of its cluster with two capacity providers."""
+
+    def list_clusters(self) -> Answer:
+        return {"clusterArns": ["c"]}
+
+    def describe_clusters(self, **_asked: list[str]) -> Answer:
+        return {"clusters": [{"clusterName": "c", "status": "ACTIVE", "capacityProviders": ["spare", "p"]}]}
+
+    def describe_services(self, **_asked: Any) -> Answer:  # noqa: ANN401
         service = {"loadBalancers": [{"targetGroupArn": GROUP}], "events": [{"message": "steady"}]}
         deployment = {"id": "d", "taskDefinition": "x:task-definition/web:1", "createdAt": BEGAN}
         return {"services": [{**service, "desiredCount": 2, "runningCount": 1, "deployments": [deployment]}]}
 
-    def describe_capacity_providers(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
+    def describe_capacity_providers(self, **_asked: list[str]) -> Answer:
         group = {"autoScalingGroupArn": "arn:x/fleet", "managedScaling": {"targetCapacity": 90}}
         return {"capacityProviders": [{"name": "spare"}, {"name": "p", "autoScalingGroupProvider": group}]}
 
-    def describe_clusters(self, **_parameters: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"clusters": [{"clusterName": "c", "status": "ACTIVE", "capacityProviders": ["spare", "p"]}]}
 
-    def get_paginator(self, operation: str) -> Any:  # noqa: ANN401  # as boto3's
-        class Paginator:
-            def paginate(self) -> Iterator[dict[str, Any]]:
-                assert operation == "list_clusters"
-                yield {"clusterArns": ["c"]}
+class Fleet:
+    """What Auto Scaling answers of what the group has done."""
 
-        return Paginator()
+    def describe_scaling_activities(self, **_group: str) -> Answer:
+        why = {"Description": "Launching a new EC2 instance: i-2", "Cause": "an instance was started"}
+        return {"Activities": [answers.activity(datetime(2026, 3, 2, tzinfo=UTC), **why)]}
 
-    def get_metric_data(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401
+
+class CloudWatch:
+    """What CloudWatch answers: one value of each metric."""
+
+    def get_metric_data(self, **asked: Any) -> Answer:  # noqa: ANN401
         name = asked["MetricDataQueries"][0]["MetricStat"]["Metric"]["MetricName"]
         value = {"CPUUtilization": 64.0, "MemoryUtilization": 41.0, "CapacityProviderReservation": 150.0}[name]
         return {"MetricDataResults": [{"Timestamps": [asked["EndTime"] - timedelta(minutes=1)], "Values": [value]}]}
@@ -76,8 +84,11 @@ class Watching:
         self.current.groups = [("eu-west-1", "fleet")]
         self.current.tasks = [environment_status.Task("t", "RUNNING", "healthy", "127.0.0.1:1", "web:1", "i-1")]
         self.current.machines = [MACHINE]
-        self.elbv2 = FakeElbv2()
-        self.elbv2.targets = {("i-1", 32768): "healthy"}
+        elbv2 = Elbv2()
+        elbv2.targets = {("i-1", 32768): "healthy"}
+        services = {"application-autoscaling": Scaling(), "autoscaling": Fleet(), "cloudwatch": CloudWatch()}
+        self.clients = {name: answering(name, its) for name, its in {**services, "ecs": Ecs()}.items()}
+        self.clients["elbv2"] = elbv2.client
         self.identity = {"stacks": [{"name": "spotfleet-dev-service", "region": "eu-west-1"}], "controllers": []}
         self.failure: ClientError | None = None
 
@@ -89,7 +100,7 @@ class Watching:
 
     def controller(self) -> Page:
         """Return the controller, as it is made anew after it has died."""
-        return Page(lambda: self.identity, lambda name, _region: self.elbv2 if name == "elbv2" else FakeAws())
+        return Page(lambda: self.identity, lambda name, _region: self.clients[name])
 
     def look(self) -> dict[str, Any]:
         """Look once, and return what is shown of the environment."""
