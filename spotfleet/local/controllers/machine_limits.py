@@ -310,6 +310,9 @@ def _publish(period: int) -> None:
         book.at_point, book.used = book.account, 0.0
         cloudwatch = clients.client("cloudwatch", region)
         metrics_store.publish(cloudwatch, "AWS/EC2", values, {"InstanceId": machine}, minute)
+        if not book.group:
+            # A machine that somebody has registered by hand.
+            continue
         of_group = groups.setdefault((region, book.group), {})
         for name, samples in values.items():
             of_group.setdefault(name, []).extend(samples)

@@ -223,6 +223,15 @@ def test_credits_are_published_every_five_minutes(monkeypatch: pytest.MonkeyPatc
     assert 4 * 0.75 - 0.1 <= cloud.cloudwatch.values["AWS/EC2", "CPUCreditUsage"][0] <= 5 * 0.75 + 0.1
 
 
+def test_a_machine_of_no_group_is_published_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(monkeypatch, "unlimited")
+    for reservation in cloud.services["ec2"]._answers["describe_instances"]["Reservations"]:
+        for instance in reservation["Instances"]:
+            instance["Tags"] = []
+    cloud.pass_seconds(305, each=5)
+    assert {metric[2] for metric in cloud.cloudwatch.units} == {frozenset({"InstanceId"})}
+
+
 def test_a_machine_that_has_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Cloud(monkeypatch)
     cloud.pass_seconds(5)
