@@ -1,6 +1,6 @@
 """How much of their reservation tasks use, and how much of its machines a cluster: sums only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spotfleet.behaviour import machine_life
@@ -105,22 +105,36 @@ def utilization(measured: Measured, need: Need) -> dict[str, list[float]]:
 
 def machine_use(
     machines: Iterable[machine_life.Machine], measured: Sequence[Measured]
-) -> dict[str, dict[str, list[float]]]:
-    """Return EC2's metrics by Auto Scaling group: what tasks use of each machine that has joined.
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return EC2's metrics by Auto Scaling group and machine: what tasks use of each machine that has joined.
 
     EC2 measures from outside, with the system, the agent and the boot, which no container here uses: its CPU is higher.
     """
-    groups: dict[str, dict[str, list[float]]] = {}
+    groups: dict[str, dict[str, dict[str, float]]] = {}
     for machine in machines:
         if machine.ecs is None:
             continue
         on_it = [one for one in measured if one.task.get("containerInstanceArn") == machine.ecs["containerInstanceArn"]]
         units = _size(machine.ecs["registeredResources"], "CPU")
-        values = groups.setdefault(machine.group, {"CPUUtilization": [], "NetworkIn": [], "NetworkOut": []})
-        values["CPUUtilization"].append(sum(one.cpu_percent(units) for one in on_it))
-        values["NetworkIn"].append(sum(one.received for one in on_it))
-        values["NetworkOut"].append(sum(one.sent for one in on_it))
+        groups.setdefault(machine.group, {})[machine.id] = {
+            "CPUUtilization": sum(one.cpu_percent(units) for one in on_it),
+            "NetworkIn": sum(one.received for one in on_it),
+            "NetworkOut": sum(one.sent for one in on_it),
+        }
     return groups
+
+
+def of_machines(minutes: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, list[float]]:
+    """Return a group's metrics of one or five minutes from those of each machine in them: average CPU, sum of bytes.
+
+    A machine that began in their midst counts as much as the others, as EC2 has one value of each (rule G12).
+    """
+    values: dict[str, list[float]] = {}
+    for of_machine in minutes.values():
+        for name in of_machine[0]:
+            total = sum(minute[name] for minute in of_machine)
+            values.setdefault(name, []).append(total / len(of_machine) if name == "CPUUtilization" else total)
+    return values
 
 
 def tells_of_machines(minute: int, *, detailed: bool) -> bool:

@@ -18,6 +18,7 @@ from spotfleet.behaviour.usage import (
     cluster_use,
     group_size,
     machine_use,
+    of_machines,
     tells_of_machines,
     utilization,
 )
@@ -43,8 +44,8 @@ class Metrics(controller.Controller):
         self._minute = metrics_store.minute(time.time())
         # By container: what it had used at the end of the minute before.
         self._before: dict[str, Use] = {}
-        # By region and group: what EC2 measured since it told of the group's machines last.
-        self._untold: dict[tuple[str, str], dict[str, list[float]]] = {}
+        # By region and group, and by machine: what EC2 measured in each minute since it told of the group's machines.
+        self._untold: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
 
     def step(self) -> None:
         """Publish the minute that has just ended."""
@@ -93,22 +94,22 @@ class Metrics(controller.Controller):
         """Publish the size of each Auto Scaling group, and what is used of its machines."""
         cloudwatch, autoscaling = clients.client("cloudwatch", region), clients.client("autoscaling", region)
         used = _use_of_machines(region, measured, minute)
-        untold: dict[tuple[str, str], dict[str, list[float]]] = {}
+        untold: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
         for group in clients.pages(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups"):
             name = group["AutoScalingGroupName"]
             dimensions = {"AutoScalingGroupName": name}
             metrics_store.publish(cloudwatch, "AWS/AutoScaling", group_size(group), dimensions, minute)
-            values = self._untold.get((region, name), {})
-            for metric, samples in used.get(name, {}).items():
-                values[metric] = values.get(metric, []) + samples
+            minutes = self._untold.get((region, name), {})
+            for machine, values in used.get(name, {}).items():
+                minutes.setdefault(machine, []).append(values)
             if tells_of_machines(minute, detailed=read_detailed_monitoring(region, group)):
-                metrics_store.publish(cloudwatch, "AWS/EC2", values, dimensions, minute)
+                metrics_store.publish(cloudwatch, "AWS/EC2", of_machines(minutes), dimensions, minute)
             else:
-                untold[region, name] = values
+                untold[region, name] = minutes
         self._untold = {key: values for key, values in self._untold.items() if key[0] != region} | untold
 
 
-def _use_of_machines(region: str, measured: Sequence[Measured], minute: int) -> dict[str, dict[str, list[float]]]:
+def _use_of_machines(region: str, measured: Sequence[Measured], minute: int) -> dict[str, dict[str, dict[str, float]]]:
     ended = metrics_store.end(minute)
     warm = [
         machine

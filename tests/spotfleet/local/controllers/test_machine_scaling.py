@@ -86,8 +86,21 @@ def test_a_machines_use_is_that_of_its_tasks() -> None:
 
     # 30 and 60 CPU seconds of the 120 that two processors have in a minute.
     found = usage.machine_use([first, idle, booting], [task(30.0), task(60.0)])
-    assert found == {"group": {"CPUUtilization": [75.0, 0.0], "NetworkIn": [10.0, 0.0], "NetworkOut": [14.0, 0.0]}}
+    assert found == {
+        "group": {
+            "i-1": {"CPUUtilization": 75.0, "NetworkIn": 10.0, "NetworkOut": 14.0},
+            "i-2": {"CPUUtilization": 0.0, "NetworkIn": 0.0, "NetworkOut": 0.0},
+        }
+    }
     assert usage.machine_use([booting], []) == {}
+
+
+def test_a_machine_that_began_within_five_minutes_counts_as_much_as_the_others() -> None:
+    """Rule G12: EC2 has one value of each machine, and the group's is their average."""
+    busy = [{"CPUUtilization": 24.0, "NetworkIn": 10.0}] * 5
+    new = [{"CPUUtilization": 0.0, "NetworkIn": 0.0}] * 2
+
+    assert usage.of_machines({"i-1": busy, "i-2": new}) == {"CPUUtilization": [24.0, 0.0], "NetworkIn": [50.0, 0.0]}
 
 
 class Group:
