@@ -61,23 +61,29 @@ def test_two_environments_live_side_by_side(fresh: Project) -> None:
     assert get(fresh.status("dev")["url"])[0] == 200
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
+def interrupted_at(project: Project, words: str) -> str:
+    """Interrupt a launch when it says so, and return what it said from then on."""
     with subprocess.Popen(
         [sys.executable, "-m", "spotfleet", "up"],
-        cwd=fresh.folder,
-        env=fresh.variables,
+        cwd=project.folder,
+        env=project.variables,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as launch:
         assert launch.stdout
         for line in launch.stdout:
-            if "Building image" in line:
+            if words in line:
                 break
         launch.send_signal(signal.SIGINT)
-        rest = launch.communicate(timeout=240)[0]
+        rest: str = launch.communicate(timeout=240)[0]
     assert launch.returncode == 130
+    return rest
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_launch_converges_when_run_again(fresh: Project) -> None:
+    rest = interrupted_at(fresh, "Building image")
     assert "Traceback" not in rest
     assert "Interrupted" in rest
     launched = fresh.local("up")
@@ -90,20 +96,7 @@ def test_a_launch_interrupted_inside_a_stack_converges(fresh: Project) -> None:
     """Sceptre is killed while CloudFormation works on the service; CloudFormation goes on without it."""
     assert fresh.local("up").returncode == 0
     fresh.replace("service/handlers.py", "HELLO WORLD", "HELLO AGAIN")
-    with subprocess.Popen(
-        [sys.executable, "-m", "spotfleet", "up"],
-        cwd=fresh.folder,
-        env=fresh.variables,
-        text=True,
-        stdout=subprocess.PIPE,
-    ) as launch:
-        assert launch.stdout
-        for line in launch.stdout:
-            if "UPDATE_IN_PROGRESS" in line:
-                break
-        launch.send_signal(signal.SIGINT)
-        launch.communicate(timeout=240)
-    assert launch.returncode == 130
+    interrupted_at(fresh, "UPDATE_IN_PROGRESS")
     launched = fresh.sceptre("launch", "-y", "dev")
     assert launched.returncode == 0, launched.stdout
     assert stacks_in_good_state(fresh) == LAYERS

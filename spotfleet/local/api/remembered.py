@@ -57,7 +57,10 @@ class _Answer:
 
 
 class Answers:
-    """The remembered answers of one client."""
+    """The remembered answers of one client, which several threads ask.
+
+    What botocore's events hand over is Any: its classes are made at run time.
+    """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Answer] = OrderedDict()
@@ -85,8 +88,9 @@ class Answers:
         if "spotfleet" not in context or http_response.status_code != HTTPStatus.OK:
             return
         key, version = context.pop("spotfleet")
+        # Anew, and so at the end; another thread may let the oldest go meanwhile.
+        self._kept.pop(key, None)
         self._kept[key] = _Answer(version, time.monotonic(), http_response, copy.deepcopy(parsed))
-        self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
 

@@ -51,7 +51,7 @@ def version_of_metrics() -> tuple[Version, int] | None:
 
 def version() -> Version | None:
     """Return what is the same as long as nothing changes; None where that is not known, as in any other process."""
-    global _looked  # noqa: PLW0603
+    global _looked  # noqa: PLW0603  # one embedded AWS a process
     with _lock:
         if _look is None:
             return None

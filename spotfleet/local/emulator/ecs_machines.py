@@ -24,7 +24,7 @@ from spotfleet.local.emulator.records import (
     container_instances,
     ecs_answer,
     ecs_error,
-    start_replacements,
+    reconcile_services_of,
     tasks_on,
 )
 
@@ -64,7 +64,7 @@ def deregister_container_instance(data: Record) -> Response:
     if tasks_on(record["containerInstanceArn"]) and not data.get("force"):
         return ecs_error("InvalidParameterException", "Found running tasks on the instance.")
     record |= {"status": "INACTIVE", "agentConnected": False}
-    start_replacements(tasks_on(record["containerInstanceArn"]))
+    reconcile_services_of(tasks_on(record["containerInstanceArn"]))
     return ecs_answer({"containerInstance": _described(record)})
 
 
@@ -97,7 +97,7 @@ def update_container_instances_state(data: Record) -> Response:
     for record in records:
         record["status"] = data["status"]
         if data["status"] == "DRAINING":
-            start_replacements(tasks_on(record["containerInstanceArn"]))
+            reconcile_services_of(tasks_on(record["containerInstanceArn"]))
     wake_waiting_tasks()
     return ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
 

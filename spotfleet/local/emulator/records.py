@@ -109,11 +109,6 @@ def live_tasks(service: Record) -> list[Record]:
     ]
 
 
-def start_replacements(tasks: list[Record]) -> None:
-    """Let ECS look at once at the services of tasks whose machine is about to go."""
-    reconcile_services_of(tasks)
-
-
 def reconcile_services_of(tasks: list[Record]) -> None:
     for cluster, name in {(ecs._cluster_name_from_arn(task["clusterArn"]), task.get("startedBy")) for task in tasks}:
         if f"{cluster}/{name}" in ecs._services:

@@ -1,6 +1,5 @@
 """A task leaves its load balancer before it gets SIGTERM (rule E15)."""
 
-import importlib
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -8,13 +7,9 @@ import pytest
 
 
 @pytest.fixture
-def leaving(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import the module, with a clock that goes on when it waits, and a delay of 30 s."""
-    for name in ("STATE_DIR", "S3_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("GATEWAY_PORT", "4699")
-    importlib.import_module("spotfleet.local.emulator.application")
-    module = importlib.import_module("spotfleet.local.emulator.ecs_draining")
+def leaving(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, with a clock that goes on when it waits, and a delay of 30 s."""
+    module: ModuleType = emulator.ecs_draining
     clock = SimpleNamespace(now=0.0)
     clock.time = lambda: clock.now
     clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)

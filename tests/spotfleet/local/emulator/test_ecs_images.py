@@ -1,19 +1,14 @@
 """A task waits for its image (rule E10)."""
 
-import importlib
 from types import ModuleType
 
 import pytest
 
 
 @pytest.fixture
-def images(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import the module with typical delays, on a computer that has fetched nothing."""
-    for name in ("STATE_DIR", "S3_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("GATEWAY_PORT", "4699")
-    importlib.import_module("spotfleet.local.emulator.application")
-    module = importlib.import_module("spotfleet.local.emulator.ecs_images")
+def images(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module with typical delays, on a computer that has fetched nothing."""
+    module: ModuleType = emulator.ecs_images
     monkeypatch.setattr(module, "_layers", {})
     monkeypatch.setattr(module.delays, "of", lambda delay, _occurrence: delay.typical)
     return module

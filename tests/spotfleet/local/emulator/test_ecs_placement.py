@@ -1,6 +1,5 @@
 """Where tasks get their room, and what a service says when they find none (rules E18, E19 and E21)."""
 
-import importlib
 import threading
 import time
 from types import ModuleType
@@ -13,13 +12,9 @@ MEBIBYTES = 837
 
 
 @pytest.fixture
-def placing(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Import the module, with one t3.micro in the cluster c and a service web whose tasks need 256 MiB."""
-    for name in ("STATE_DIR", "S3_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("GATEWAY_PORT", "4699")
-    importlib.import_module("spotfleet.local.emulator.application")
-    module = importlib.import_module("spotfleet.local.emulator.ecs_placement")
+def placing(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module, with one t3.micro in the cluster c and a service web whose tasks need 256 MiB."""
+    module: ModuleType = emulator.ecs_placement
     record: dict[str, Any] = {
         "containerInstanceArn": "m1",
         "_cluster": "c",

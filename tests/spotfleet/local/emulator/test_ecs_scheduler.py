@@ -1,8 +1,6 @@
 """ECS's scheduler carries out what behaviour/rollout.py decides, and ends deployments."""
 
-import importlib
 import json
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -10,18 +8,6 @@ import pytest
 
 PLACE = {"clusterArn": "arn:aws:ecs:eu-west-1:000000000000:cluster/c", "startedBy": "web", "group": "service:web"}
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """Import the emulator with the settings that its server would set."""
-    folder = tmp_path_factory.mktemp("ministack")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("STATE_DIR", "S3_DATA_DIR"):
-            patch.setenv(name, str(folder))
-        patch.setenv("GATEWAY_PORT", "4699")
-        importlib.import_module("spotfleet.local.emulator.application")
-        yield importlib.import_module("spotfleet.local.emulator")
 
 
 class Cluster:

@@ -4,13 +4,12 @@ import ast
 import asyncio
 import base64
 import functools
-import importlib
 import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,20 +23,6 @@ from spotfleet.local.host import paths
 
 EMULATOR = Path(paths.ROOT, "spotfleet", "local", "emulator")
 SOURCES = sorted(EMULATOR.glob("*.py"))
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """Import the emulator with the settings that its server would set."""
-    folder = tmp_path_factory.mktemp("ministack")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("STATE_DIR", "S3_DATA_DIR"):
-            patch.setenv(name, str(folder))
-        patch.setenv("GATEWAY_PORT", "4699")
-        importlib.import_module("spotfleet.local.emulator.application")
-        # What the process takes beside the application.
-        importlib.import_module("spotfleet.local.emulator.state")
-        yield importlib.import_module("spotfleet.local.emulator")
 
 
 def private_names() -> list[tuple[str, str, str]]:

@@ -1,6 +1,5 @@
 """The embedded AWS starts a container again where it is, as its definition says (rule E17)."""
 
-import importlib
 import socket
 import time
 from collections.abc import Iterator
@@ -14,15 +13,10 @@ FOR_A_MINUTE = {"enabled": True, "restartAttemptPeriod": 60}
 
 
 @pytest.fixture(scope="module")
-def restarts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """Import the module with the settings that its server would set."""
-    folder = tmp_path_factory.mktemp("ministack")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("STATE_DIR", "S3_DATA_DIR"):
-            patch.setenv(name, str(folder))
-        patch.setenv("GATEWAY_PORT", "4699")
-        importlib.import_module("spotfleet.local.emulator.application")
-        yield importlib.import_module("spotfleet.local.emulator.ecs_restarts")
+def restarts(emulator: ModuleType) -> ModuleType:
+    """The emulator's part that restarts containers."""
+    module: ModuleType = emulator.ecs_restarts
+    return module
 
 
 class Container:

@@ -1,6 +1,5 @@
 """How long the embedded AWS waits, on a clock that goes on only where something waits: rules C10, F3 and F9."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -10,18 +9,6 @@ import pytest
 from spotfleet.local.emulator.resource_types.base import Owner
 from spotfleet.local.emulator.resource_types.ecs import Service
 from tests.support.answers import Answer, answering
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """Import the emulator with the settings that its server would set."""
-    folder = tmp_path_factory.mktemp("ministack")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("STATE_DIR", "S3_DATA_DIR"):
-            patch.setenv(name, str(folder))
-        patch.setenv("GATEWAY_PORT", "4699")
-        importlib.import_module("spotfleet.local.emulator.application")
-        yield importlib.import_module("spotfleet.local.emulator")
 
 
 @pytest.fixture
