@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from spotfleet.cli.main import VERBS, spotfleet
+from spotfleet.cli.main import VERBS, spotfleet, verb
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 # Whatever terminal this is written at.
@@ -28,8 +28,8 @@ standard output."""
 def page() -> str:
     """Return the text of docs/cli.md."""
     chapters = [INTRODUCTION, _block(_help(spotfleet, None))]
-    for verb in VERBS:
-        chapters += [f"## spotfleet {verb.name}", _block(_help(verb, spotfleet))]
+    for name in VERBS:
+        chapters += [f"## spotfleet {name}", _block(_help(verb(name), spotfleet))]
     return "\n\n".join(chapters) + "\n"
 
 

@@ -1,42 +1,54 @@
 """The command `spotfleet`, of which each verb has a module beside this one."""
 
+from importlib import import_module
+
 import click
 
-from spotfleet.cli.capacity import capacity
-from spotfleet.cli.env import env
-from spotfleet.cli.execute import execute
-from spotfleet.cli.launch import down, up
-from spotfleet.cli.load import load
-from spotfleet.cli.logs import logs
-from spotfleet.cli.losses import interrupt, kill
-from spotfleet.cli.page import open_page
-from spotfleet.cli.rates import rates
-from spotfleet.cli.serve import serve
-from spotfleet.cli.status import status
 from spotfleet.local.host import console
 
-# In the order in which one comes to need them.
-VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
+# In the order in which one comes to need them: the verb, and its module and name there.
+VERBS = {
+    "up": ("launch", "up"),
+    "status": ("status", "status"),
+    "open": ("page", "open_page"),
+    "logs": ("logs", "logs"),
+    "exec": ("execute", "execute"),
+    "load": ("load", "load"),
+    "interrupt": ("losses", "interrupt"),
+    "kill": ("losses", "kill"),
+    "capacity": ("capacity", "capacity"),
+    "rates": ("rates", "rates"),
+    "env": ("env", "env"),
+    "down": ("launch", "down"),
+    "serve": ("serve", "serve"),
+}
 
 
-class InOrder(click.Group):
-    """Lists its commands in the order in which they were added."""
+def verb(name: str) -> click.Command:
+    """Return the command of a verb."""
+    module, attribute = VERBS[name]
+    command: click.Command = getattr(import_module(f"spotfleet.cli.{module}"), attribute)
+    return command
+
+
+class Verbs(click.Group):
+    """Imports a verb when it is asked for: `status` need not wait for all that a launch needs."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
-        return list(self.commands)
+        """Return the names of the verbs."""
+        return list(VERBS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of a verb, or None where there is no such verb."""
+        return verb(name) if name in VERBS else None
 
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 def spotfleet() -> None:
     """Rehearse an environment on the AWS embedded in this repository, with real containers.
 
     ENVIRONMENT is a folder in config/, and dev where it is left out. Each verb says more: spotfleet VERB --help
     """
-
-
-for _verb in VERBS:
-    spotfleet.add_command(_verb)
 
 
 def main() -> int:

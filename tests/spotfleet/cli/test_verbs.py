@@ -31,7 +31,7 @@ from tests.support.answers import Answer, answering
 from tools.cli_page import PAGE, page
 
 Invoke = Callable[..., Result]
-VERBS = {str(verb.name): verb for verb in main.VERBS}
+VERBS = {name: main.verb(name) for name in main.VERBS}
 
 
 @pytest.fixture
@@ -54,14 +54,21 @@ def test_the_page_of_the_verbs_is_up_to_date() -> None:
     assert PAGE.read_text() == page(), "run: python -m tools.cli_page"
 
 
-@pytest.mark.parametrize("verb", main.VERBS, ids=lambda verb: str(verb.name))
-def test_every_verb_and_option_has_help(verb: click.Command, invoke: Invoke) -> None:
+@pytest.mark.parametrize("name", main.VERBS)
+def test_every_verb_and_option_has_help(name: str, invoke: Invoke) -> None:
+    verb = VERBS[name]
+    assert verb.name == name
     assert verb.help
     assert [option.name for option in verb.params if isinstance(option, click.Option) and not option.help] == []
-    shown = invoke(str(verb.name), "--help")
+    shown = invoke(name, "--help")
     assert shown.exit_code == 0
     # On one line in the list of all verbs.
     assert "..." not in verb.get_short_help_str(limit=90)
+
+
+def test_looking_at_an_environment_does_not_import_what_a_launch_needs() -> None:
+    look = "import sys; from spotfleet.cli import main; main.verb('status'); print('sceptre.plan' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_all_verbs_are_there() -> None:
