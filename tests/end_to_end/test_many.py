@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     """A project in which nothing runs yet, with the five environments in the place of dev and prod."""
     project = Project(tmp_path)
     # Fourteen tasks and their machines start and go: nothing here is about how long AWS takes for that.
-    project.variables["LOCAL_SPEED"] = "40"
+    project.variables["LOCAL_SPEED"] = "20"
     handlers = tmp_path / "service/handlers.py"
     handlers.write_text(handlers.read_text().partition("async def hello_world")[0] + ANSWER)
     for name in (*SMALL, LARGE):
@@ -46,7 +46,7 @@ def add_environment(project: Project, name: str, further: tuple[str, ...]) -> No
     folder = project.folder / "config" / name
     project.run("cp", "-r", "config/dev", str(folder))
     file = folder / "config.yaml"
-    kept = re.sub(r"^(min_tasks|max_tasks|max_machines):.*\n", "", file.read_text(), flags=re.MULTILINE)
+    kept = re.sub(r"^(min_tasks|max_tasks|max_machines|instance_types):.*\n", "", file.read_text(), flags=re.MULTILINE)
     services = {
         service: {
             "path_pattern": f"/{service}/*",
@@ -55,7 +55,14 @@ def add_environment(project: Project, name: str, further: tuple[str, ...]) -> No
         }
         for number, service in enumerate(further, start=1)
     }
-    settings = {"min_tasks": 1, "max_tasks": 1, "max_machines": 10, "services": services}
+    # Two machines hold ten tasks, so that a launch waits for one to boot and not for four, one after the other.
+    settings = {
+        "min_tasks": 1,
+        "max_tasks": 1,
+        "max_machines": 4,
+        "instance_types": ["t3.medium"],
+        "services": services,
+    }
     file.write_text(kept + yaml.safe_dump(settings | {"environment_variables": {"WHO": name}}))
     for service in further:
         copy_service(folder, service)
