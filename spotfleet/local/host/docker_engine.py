@@ -88,8 +88,13 @@ def give_up() -> str | None:
 
     They are another checkout's, or anyone's, and would end with it.
     """
-    if PID_FILE.exists() and output(["docker", "ps", "-q"]):
-        return "The Docker engine, which `up` had started, keeps running: other containers need it."
+    if PID_FILE.exists():
+        running = output(["docker", "ps", "-q"])
+        if running:
+            return "The Docker engine, which `up` had started, keeps running: other containers need it."
+        # DOCKER_HOST may lead to another one by now.
+        if running is None and _is_dockerd(int(PID_FILE.read_text())):
+            return "The Docker engine, which `up` had started, keeps running: `docker ps` does not say who needs it."
     return "The Docker engine, which `up` had started, is stopped." if stop_if_ours() else None
 
 

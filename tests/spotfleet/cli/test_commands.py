@@ -221,14 +221,17 @@ def test_engine_of_somebody_else_is_never_stopped(monkeypatch: pytest.MonkeyPatc
         (True, "", "is stopped"),
         # Of another checkout, whose `up` found the engine running.
         (True, "4f1c\n", "keeps running: other containers need it"),
+        # DOCKER_HOST leads elsewhere.
+        (True, None, "keeps running: `docker ps` does not say"),
         (False, "", None),
         (False, "4f1c\n", None),
     ],
 )
 def test_engine_stays_while_others_need_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, started: bool, containers: str, words: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, started: bool, containers: str | None, words: str | None
 ) -> None:
     monkeypatch.setattr(docker_engine, "PID_FILE", tmp_path / "dockerd.pid")
+    monkeypatch.setattr(docker_engine, "_is_dockerd", lambda _pid: True)
     monkeypatch.setattr(docker_engine, "output", lambda _command: containers)
     monkeypatch.setattr(docker_engine, "stop_if_ours", docker_engine.PID_FILE.exists)
     if started:
