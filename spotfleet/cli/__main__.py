@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stdout
 
 from spotfleet.local.host import shell
@@ -12,8 +11,7 @@ def run() -> int:
     """Run the verb that the arguments name, and return its exit code."""
     if sys.argv[1:2] == ["env"]:
         return _run_for_shell()
-    command = _command()
-    return command() if command else 1
+    return _run()
 
 
 def _run_for_shell() -> int:
@@ -27,8 +25,7 @@ def _run_for_shell() -> int:
         # Help would be run as well.
         is_help = bool({"-h", "--help"} & set(sys.argv))
         with redirect_stdout(sys.stderr if is_help else sys.stdout):
-            command = _command()
-            if command and command() == 0 and not is_help:
+            if _run() == 0 and not is_help:
                 code = 0
     except SystemExit:
         code = 1
@@ -38,13 +35,14 @@ def _run_for_shell() -> int:
     return code
 
 
-def _command() -> Callable[[], int] | None:
+def _run() -> int:
     try:
-        from spotfleet.cli import main  # noqa: PLC0415  # it needs packages that may be missing
+        from spotfleet.cli import main  # noqa: PLC0415  # it needs packages that may be missing, as each verb does
+
+        return main.main()
     except ImportError as error:
         print(f"{error}: run `make .venv/installed`, then .venv/bin/spotfleet", file=sys.stderr)
-        return None
-    return main.main
+        return 1
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import click
 
 from spotfleet.cli.verb import FAILED, Verb, environment_argument, json_option
 from spotfleet.local.api import embedded_aws
-from spotfleet.local.daemon.environment_status import Status, Task, read
+from spotfleet.local.daemon.environment_status import Status, Task
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
 
@@ -91,10 +91,13 @@ def _started(activity: dict[str, str]) -> str:
 
 
 def of_environment(name: str) -> Status | None:
-    """Return the status of an environment, or None when the embedded AWS does not run."""
-    identity = embedded_aws.find()
-    if identity is None:
+    """Return the status of an environment, or None when the embedded AWS does not run.
+
+    Raises Failure while it cannot be read.
+    """
+    answer = embedded_aws.status(name)
+    if answer is None:
         return None
-    current = read(name, identity)
-    current.figures = embedded_aws.shown(name)
-    return current
+    if "problem" in answer:
+        raise Failure(f"{name} is being launched or deleted; look again in a moment: {answer['problem']}")
+    return Status.from_json(answer["status"])

@@ -6,14 +6,16 @@ import json
 import secrets
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 from spotfleet.local.api import signature
 from spotfleet.local.api.signature import Scope
 from spotfleet.local.backchannel import changes
 from spotfleet.local.host import keys, paths
 
-# Where the server says who it is.
+# Where the server says who it is, and, with an environment's name behind it, what that consists of.
 IDENTITY_PATH = "/_spotfleet"
+STATUS_PATH = "/_spotfleet/status/"
 
 # The live page, and with .json behind it what it shows.
 PAGE_PATH = "/_spotfleet/page"
@@ -25,6 +27,9 @@ PROOF_HEADER = "x-spotfleet-proof"
 # What questions to the server itself are signed for: no service of AWS.
 OWN_SCOPE = Scope("local", "local", "spotfleet")
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
+ANSWER_SECONDS = 5
+# The server asks many questions for it, beside whatever else it does.
+STATUS_SECONDS = 60
 
 
 # The regions that `regions` found, and what had changed until then.
@@ -37,11 +42,10 @@ def find() -> dict[str, Any] | None:
     return identity if identity is not None and identity.get("folder") == str(paths.ROOT) else None
 
 
-def shown(name: str) -> dict[str, Any]:
-    """Return what the live page shows of an environment; nothing when it shows none of that name."""
-    page = _ask(f"{PAGE_PATH}.json") or {}
-    found: dict[str, Any] = next((item for item in page.get("environments", []) if item["environment"] == name), {})
-    return found
+def status(name: str) -> dict[str, Any] | None:
+    """Return what an environment consists of, as the server answers it, or None when the embedded AWS does not run."""
+    answer = _ask(STATUS_PATH + quote(name), STATUS_SECONDS)
+    return answer if answer is not None and answer.get("folder") == str(paths.ROOT) else None
 
 
 def page_url() -> str:
@@ -49,7 +53,7 @@ def page_url() -> str:
     return f"{paths.endpoint()}{PAGE_PATH}#{keys.of_page(keys.read() or '')}"
 
 
-def _ask(path: str) -> dict[str, Any] | None:
+def _ask(path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any] | None:
     """Return the JSON object that the embedded AWS answers, or None when it, or something else there, does not.
 
     Who listens there without the key, another user of the machine for instance, is something else.
@@ -63,7 +67,7 @@ def _ask(path: str) -> dict[str, Any] | None:
     request = urllib.request.Request(paths.endpoint() + path, headers=headers)  # noqa: S310  # ours
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
-        with opener.open(request, timeout=5) as response:
+        with opener.open(request, timeout=seconds) as response:
             told, content = response.headers.get(PROOF_HEADER, ""), response.read(MOST_ANSWER_BYTES)
     except (OSError, ValueError, http.client.HTTPException):
         return None

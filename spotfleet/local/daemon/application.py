@@ -11,7 +11,7 @@ from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
 from spotfleet.local.backchannel import changes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
-from spotfleet.local.daemon import gate
+from spotfleet.local.daemon import environment_status, gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
 from spotfleet.local.daemon.page import files, snapshot
 from spotfleet.local.daemon.supervisor import Supervisor
@@ -61,26 +61,30 @@ def make(supervisor: Supervisor, key: str) -> Application:
             await answer_signed(scope, _request(scope, headers, body), gate.again(body, receive), send)
 
     async def answer_signed(scope: Message, request: Request, receive: Receive, send: Send) -> None:
-        if scope["path"] in own:
+        environment = _environment(scope["path"])
+        if scope["path"] in own or environment is not None:
             gate.require_signed_for(request, embedded_aws.OWN_SCOPE, key)
-            content = json.dumps(own[scope["path"]]()).encode()
-            proof = keys.proof(key, request.headers.get(embedded_aws.NONCE_HEADER, ""), scope["path"], content)
-            await _send_json(send, 200, content, [(embedded_aws.PROOF_HEADER.encode(), proof.encode())])
+            # In a thread, because it calls the embedded AWS back.
+            answered = own[scope["path"]]() if environment is None else await asyncio.to_thread(status, environment)
+            await _send_proved(send, request, key, json.dumps(answered).encode())
             return
         signed_for, operation = gate.require_answered(request, key)
         if request.headers.get("x-amz-target", "").startswith(TARGET_PREFIX):
             account = _account(signed_for)
             arguments = (operation.name, account, signed_for.region, request.body)
             # In a thread, because it calls the embedded AWS back.
-            status, answered = await asyncio.to_thread(scaling.answer, *arguments)
+            code, content = await asyncio.to_thread(scaling.answer, *arguments)
             _note(operation)
-            await _send_json(send, status, answered)
+            await _send_json(send, code, content)
         else:
             await inner(scope, receive, _noting(operation, _without_cors(send)))
 
     def identity() -> dict[str, Any]:
         who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
         return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
+
+    def status(environment: str) -> dict[str, Any]:
+        return environment_status.answer(environment, identity(), snapshot.of_environment(environment))
 
     own: dict[str, Callable[[], dict[str, Any]]] = {
         embedded_aws.IDENTITY_PATH: identity,
@@ -98,6 +102,11 @@ def _target(scope: Message) -> str:
     query = scope["query_string"].decode("latin-1")
     path: str = scope["raw_path"].decode("latin-1")
     return path + (f"?{query}" if query else "")
+
+
+def _environment(path: str) -> str | None:
+    """Return the environment whose status a path asks for, or None where it asks for something else."""
+    return path.removeprefix(embedded_aws.STATUS_PATH) if path.startswith(embedded_aws.STATUS_PATH) else None
 
 
 def _account(signed_for: Scope) -> str:
@@ -142,6 +151,12 @@ async def _refuse(send: Send, refusal: Refusal, headers: Headers) -> None:
     if refusal.status == gate.UNAUTHORIZED:
         more.append((b"www-authenticate", b'Basic realm="The registry of the embedded AWS"'))
     await _send(send, refusal.status, kind, body, more)
+
+
+async def _send_proved(send: Send, request: Request, key: str, content: bytes) -> None:
+    """Answer so that whoever asked sees that it comes from who has the key."""
+    proof = keys.proof(key, request.headers.get(embedded_aws.NONCE_HEADER, ""), request.target, content)
+    await _send_json(send, 200, content, [(embedded_aws.PROOF_HEADER.encode(), proof.encode())])
 
 
 async def _send_json(send: Send, status: int, body: bytes, more: Headers = ()) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from spotfleet.behaviour.delays import Mode
 from spotfleet.behaviour.machine_life import sizes
 from spotfleet.behaviour.record import Record
@@ -97,6 +99,18 @@ class Status:
         """Return the status for a program."""
         return {**asdict(self), "complete": self.complete}
 
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Status":
+        """Return the status that `as_json` gave."""
+        parts = {
+            "tasks": [Task(**task) for task in told["tasks"]],
+            "machines": [Machine(**machine) for machine in told["machines"]],
+            # JSON has no tuples.
+            "services": [tuple(service) for service in told["services"]],
+            "groups": [tuple(group) for group in told["groups"]],
+        }
+        return cls(**{name: value for name, value in (told | parts).items() if name != "complete"})
+
 
 def stack_names(name: str, identity: dict[str, Any]) -> dict[str, str]:
     """Return the stacks of an environment, with their regions, among those that the embedded AWS has."""
@@ -121,6 +135,19 @@ def read(name: str, identity: dict[str, Any]) -> Status:
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
     return status
+
+
+def answer(name: str, identity: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what the server answers of an environment; `shown` is what the live page shows of it.
+
+    Where it cannot be read, because it is being launched or deleted, the answer has a `problem` and no status.
+    """
+    try:
+        current = read(name, identity)
+    except ClientError as error:
+        return {"folder": identity["folder"], "problem": str(error)}
+    current.figures = shown
+    return {"folder": identity["folder"], "status": current.as_json()}
 
 
 def _troubles(identity: dict[str, Any]) -> list[str]:

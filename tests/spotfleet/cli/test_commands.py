@@ -489,6 +489,21 @@ def complete_status() -> environment_status.Status:
 
 
 @pytest.mark.usefixtures("in_sample_project")
+def test_a_status_is_the_same_after_it_was_sent() -> None:
+    current = complete_status()
+    current.services, current.groups = [("eu-west-1", "arn")], [("eu-west-1", "group")]
+    assert environment_status.Status.from_json(json.loads(json.dumps(current.as_json()))) == current
+
+
+@pytest.mark.usefixtures("in_sample_project")
+def test_an_environment_that_cannot_be_read_now_is_said_so(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    monkeypatch.setattr(embedded_aws, "status", lambda _name: {"problem": "Stack x does not exist"})
+    result = invoke("status", "dev")
+    assert result.exit_code == 1
+    assert result.stderr == "dev is being launched or deleted; look again in a moment: Stack x does not exist\n"
+
+
+@pytest.mark.usefixtures("in_sample_project")
 def test_status_as_json_and_text(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     monkeypatch.setattr(status, "of_environment", lambda _name: complete_status())
     result = invoke("status", "dev", "--json")

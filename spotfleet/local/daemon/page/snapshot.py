@@ -62,6 +62,12 @@ def snapshot() -> dict[str, Any]:
         return _shown.snapshot
 
 
+def of_environment(name: str) -> dict[str, Any]:
+    """Return what the page shows of an environment; nothing when it shows none of that name."""
+    found: dict[str, Any] = next((item for item in snapshot()["environments"] if item["environment"] == name), {})
+    return found
+
+
 def encoded() -> bytes:
     """Return what the page shows now as JSON, which is made once for all who ask."""
     with _lock:
@@ -117,8 +123,7 @@ class Page(controller.Controller):
                 "cpu_credits": {},
             }
             nothing |= {"history": {"times": [], "series": {}}, "events": []}
-            before = (item for item in snapshot()["environments"] if item["environment"] == name)
-            return next(before, nothing) | {"problem": str(error)}
+            return (of_environment(name) or nothing) | {"problem": str(error)}
 
     def _look(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
         current = environment_status.read(name, identity)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -28,7 +29,7 @@ from spotfleet.local.daemon import process
 from spotfleet.local.emulator import operations
 from spotfleet.local.host import keys, packages, paths
 from tests.support.clouds import REGION, Cloud, running, template
-from tests.support.signed import key
+from tests.support.signed import ask, key
 
 # Enough for a container that has the whole machine.
 TAKEOVER = {
@@ -128,6 +129,7 @@ def test_what_a_page_of_elsewhere_sends_is_refused(
         *("/", "/?Action=CreateStack", "/_ministack/reset", "/_ministack/config", "/_ministack/health", "/health"),
         *("/2015-03-31/functions", "/_localstack/health", "/_alb/web/", "/_aws/lambda-url/x/", "/v4/abcdefgh/task"),
         *("/bucket/object", "/_spotfleet", "/_spotfleet/page.json", "/restapis/x", "/oauth2/token", "/queue/x"),
+        "/_spotfleet/status/dev",
         *("/iceberg/v1/config", "//_ministack/reset", "/%2e%2e/_ministack/reset", "/v2/../_ministack/reset"),
     ],
 )
@@ -480,8 +482,15 @@ def test_what_nothing_here_uses_is_not_answered(
     assert "The embedded AWS does not answer this" in answered
 
 
-def test_the_commands_alone_are_told_who_it_is(cloud: Cloud) -> None:
-    assert send(cloud, "GET", "/_spotfleet", signed(cloud, "GET", "/_spotfleet", "ecs"))[0] == 403
+@pytest.mark.parametrize("path", ["/_spotfleet", "/_spotfleet/status/dev"])
+def test_the_commands_alone_are_told_who_it_is_and_what_it_has(cloud: Cloud, path: str) -> None:
+    assert send(cloud, "GET", path, signed(cloud, "GET", path, "ecs"))[0] == 403
+
+
+@pytest.mark.parametrize("name", ["dev", "eu/live", "a name/../%2e"])
+def test_a_status_is_told_of_the_environment_that_is_named(cloud: Cloud, name: str) -> None:
+    told = ask(paths.ROOT, cloud.port, f"/_spotfleet/status/{quote(name)}")
+    assert (told["folder"], told["status"]["environment"]) == (str(paths.ROOT), name)
 
 
 def test_the_registry_wants_its_login(cloud: Cloud) -> None:
