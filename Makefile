@@ -36,7 +36,7 @@ test: unit ## Run every test, launch and delete included
 	$(RUN) -m pytest -m "(e2e or matrix) and not alone" --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m pytest -m alone
 
-test-all: .venv/installed ## Run everything that says whether the project is right, as .ci/run does
+test-all: ## Run everything that says whether the project is right, as .ci/run does
 	$(MAKE) --jobs 2 --output-sync lint scan
 	$(MAKE) test
 
