@@ -18,6 +18,7 @@ VERBS = {
     "kill": ("losses", "kill"),
     "capacity": ("capacity", "capacity"),
     "rates": ("rates", "rates"),
+    "convert": ("convert", "convert"),
     "env": ("env", "env"),
     "down": ("launch", "down"),
     "serve": ("serve", "serve"),

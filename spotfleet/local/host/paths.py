@@ -102,7 +102,12 @@ def stacks(environment: str) -> list[str]:
 
 
 def setting(environment: str, key: str) -> object:
-    """Return one setting of an environment, or None.
+    """Return one setting of an environment, or None. Raises Failure when one of its files cannot be read."""
+    return settings(environment).get(key)
+
+
+def settings(environment: str) -> dict[str, Any]:
+    """Return what the files of an environment say.
 
     The files are Jinja2 templates, read from the shared one down as Sceptre does; each knows the environment's
     variables and what the ones above it say. Raises Failure when one of them cannot be read.
@@ -112,7 +117,7 @@ def setting(environment: str, key: str) -> object:
         file = ROOT / "config" / folder / "config.yaml"
         if file.is_file():
             values |= _read(file, values)
-    return values.get(key)
+    return {key: value for key, value in values.items() if key != "stack_group_path"}
 
 
 def _read(file: Path, known: dict[str, Any]) -> dict[str, Any]:
