@@ -421,7 +421,7 @@ def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
         yield section("backend", backend)
         yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
         yield line("timeout", "server", f"{idle_timeout}s")
-        yield from haproxy_answers.backend_lines(backend)
+        yield from haproxy_answers.backend_lines(idle_timeout)
     yield line("option", "httpchk", "GET", field_value(group.path))
     yield line("http-check", "send", "hdr", "User-Agent", "ELB-HealthChecker/2.0")
     yield line("http-check", "expect", "status", _statuses(group.matcher))

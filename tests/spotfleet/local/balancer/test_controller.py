@@ -561,6 +561,15 @@ def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         haproxy.ensure_installed()
 
 
+def test_an_haproxy_that_cannot_answer_for_targets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "haproxy"
+    program.write_text("#!/bin/sh\necho 'Feature list : +EPOLL -LUA +PCRE2'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(Failure, match=r"/haproxy is built without Lua, .*: install your system's HAProxy\."):
+        haproxy.ensure_installed()
+
+
 # --- Registrations
 
 

@@ -14,6 +14,7 @@ import pytest
 from spotfleet.local.balancer import haproxy, haproxy_answers, haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, Listener, LoadBalancer, Rule, Wanted
+from tests.support.http2 import Http2
 from tests.support.ports import free_port
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
@@ -99,13 +100,22 @@ class Bench:
 
     def counted(self) -> dict[int, int]:
         """Return how often the load balancer has answered by itself, by code."""
-        return {int(kind): number for _, kind, number in self.process.own_answers() if kind != haproxy_answers.LOST}
+        return {code: number for _, code, number in self.process.own_answers()}
 
-    def lost(self) -> int:
-        """Return how many requests to the app had no answer at all."""
-        backend = GROUPS["app"].backend
-        (number,) = (number for name, kind, number in self.process.own_answers() if (name, kind) == (backend, "lost"))
-        return number
+    def refused(self) -> int:
+        """Return how many requests the load balancer has counted as refused, with 4xx."""
+        (line,) = (line for line in self.process.statistics() if line["svname"] == "FRONTEND")
+        return int(line["hrsp_4xx"])
+
+
+@contextlib.contextmanager
+def later_request(bench: Bench, path: str) -> Iterator[http.client.HTTPConnection]:
+    """Send a request as the second one of its connection."""
+    with contextlib.closing(bench.connection()) as connection:
+        connection.request("GET", "/app/x")
+        assert connection.getresponse().read() == b"own"
+        connection.request("GET", path)
+        yield connection
 
 
 def _rule(number: int, name: str) -> Rule:
@@ -155,42 +165,39 @@ def test_a_target_that_neither_refuses_nor_answers_is_a_504_when_the_time_is_ove
 
 
 def test_a_request_that_outlasts_its_targets_deregistration_is_a_502(bench: Bench) -> None:
-    answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(bench.ask("/app/slow")))
-    asking.start()
-    time.sleep(0.2)
+    before = bench.counted()
     target = f"{GROUPS['app'].backend}/i-1"
-    bench.process.command(haproxy_syntax.command("shutdown", "sessions", "server", target))
-    asking.join()
-    assert answers == [502]
+    with later_request(bench, "/app/slow") as later, contextlib.closing(bench.connection()) as first:
+        first.request("GET", "/app/slow")
+        time.sleep(0.2)
+        bench.process.command(haproxy_syntax.command("shutdown", "sessions", "server", target))
+        assert [connection.getresponse().status for connection in (first, later)] == [502, 502]
+    assert bench.counted() == before | {502: before[502] + 2}
 
 
-def test_a_clients_second_request_whose_target_ends_is_counted_and_the_clients_to_repeat(bench: Bench) -> None:
-    before = bench.lost()
-    for _ in range(2):
-        with contextlib.closing(bench.connection()) as connection:
-            connection.request("GET", "/app/x")
-            assert connection.getresponse().read() == b"own"
-            connection.request("GET", "/app/closes")
-            # ALB answers 502 here too: what docs/rules/ says of rule L6 has to change when HAProxy does.
-            with pytest.raises(http.client.RemoteDisconnected):
-                connection.getresponse()
-    assert bench.ask("/app/closes") == 502
-    assert bench.ask("/app/x") == 200
-    assert bench.lost() == before + 2
+@pytest.mark.parametrize(
+    ("path", "code"), [("/app/resets", 502), ("/app/closes", 502), ("/app/malformed", 502), ("/app/slow", 504)]
+)
+def test_a_later_request_of_a_clients_connection_is_answered_as_the_first(bench: Bench, path: str, code: int) -> None:
+    before = bench.counted()
+    with later_request(bench, path) as connection:
+        assert connection.getresponse().status == code
+    assert bench.counted() == before | {code: before[code] + 1}
 
 
-def test_open_and_answered_requests_are_not_lost(bench: Bench) -> None:
-    before = bench.lost()
-    asking = [threading.Thread(target=bench.ask, args=("/app/slow",)) for _ in range(3)]
-    for thread in asking:
-        thread.start()
-    time.sleep(0.2)
-    assert bench.ask("/app/x") == 200
-    for thread in asking:
-        thread.join()
-    assert bench.ask("/app/x") == 200
-    assert bench.lost() == before
+def test_requests_of_http2_are_answered_as_well(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        assert [client.ask(path) for path in ("/app/x", "/app/closes", "/app/resets")] == [200, 502, 502]
+
+
+def test_a_client_that_has_gone_is_counted_as_refused_and_its_target_not_as_failed(bench: Bench) -> None:
+    before, refused = bench.counted(), bench.refused()
+    with later_request(bench, "/app/slow"):
+        time.sleep(0.2)
+    deadline = time.monotonic() + 10
+    while bench.refused() == refused and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (bench.refused(), bench.counted()) == (refused + 1, before)
 
 
 def test_requests_have_albs_limits(bench: Bench) -> None:
