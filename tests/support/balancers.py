@@ -49,6 +49,7 @@ class Elbv2:
         self.rules: list[dict[str, Any]] = []
         self.ports = {80: "HTTP"}
         self.balancers = [BALANCER]
+        self.zones = ["eu-west-1a"]
         self.idle_timeout = 60
         self.balancer_attributes: dict[str, str] = {}
         self.listener_attributes: dict[str, str] = {}
@@ -71,7 +72,9 @@ class Elbv2:
         self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": actions})
 
     def describe_load_balancers(self) -> Answer:
-        return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
+        zones = [{"ZoneName": name} for name in self.zones]
+        kind = {"Type": "application", "AvailabilityZones": zones}
+        return {"LoadBalancers": [{"LoadBalancerArn": arn} | kind for arn in self.balancers]}
 
     def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> Answer:  # noqa: N803, ARG002
         idle_timeout = {"idle_timeout.timeout_seconds": str(self.idle_timeout)}

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-import h2.config
 import h2.connection
 import h2.events
 
@@ -16,7 +15,7 @@ class Http2:
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
-        self._state = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self._state = h2.connection.H2Connection()
         self._state.initiate_connection()
         # Whether it was told to go.
         self.told_to_go = False
@@ -36,7 +35,7 @@ class Http2:
         status = None
         for event in self._events():
             if isinstance(event, h2.events.ResponseReceived) and event.stream_id == stream:
-                status = int(dict(event.headers or [])[":status"])
+                status = int(dict(event.headers or [])[b":status"])
             if isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) and event.stream_id == stream:
                 return status
         return status

@@ -218,11 +218,6 @@ def gets_requests(line: Mapping[str, str]) -> bool:
     return bool(line["addr"]) and line["status"].startswith("UP") and line["uweight"] != "0"
 
 
-def is_warm(line: Mapping[str, str]) -> bool:
-    """Tell of a server's line whether it gets its whole share of the requests: it is past its slow start, if any."""
-    return gets_requests(line) and line["weight"] == line["uweight"]
-
-
 def ensure_installed() -> None:
     """Make sure that there is an HAProxy with Lua; raises Failure with what to do where we may not install it."""
     packages.ensure("haproxy", "HAProxy (the load balancer)")

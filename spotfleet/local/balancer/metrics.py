@@ -16,7 +16,7 @@ from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.backchannel.traffic import Now
-from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax
+from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax, proxies
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, LoadBalancer, read_wanted
 from spotfleet.local.host import clock
@@ -76,7 +76,7 @@ class Tally:
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
             prefix = "client_" if line["svname"] == "FRONTEND" else ""
-            counts = found.setdefault(line["pxname"].removesuffix(haproxy_config.OPEN), Counter())
+            counts = found.setdefault(proxies.group_of(line["pxname"]), Counter())
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
@@ -116,7 +116,7 @@ class Times:
             self._last = 0
         for number, backend, took in numbered:
             if number > self._last and took >= 0:
-                found.setdefault(backend.removesuffix(haproxy_config.OPEN), []).append(took / 1000)
+                found.setdefault(proxies.group_of(backend), []).append(took / 1000)
         self._last = max([self._last, *(number for number, _, _ in numbered)])
         return found
 

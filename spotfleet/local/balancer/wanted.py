@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from spotfleet.behaviour import load_balancer_nodes
 from spotfleet.local.api import clients
 
 logger = logging.getLogger("spotfleet.balancer")
@@ -57,7 +58,7 @@ class Group:
 
     @property
     def backend(self) -> str:
-        """The name of its backend in HAProxy, which allows no slash."""
+        """What the names of its backends in HAProxy begin with, which allows no slash."""
         return self.name.replace("/", ".")
 
 
@@ -103,6 +104,8 @@ class LoadBalancer:
     dns_name: str
     idle_timeout: float
     listeners: tuple[Listener, ...]
+    # How many nodes it has, which check and balance each by itself.
+    nodes: int = 1
     # Seconds after which a client's connection is closed with the next response.
     client_keep_alive: float = 3600
     # What becomes of X-Forwarded-For: append, preserve or remove.
@@ -123,6 +126,10 @@ class Wanted:
     balancers: tuple[LoadBalancer, ...] = ()
     groups: dict[str, Group] = field(default_factory=dict)
     regions: dict[str, str] = field(default_factory=dict)  # of each target group
+
+    def nodes(self, group: str) -> int:
+        """Return how many nodes send requests to a target group: those of the largest load balancer that uses it."""
+        return max((balancer.nodes for balancer in self.balancers if group in balancer.group_arns), default=1)
 
 
 def read_wanted(elbv2: dict[str, clients.Client]) -> Wanted:
@@ -158,6 +165,7 @@ def _balancers(client: clients.Client) -> Iterator[LoadBalancer]:
                 dns_name=item.get("DNSName", ""),
                 idle_timeout=_seconds(attributes.get("idle_timeout.timeout_seconds", 60)),
                 listeners=_listeners(client, arn),
+                nodes=load_balancer_nodes.count(len(item.get("AvailabilityZones", []))),
                 client_keep_alive=_seconds(attributes.get("client_keep_alive.seconds", 3600), LONGEST_KEEP_ALIVE),
                 forwarded_for=mode if mode in FORWARDED_FOR_MODES else "append",
                 forwards_client_port=attributes.get("routing.http.xff_client_port.enabled") == "true",

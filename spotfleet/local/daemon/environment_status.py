@@ -11,7 +11,7 @@ from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_tasks_of_service, service_of
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.api.machines import notice_of
-from spotfleet.local.balancer import haproxy, ports, wanted
+from spotfleet.local.balancer import haproxy, ports, proxies, wanted
 from spotfleet.local.host import paths, rehearsal
 from spotfleet.local.host.rehearsal import Rehearsal
 
@@ -200,7 +200,9 @@ def _addresses_with_requests(groups: list[str]) -> list[str]:
         lines = list(haproxy.Process().statistics())
     except OSError:
         return []
-    return [line["addr"] for line in lines if line["pxname"] in backends and haproxy.gets_requests(line)]
+    found = (line for line in lines if proxies.group_of(line["pxname"]) in backends and haproxy.gets_requests(line))
+    # Of each node the same ones.
+    return sorted({line["addr"] for line in found})
 
 
 def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:

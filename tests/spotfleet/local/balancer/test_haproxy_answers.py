@@ -84,7 +84,7 @@ class Bench:
         balancer = LoadBalancer(BALANCER, "app/web/1", "", 1, (listener,), client_keep_alive=1)
         wanted = Wanted((balancer,), {group.arn: group for group in GROUPS.values()})
         servers = {
-            GROUPS[name].arn: [haproxy_syntax.line("server", "i-1", f"127.0.0.1:{port}")]
+            f"{GROUPS[name].backend}.node0": [haproxy_syntax.line("server", "i-1", f"127.0.0.1:{port}")]
             for name, port in targets.items()
         }
         text = haproxy_config.render(wanted, {(BALANCER, 80): self.port}, haproxy.SOCKET, None, servers)
@@ -166,7 +166,7 @@ def test_a_target_that_neither_refuses_nor_answers_is_a_504_when_the_time_is_ove
 
 def test_a_request_that_outlasts_its_targets_deregistration_is_a_502(bench: Bench) -> None:
     before = bench.counted()
-    target = f"{GROUPS['app'].backend}/i-1"
+    target = f"{GROUPS['app'].backend}.node0/i-1"
     with later_request(bench, "/app/slow") as later, contextlib.closing(bench.connection()) as first:
         first.request("GET", "/app/slow")
         time.sleep(0.2)
