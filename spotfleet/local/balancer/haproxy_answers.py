@@ -23,6 +23,8 @@ ALL_ANSWER_HEADERS = 32 * 1024
 BUFFER_BYTES = 96 * 1024
 # What a request line has beside its address: the longest method that is usual, the version, two spaces.
 AROUND_ADDRESS = len("OPTIONS  HTTP/1.1")
+# Of one HTTP/2 connection, before it is told to go (rule L10).
+MOST_REQUESTS = 10_000
 # The codes of which ELB has a metric each.
 CODES = (500, 502, 503, 504)
 # Longer than any answer is waited for, and HAProxy's longest time.
@@ -60,8 +62,11 @@ def default_lines() -> Iterator[Line]:
     yield line("http-error", "status", 503, "content-type", "text/html", "lf-string", NO_ANSWER)
 
 
-def frontend_lines(name: str, client_keep_alive: int) -> Iterator[Line]:
-    """Yield the lines of a frontend, before its rules: limits, the age of connections (rule L10), counters."""
+def frontend_lines(name: str, client_keep_alive: float) -> Iterator[Line]:
+    """Yield the lines of a frontend, before its rules: limits, the age of connections (rule L10), counters.
+
+    `client_keep_alive` is in real seconds.
+    """
     line_limit = f"gt {LONGEST_LINE - AROUND_ADDRESS}".split()
     yield line("http-request", "return", "status", 400, "if", "{", "url,length", *line_limit, "}")
     size = "req.hdrs,length"
@@ -73,12 +78,32 @@ def frontend_lines(name: str, client_keep_alive: int) -> Iterator[Line]:
         "http-request", "set-var(sess.since)", "date(0,ms)", "unless", "{", "var(sess.since)", "-m", "found", "}"
     )
     # Not what turns the connection into another protocol's.
-    old = ("!{", "status", 101, "}", "{", "date(0,ms),sub(sess.since)", "ge", client_keep_alive * 1000, "}")
+    old = ("!{", "status", 101, "}", "{", "date(0,ms),sub(sess.since)", "ge", round(client_keep_alive * 1000), "}")
     yield line("http-after-response", "set-header", "Connection", "close", "if", *old)
+    yield from _goodbye()
     for code in CODES:
         own = ("if", "{", "status", code, "}", *NOT_ANSWERED)
         count = counter(name, code)
         yield line("http-after-response", f"set-var({count})", f"var({count}),add(1)", *own)
+
+
+def _goodbye() -> Iterator[Line]:
+    """Yield the lines that end an HTTP/2 connection with GOAWAY after so many requests.
+
+    HAProxy cannot do that without refusing a request: the first one that comes while no other waits for its answer, or
+    any once a tenth more have come.
+    """
+    http2 = ("{", "fc_http_major", 2, "}")
+    for number in ("sess.requests", "sess.answers"):
+        first = ("!{", f"var({number})", "-m", "found", "}")
+        yield line("http-request", f"set-var({number})", "int(0)", "if", *http2, *first)
+    yield line("http-request", "set-var(sess.requests)", "var(sess.requests),add(1)", "if", *http2)
+    yield line("http-after-response", "set-var(sess.answers)", "var(sess.answers),add(1)", "if", *http2)
+    last = ("{", "var(sess.requests)", "-m", "int", "gt", MOST_REQUESTS, "}")
+    alone = ("{", "var(sess.requests),sub(sess.answers)", "le", 1, "}")
+    yield line("http-request", "reject", "if", *http2, *last, *alone)
+    late = ("{", "var(sess.requests)", "-m", "int", "gt", MOST_REQUESTS * 11 // 10, "}")
+    yield line("http-request", "reject", "if", *http2, *late)
 
 
 def backend_lines(idle_timeout: int) -> Iterator[Line]:
@@ -86,6 +111,9 @@ def backend_lines(idle_timeout: int) -> Iterator[Line]:
 
     `idle_timeout` is in seconds.
     """
+    # Its targets speak HTTP/1.1 (rule L7).
+    grpc = ("{", "fc_http_major", 2, "}", "{", "req.hdr(content-type)", "-m", "beg", "application/grpc", "}")
+    yield line("http-request", "return", "status", 464, "if", *grpc)
     yield line("http-request", "set-var(txn.began)", "date(0,ms)")
     # A little less: the wait for an answer begins with the request's end.
     yield line("http-request", "set-var(txn.patience)", f"int({idle_timeout * 1000 - ROUNDING_MS})")

@@ -173,7 +173,9 @@ def _frontend(
     yield line("timeout", "client", f"{math.ceil(balancer.idle_timeout)}s")
     # Which node a client has connected to: one of the addresses that AWS's name servers give it, at random.
     yield line("tcp-request", "connection", "set-var(sess.node)", f"rand({balancer.nodes})")
-    yield from haproxy_answers.frontend_lines(frontend(balancer, listener.port), math.ceil(balancer.client_keep_alive))
+    yield from haproxy_answers.frontend_lines(
+        frontend(balancer, listener.port), clock.seconds(balancer.client_keep_alive)
+    )
     yield from _request_headers(balancer, listener)
     yield from _trace()
     yield from _rules(balancer, listener, ports, groups)

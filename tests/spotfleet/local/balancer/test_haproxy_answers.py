@@ -73,7 +73,10 @@ class App:
 
 
 class Bench:
-    """A load balancer whose idle time-out, wait for a connection and client keep-alive are a second each."""
+    """A load balancer whose idle time-out, wait for a connection and client keep-alive are a second each.
+
+    A connection of HTTP/2 is for 100 requests.
+    """
 
     def __init__(self, folder: Path, targets: dict[str, int]) -> None:
         self.port = free_port()
@@ -81,7 +84,7 @@ class Bench:
         rules = [_rule(number, name) for number, name in enumerate(GROUPS, 1)]
         fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": "fixed"}}
         listener = Listener(f"{ARN}:listener/app/web/1/2", 80, False, (*rules, Rule("default", (), fixed)))
-        balancer = LoadBalancer(BALANCER, "app/web/1", "", 1, (listener,), client_keep_alive=1)
+        balancer = LoadBalancer(BALANCER, "app/web/1", "", 1, (listener,), client_keep_alive=60)
         wanted = Wanted((balancer,), {group.arn: group for group in GROUPS.values()})
         servers = {
             f"{GROUPS[name].backend}.node0": [haproxy_syntax.line("server", "i-1", f"127.0.0.1:{port}")]
@@ -137,6 +140,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         one.connect_ex(silent.getsockname())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(haproxy_answers, "CONNECT_SECONDS", 1)
+        patch.setattr(haproxy_answers, "MOST_REQUESTS", 100)
+        # A client's connection is kept for a second.
+        patch.setenv("LOCAL_SPEED", "60")
         targets = {"app": app.port, "closed": free_port(), "silent": silent.getsockname()[1]}
         made = Bench(tmp_path_factory.mktemp("haproxy"), targets)
     yield made
@@ -214,6 +220,26 @@ def test_requests_have_albs_limits(bench: Bench) -> None:
     assert bench.ask("/app/x", **{"X-Forwarded-For": ", ".join(["1.1.1.1"] * 31)}) == 463
 
 
+def test_grpc_is_not_for_targets_that_speak_http_1(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        grpc = {"content-type": "application/grpc+proto"}
+        assert [client.ask("/app/x", "POST", headers) for headers in (grpc, {"content-type": "text/plain"})] == [
+            464,
+            200,
+        ]
+        # What no target is asked for is answered as ever.
+        assert client.ask("/other", "POST", grpc) == 503
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip, chunked", b"422"), ("chunked, gzip", b"400")])
+def test_an_unknown_transfer_encoding_is_refused_with_haproxys_codes(bench: Bench, coding: str, status: bytes) -> None:
+    """ALB has 501 for it: what docs/rules/ says of rule L7 has to change when HAProxy does."""
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=10) as connection:
+        head = f"POST /app/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).split()[1] == status
+
+
 def test_answers_have_albs_limit(bench: Bench) -> None:
     assert [bench.ask(f"/app/headers/{size}") for size in (31, 33)] == [200, 502]
 
@@ -234,3 +260,25 @@ def test_an_old_connection_of_a_client_is_closed_with_the_next_answer(bench: Ben
             answer.read()
             closing.append(answer.getheader("Connection"))
     assert closing == [None, None, "close"]
+
+
+def test_an_http2_connection_is_told_to_go_after_ten_thousand_requests(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        assert {client.ask("/other") for _ in range(100)} == {503}
+        assert not client.told_to_go
+        assert client.ask("/other") is None
+        assert client.told_to_go
+    with contextlib.closing(bench.connection()) as connection:
+        for _ in range(120):
+            connection.request("GET", "/other")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 503
+
+
+def test_an_http2_connection_that_is_never_quiet_is_told_to_go_a_tenth_later(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        client.start("/app/slow")
+        assert {client.ask("/other") for _ in range(109)} == {503}
+        assert client.ask("/other") is None
+        assert client.told_to_go
