@@ -43,11 +43,20 @@ class Bench:
         self.elbv2 = Elbv2()
         self.elbv2.health_check["HealthCheckIntervalSeconds"] = 5
         self.process = process
-        self.balancer = self.restarted()
+        self.balancer = self._new()
         self.tasks: list[Backend] = []
 
-    def restarted(self) -> Balancer:
-        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)
+    def _new(self, regions: Callable[[], list[str]] = lambda: ["eu-west-1"]) -> Balancer:
+        return Balancer(self.process, regions, lambda _region: self.elbv2.client)
+
+    def restart(self, regions: Callable[[], list[str]] = lambda: ["eu-west-1"]) -> None:
+        """Put a controller that knows nothing in the place of the one that there is."""
+        self.end()
+        self.balancer = self._new(regions)
+
+    def end(self) -> None:
+        """Close what the controller has open, but HAProxy."""
+        self.balancer._keep_alives.forget_others(())
 
     def steps(self, count: int = 1) -> None:
         for _ in range(count):
@@ -62,9 +71,9 @@ class Bench:
             time.sleep(LOOK_SECONDS)
         raise AssertionError(self.process.command(haproxy_syntax.command("show", "stat")))
 
-    def add(self, status: int = 200) -> Backend:
-        """Register a task whose health check answers so."""
-        task = Backend(f"task {len(self.tasks)}")
+    def add(self, status: int = 200, keep_alive: float | None = None) -> Backend:
+        """Register a task whose health check answers so, and which keeps idle connections for so many seconds."""
+        task = Backend(f"task {len(self.tasks)}", keep_alive)
         task.status = status
         self.tasks.append(task)
         self.elbv2.targets[task.target] = "initial"

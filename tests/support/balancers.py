@@ -123,7 +123,8 @@ class Backend(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keep_alive: float | None = None) -> None:
+        """`keep_alive` is after how many seconds it closes an idle connection: by default never."""
         self.status = 200
         self.name = name
         # How many health checks it has passed since somebody last set this.
@@ -137,6 +138,7 @@ class Backend(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = keep_alive
 
             def do_GET(handler) -> None:  # noqa: N805
                 if handler.path == "/held":

@@ -17,6 +17,7 @@ from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
 from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, node, ports, proxies
 from spotfleet.local.balancer.haproxy import Process, Refused
+from spotfleet.local.balancer.keep_alive import KeepAlives
 from spotfleet.local.balancer.node import Node
 from spotfleet.local.balancer.proxies import Backend
 from spotfleet.local.balancer.wanted import Group, Rule, Wanted, read_wanted, without_rules
@@ -49,6 +50,7 @@ class Balancer(controller.Controller):
         self._wanted = Wanted()
         self._rules_read_at = 0.0
         self._nodes: dict[Backend, Node] = {}
+        self._keep_alives = KeepAlives()
         # What was last reported, by target group.
         self._told: dict[str, dict[Target, Health]] = {}
         # The last configuration that HAProxy refused: it is not offered again.
@@ -59,6 +61,7 @@ class Balancer(controller.Controller):
         if time.monotonic() - self._rules_read_at > RULES_SECONDS:
             self._wanted = read_wanted({region: self._client(region) for region in self._regions()})
             self._rules_read_at = time.monotonic()
+        self._keep_alives.forget_others(self._wanted.groups)
         if not self._wanted.balancers:
             if self._process.stop():
                 logger.info("No load balancer is left: HAProxy is stopped.")
@@ -71,9 +74,13 @@ class Balancer(controller.Controller):
         self._told = {arn: self._apply_targets(group, servers) for arn, group in self._wanted.groups.items()}
         for arn, told in self._told.items():
             target_health.report(arn, told)
+            group = self._wanted.groups[arn]
+            healthy = {target for target, health in told.items() if health.state == "healthy"}
+            self._keep_alives.look(group, healthy, haproxy_config.idle_timeout(self._wanted, group))
 
     def close(self) -> None:
         """End HAProxy."""
+        self._keep_alives.forget_others(())
         self._process.stop()
 
     # --- Rules

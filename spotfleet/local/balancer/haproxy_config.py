@@ -102,7 +102,7 @@ def description(configuration: str) -> str:
     return found[1] if found else ""
 
 
-def _idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
+def idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
     """Return the seconds after which load balancers close connections without traffic, the longest of those of a group.
 
     A client's connection and a target's wait equally long: an answer that takes longer is a 504 on AWS too.
@@ -122,7 +122,7 @@ def _global(wanted: Wanted, socket: str, text: str) -> Iterator[Line]:
     # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
     yield line("nbthread", 1)
     # How long requests of before a change of the rules may take.
-    yield line("hard-stop-after", f"{_idle_timeout(wanted)}s")
+    yield line("hard-stop-after", f"{idle_timeout(wanted)}s")
     # Otherwise a new target's first check would come a whole interval late.
     soonest = min((earliest_check(group) for group in wanted.groups.values()), default=1.0)
     yield line("max-spread-checks", _milliseconds(soonest))
@@ -432,7 +432,7 @@ def _use_backends(group: Group, nodes: int, chosen: Words) -> Iterator[Line]:
 def _backends(wanted: Wanted) -> Iterator[tuple[str, list[Line]]]:
     """Yield the backends of every target group that can be written, each with its lines."""
     for arn, group in wanted.groups.items():
-        timeout = _idle_timeout(wanted, group)
+        timeout = idle_timeout(wanted, group)
         try:
             # All of a group's or none.
             yield from [
@@ -447,11 +447,11 @@ def _backends(wanted: Wanted) -> Iterator[tuple[str, list[Line]]]:
             _warn_once(f"The target group {arn} is left out: {error}.")
 
 
-def _backend(name: str, group: Group, idle_timeout: int) -> Iterator[Line]:
+def _backend(name: str, group: Group, timeout: int) -> Iterator[Line]:
     yield section("backend", name)
     yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
-    yield line("timeout", "server", f"{idle_timeout}s")
-    yield from haproxy_answers.backend_lines(idle_timeout)
+    yield line("timeout", "server", f"{timeout}s")
+    yield from haproxy_answers.backend_lines(timeout)
 
 
 def _checks(group: Group) -> Iterator[Line]:

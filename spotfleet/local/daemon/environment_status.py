@@ -70,7 +70,7 @@ class Status:
     speed: float = 1
     delays: str = Mode.INSTANT
     seed: int = 0
-    # The controllers that are not well.
+    # The controllers that are not well, and what here goes well that on AWS would not.
     troubles: list[str] = field(default_factory=list)
     # Region and ARN of each active service, and the names of those whose desired count is 0.
     services: list[tuple[str, str]] = field(default_factory=list)
@@ -120,6 +120,8 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.groups.append((region, group))
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
+    for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::TargetGroup", []):
+        status.troubles += [text for group, text in identity.get("early_closes", {}).items() if group == arn]
     return status
 
 

@@ -36,6 +36,7 @@ def bench(running: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     made.until(lambda: not made.servers() and not made.servers(f"{BACKEND}.open"))
     running.commands, running.configurations = [], 0
     yield made
+    made.end()
     for task in made.tasks:
         task.end()
 

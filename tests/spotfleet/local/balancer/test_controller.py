@@ -16,7 +16,6 @@ from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
 from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, node, ports
-from spotfleet.local.balancer.controller import Balancer
 from spotfleet.local.balancer.wanted import read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
@@ -170,7 +169,7 @@ def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
 def test_a_restarted_controller_goes_on_where_the_last_one_was(bench: Bench) -> None:
     task = bench.healthy()
     before = list(bench.process.commands)
-    bench.balancer = bench.restarted()
+    bench.restart()
     bench.steps(2)
     assert (bench.process.commands, bench.process.configurations) == (before, 0)
     assert bench.health(task).state == "healthy"
@@ -213,7 +212,7 @@ def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
     def unreachable() -> list[str]:
         raise ConnectionError
 
-    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2.client)
+    bench.restart(unreachable)
     with pytest.raises(ConnectionError):
         bench.steps()
     assert bench.asked() == {task.name}
