@@ -33,6 +33,7 @@ RESPONSE_HEADERS = {
     "access_control_expose_headers": "Access-Control-Expose-Headers",
     "access_control_max_age": "Access-Control-Max-Age",
 }
+ROUND_ROBIN = "round_robin"
 FORWARDED_FOR_MODES = ("append", "preserve", "remove")
 # The longest time of any setting that is read here but one: a connection may be idle for 4000 s.
 LONGEST_SECONDS = 4000.0
@@ -52,7 +53,7 @@ class Group:
     unhealthy_count: int = 2
     matcher: str = "200"
     slow_start: float = 0
-    algorithm: str = "round_robin"
+    algorithm: str = ROUND_ROBIN
     # How it is named in AWS/ApplicationELB's dimensions.
     name: str = ""
 
@@ -266,6 +267,8 @@ def _response_headers(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]
 def _group(client: clients.Client, item: dict[str, Any]) -> Group:
     arn = item["TargetGroupArn"]
     attributes = _attributes(client.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"])
+    algorithm = attributes.get("load_balancing.algorithm.type", ROUND_ROBIN)
+    slow_start = _seconds(attributes.get("slow_start.duration_seconds", 0))
     return Group(
         arn=arn,
         name=arn.rpartition(":")[2],
@@ -275,6 +278,7 @@ def _group(client: clients.Client, item: dict[str, Any]) -> Group:
         healthy_count=int(item.get("HealthyThresholdCount", 5)),
         unhealthy_count=int(item.get("UnhealthyThresholdCount", 2)),
         matcher=item.get("Matcher", {}).get("HttpCode", "200"),
-        slow_start=_seconds(attributes.get("slow_start.duration_seconds", 0)),
-        algorithm=attributes.get("load_balancing.algorithm.type", "round_robin"),
+        # The other algorithms have none (rule L9).
+        slow_start=slow_start if algorithm == ROUND_ROBIN else 0,
+        algorithm=algorithm,
     )

@@ -60,3 +60,12 @@ def test_a_target_in_its_slow_start_keeps_its_place_over_a_change_of_the_rules(b
     bench.elbv2.attributes["slow_start.duration_seconds"] = "0"
     bench.steps(2)
     assert weight(bench, new) == 100
+
+
+def test_least_outstanding_requests_has_no_slow_start(bench: Bench) -> None:
+    bench.elbv2.attributes |= {
+        "slow_start.duration_seconds": "900",
+        "load_balancing.algorithm.type": "least_outstanding_requests",
+    }
+    bench.healthy()
+    assert weight(bench, bench.healthy()) == 100
