@@ -389,6 +389,7 @@ def test_a_balancer_finds_the_haproxy_of_one_that_died(bench: Bench) -> None:
     backend = Backend("one")
     bench.add(backend)
     master = bench.process._pid()
+    bench.balancer._keep_alives.forget_others(())
     bench.balancer = Balancer(Process(bench.process._folder), lambda: ["eu-west-1"], lambda _region: bench.elbv2.client)
     bench.balancer.step()
     assert (bench.process._pid(), bench.ask("/x")[0]) == (master, 200)

@@ -49,6 +49,7 @@ class Elbv2:
         self.rules: list[dict[str, Any]] = []
         self.ports = {80: "HTTP"}
         self.balancers = [BALANCER]
+        self.zones = ["eu-west-1a"]
         self.idle_timeout = 60
         self.balancer_attributes: dict[str, str] = {}
         self.listener_attributes: dict[str, str] = {}
@@ -71,7 +72,9 @@ class Elbv2:
         self.rules.append({"Priority": str(priority), "Conditions": list(conditions), "Actions": actions})
 
     def describe_load_balancers(self) -> Answer:
-        return {"LoadBalancers": [{"LoadBalancerArn": arn, "Type": "application"} for arn in self.balancers]}
+        zones = [{"ZoneName": name} for name in self.zones]
+        kind = {"Type": "application", "AvailabilityZones": zones}
+        return {"LoadBalancers": [{"LoadBalancerArn": arn} | kind for arn in self.balancers]}
 
     def describe_load_balancer_attributes(self, LoadBalancerArn: str) -> Answer:  # noqa: N803, ARG002
         idle_timeout = {"idle_timeout.timeout_seconds": str(self.idle_timeout)}
@@ -120,7 +123,8 @@ class Backend(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keep_alive: float | None = None) -> None:
+        """`keep_alive` is after how many seconds it closes an idle connection: by default never."""
         self.status = 200
         self.name = name
         # How many health checks it has passed since somebody last set this.
@@ -134,6 +138,7 @@ class Backend(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = keep_alive
 
             def do_GET(handler) -> None:  # noqa: N805
                 if handler.path == "/held":

@@ -14,6 +14,7 @@ from pathlib import Path
 from spotfleet.local.balancer import haproxy_answers, haproxy_syntax
 from spotfleet.local.balancer.haproxy_syntax import Command
 from spotfleet.local.host import console, packages, paths
+from spotfleet.local.host.console import Failure
 
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -161,14 +162,14 @@ class Process:
         text = self.command(haproxy_syntax.command("show", "stat")).removeprefix("# ")
         return csv.DictReader(io.StringIO(text.strip()))
 
-    def own_answers(self) -> Iterator[tuple[str, str, int]]:
-        """Yield what frontends and backends count of what they do by themselves: name, kind and number."""
-        proxies = [(line["pxname"], line["svname"]) for line in self.statistics()]
-        wanted = [(name, kind) for name, role in proxies for kind in haproxy_answers.KINDS.get(role, ())]
+    def own_answers(self) -> Iterator[tuple[str, int, int]]:
+        """Yield what frontends answer by themselves: name, code and number."""
+        frontends = [line["pxname"] for line in self.statistics() if line["svname"] == "FRONTEND"]
+        wanted = [(name, code) for name in frontends for code in haproxy_answers.CODES]
         asked = [haproxy_syntax.command("get", "var", haproxy_answers.counter(*one)) for one in wanted]
         held = dict(re.findall(r"^(\S+): type=sint value=<(\d+)>$", self.command(*asked), re.MULTILINE))
-        for name, kind in wanted:
-            yield name, kind, int(held.get(haproxy_answers.counter(name, kind), 0))
+        for name, code in wanted:
+            yield name, code, int(held.get(haproxy_answers.counter(name, code), 0))
 
     def certificate(self) -> Path:
         """Return a certificate with its key for HTTPS listeners, self-signed for localhost.
@@ -217,11 +218,11 @@ def gets_requests(line: Mapping[str, str]) -> bool:
     return bool(line["addr"]) and line["status"].startswith("UP") and line["uweight"] != "0"
 
 
-def is_warm(line: Mapping[str, str]) -> bool:
-    """Tell of a server's line whether it gets its whole share of the requests: it is past its slow start, if any."""
-    return gets_requests(line) and line["weight"] == line["uweight"]
-
-
 def ensure_installed() -> None:
-    """Make sure that there is an HAProxy; raises Failure with the command to run where we may not install it."""
+    """Make sure that there is an HAProxy with Lua; raises Failure with what to do where we may not install it."""
     packages.ensure("haproxy", "HAProxy (the load balancer)")
+    found = packages.find("haproxy")
+    if found and "-LUA" in (console.output([found, "-vv"]) or "").split():
+        raise Failure(
+            f"{found} is built without Lua, which answers for targets that fail: install your system's HAProxy."
+        )

@@ -17,7 +17,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from spotfleet.local.balancer import haproxy_answers
+from spotfleet.local.balancer import haproxy_answers, proxies
 from spotfleet.local.balancer.haproxy_syntax import (
     Line,
     Unwritable,
@@ -42,8 +42,8 @@ FULL_WEIGHT = 100
 # Where HAProxy keeps its last requests: a running number, the target group, the target's time in milliseconds.
 RING = "requests"
 RING_BYTES = 65536
-# What the name of a group's second backend ends with, which has its targets, unchecked, while all are unhealthy.
-OPEN = ".open"
+# Of a group's interval, in which a new target is checked first.
+FIRST_CHECK_SHARE = 0.2
 ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn"}
 REDIRECT_CODES = {"HTTP_301": 301, "HTTP_302": 302}
 PROTOCOLS = ("HTTP", "HTTPS")
@@ -75,13 +75,13 @@ def render(
 ) -> str:
     """Return the configuration.
 
-    `servers` holds, by target group, the `server` lines that a new process starts with; targets that come and go later
+    `servers` holds, by backend, the `server` lines that a new process starts with; targets that come and go later
     are told over `socket`, a file in HAProxy's folder. The description, by which a running process is recognised,
     depends on all the rest.
     """
     head = list(_defaults())
     blocks = dict(_backends(wanted))
-    groups = {arn: wanted.groups[arn] for arn in blocks}
+    groups = {arn: group for arn, group in wanted.groups.items() if proxies.Backend(group.backend, 0).name in blocks}
     body = [
         one
         for balancer in wanted.balancers
@@ -91,9 +91,9 @@ def render(
     ]
     fixed = "\n".join([*head, *body, *(one for block in blocks.values() for one in block)])
     description = hashlib.sha256(fixed.encode()).hexdigest()[:20]
-    with_servers = [one for arn, block in blocks.items() for one in [*block, *servers.get(arn, [])]]
+    with_servers = [one for name, block in blocks.items() for one in [*block, *servers.get(name, [])]]
     own = haproxy_answers.global_lines([*body, *with_servers])
-    return "\n".join([*_global(socket, description, _idle_timeout(wanted)), *own, *head, *body, *with_servers, ""])
+    return "\n".join([*_global(wanted, socket, description), *own, *head, *body, *with_servers, ""])
 
 
 def description(configuration: str) -> str:
@@ -102,7 +102,7 @@ def description(configuration: str) -> str:
     return found[1] if found else ""
 
 
-def _idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
+def idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
     """Return the seconds after which load balancers close connections without traffic, the longest of those of a group.
 
     A client's connection and a target's wait equally long: an answer that takes longer is a 504 on AWS too.
@@ -115,14 +115,25 @@ def _idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
     )
 
 
-def _global(socket: str, text: str, longest: int) -> Iterator[Line]:
+def _global(wanted: Wanted, socket: str, text: str) -> Iterator[Line]:
     yield section("global")
     yield line("description", text)
     yield line("stats", "socket", f"unix@{socket}", "mode", 600, "level", "admin", "expose-fd", "listeners")
     # One carries what a laptop's tasks can answer, with less work per request than several that share connections.
     yield line("nbthread", 1)
     # How long requests of before a change of the rules may take.
-    yield line("hard-stop-after", f"{longest}s")
+    yield line("hard-stop-after", f"{idle_timeout(wanted)}s")
+    # Otherwise a new target's first check would come a whole interval late.
+    soonest = min((earliest_check(group) for group in wanted.groups.values()), default=1.0)
+    yield line("max-spread-checks", _milliseconds(soonest))
+
+
+def earliest_check(group: Group) -> float:
+    """Return how many of AWS's seconds after it has been added a target is checked first, at most.
+
+    The checks of a new worker begin within as long, one after the other.
+    """
+    return group.interval * FIRST_CHECK_SHARE
 
 
 def _defaults() -> Iterator[Line]:
@@ -160,7 +171,11 @@ def _frontend(
     yield section("frontend", frontend(balancer, listener.port))
     yield line("bind", f"127.0.0.1:{local_port}", *tls)
     yield line("timeout", "client", f"{math.ceil(balancer.idle_timeout)}s")
-    yield from haproxy_answers.frontend_lines(frontend(balancer, listener.port), math.ceil(balancer.client_keep_alive))
+    # Which node a client has connected to: one of the addresses that AWS's name servers give it, at random.
+    yield line("tcp-request", "connection", "set-var(sess.node)", f"rand({balancer.nodes})")
+    yield from haproxy_answers.frontend_lines(
+        frontend(balancer, listener.port), clock.seconds(balancer.client_keep_alive)
+    )
     yield from _request_headers(balancer, listener)
     yield from _trace()
     yield from _rules(balancer, listener, ports, groups)
@@ -328,7 +343,7 @@ def _action(
             return list(_redirect(rule.action["RedirectConfig"], balancer, listener, ports, chosen))
         case "forward":
             weighted = [(groups[arn], weight) for arn, weight in rule.groups if arn in groups and weight]
-            return list(_forward(weighted, chosen))
+            return list(_forward(weighted, balancer.nodes, chosen))
         case other:
             return [_unknown(f"the action {other}", chosen)]
 
@@ -387,7 +402,7 @@ def _format(text: str, own: Mapping[str, str]) -> str:
     return "".join(samples.get(part) or literal(part) for part in parts)
 
 
-def _forward(groups: list[tuple[Group, int]], chosen: Words) -> Iterator[Line]:
+def _forward(groups: list[tuple[Group, int]], nodes: int, chosen: Words) -> Iterator[Line]:
     if not groups:
         yield line("http-request", "return", "status", 503, *chosen)
         return
@@ -398,30 +413,48 @@ def _forward(groups: list[tuple[Group, int]], chosen: Words) -> Iterator[Line]:
     for group, weight in groups:
         below += weight
         share = () if below == total else ("{", "var(txn.share)", "-m", "int", "lt", str(below), "}")
-        open_ = f"{group.backend}{OPEN}"
-        closed = ("{", f"nbsrv({group.backend})", "eq", "0", "}", "{", f"nbsrv({open_})", "gt", "0", "}")
-        yield line("use_backend", open_, *chosen, *share, *closed)
-        yield line("use_backend", group.backend, *chosen, *share)
+        yield from _use_backends(group, nodes, (*chosen, *share))
+
+
+def _use_backends(group: Group, nodes: int, chosen: Words) -> Iterator[Line]:
+    """Send a request that is for a group to the backend of the node that its client is connected to."""
+    for backend in proxies.of_group(group.backend, nodes):
+        last = backend.node == nodes - 1
+        node = () if last else ("{", "var(sess.node)", "-m", "int", str(backend.node), "}")
+        closed = ("{", f"nbsrv({backend.name})", "eq", "0", "}", "{", f"nbsrv({backend.open})", "gt", "0", "}")
+        yield line("use_backend", backend.open, *chosen, *node, *closed)
+        yield line("use_backend", backend.name, *chosen, *node)
 
 
 # --- Target groups
 
 
 def _backends(wanted: Wanted) -> Iterator[tuple[str, list[Line]]]:
-    """Yield the backends of every target group that can be written."""
+    """Yield the backends of every target group that can be written, each with its lines."""
     for arn, group in wanted.groups.items():
+        timeout = idle_timeout(wanted, group)
         try:
-            yield arn, list(_backend(group, _idle_timeout(wanted, group)))
+            # All of a group's or none.
+            yield from [
+                one
+                for backend in proxies.of_group(group.backend, wanted.nodes(arn))
+                for one in (
+                    (backend.open, list(_backend(backend.open, group, timeout))),
+                    (backend.name, [*_backend(backend.name, group, timeout), *_checks(group)]),
+                )
+            ]
         except UNUSABLE as error:
             _warn_once(f"The target group {arn} is left out: {error}.")
 
 
-def _backend(group: Group, idle_timeout: int) -> Iterator[Line]:
-    for backend in (f"{group.backend}{OPEN}", group.backend):
-        yield section("backend", backend)
-        yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
-        yield line("timeout", "server", f"{idle_timeout}s")
-        yield from haproxy_answers.backend_lines(backend)
+def _backend(name: str, group: Group, timeout: int) -> Iterator[Line]:
+    yield section("backend", name)
+    yield line("balance", ALGORITHMS.get(group.algorithm, "roundrobin"))
+    yield line("timeout", "server", f"{timeout}s")
+    yield from haproxy_answers.backend_lines(timeout)
+
+
+def _checks(group: Group) -> Iterator[Line]:
     yield line("option", "httpchk", "GET", field_value(group.path))
     yield line("http-check", "send", "hdr", "User-Agent", "ELB-HealthChecker/2.0")
     yield line("http-check", "expect", "status", _statuses(group.matcher))
@@ -442,9 +475,8 @@ def server(name_: str, address: str, group: Group, weight: int | str) -> tuple[s
     counts = ("rise", group.healthy_count, "fall", group.unhealthy_count)
     # What a server of a configuration has by default, and one that is added does not: its connections are used again.
     pool = ("pool-max-conn", -1, "pool-purge-delay", "5s")
-    slow_start = ("slowstart", _milliseconds(group.slow_start)) if group.slow_start else ()
     check = ("check", "inter", _milliseconds(group.interval), *counts)
-    return tuple(map(str, (name_, address, *check, *pool, *slow_start, "weight", weight)))
+    return tuple(map(str, (name_, address, *check, *pool, "weight", weight)))
 
 
 def _milliseconds(aws_seconds: float) -> str:

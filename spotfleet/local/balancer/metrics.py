@@ -16,7 +16,7 @@ from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.backchannel.traffic import Now
-from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax
+from spotfleet.local.balancer import haproxy_answers, haproxy_config, haproxy_syntax, proxies
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, LoadBalancer, read_wanted
 from spotfleet.local.host import clock
@@ -24,7 +24,6 @@ from spotfleet.local.host import clock
 NAMESPACE = "AWS/ApplicationELB"
 # HAProxy's columns of answers by class.
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
-LOST = f"own_{haproxy_answers.LOST}"
 # Values that CloudWatch takes for one metric at once are limited to 150: a percentile each represents more of them.
 PERCENTILES = 100
 # What a capacity unit of a load balancer covers: new connections per second, and bytes per hour.
@@ -61,11 +60,11 @@ class Tally:
     _before: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
 
     def new(
-        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, str, int]] = ()
+        self, lines: Iterable[Mapping[str, str]], own_answers: Iterable[tuple[str, int, int]] = ()
     ) -> dict[str, Counts]:
         """Return, by backend and frontend, the new answers: of targets as 2xx, to clients as client_2xx.
 
-        HAProxy's own ones count by their code besides, as own_502; own_lost are a backend's requests without an answer.
+        HAProxy's own ones count by their code besides, as own_502.
         `requests` are all that a backend got, also those that no target was there for.
         """
         found: dict[str, Counts] = {}
@@ -77,23 +76,26 @@ class Tally:
             # A counter that went back belongs to a new worker, which begins at zero.
             restarted = any(now[name] < before.get(name, 0) for name in now)
             prefix = "client_" if line["svname"] == "FRONTEND" else ""
-            counts = found.setdefault(line["pxname"].removesuffix(haproxy_config.OPEN), Counter())
+            counts = found.setdefault(proxies.group_of(line["pxname"]), Counter())
             for name, value in now.items():
                 counts[prefix + name] += value - (0 if restarted else before.get(name, 0))
             seen[key] = now
-        for name, kind, number in own_answers:
-            counted = self._before.get((name, f"own_{kind}"), {}).get(kind, 0)
-            counts = found.setdefault(name.removesuffix(haproxy_config.OPEN), Counter())
-            counts[f"own_{kind}"] += number - (counted if number >= counted else 0)
-            seen[name, f"own_{kind}"] = {kind: number}
+        for name, code, number in own_answers:
+            kind = f"own_{code}"
+            counted = self._before.get((name, kind), {}).get(kind, 0)
+            found.setdefault(name, Counter())[kind] += number - (counted if number >= counted else 0)
+            seen[name, kind] = {kind: number}
         self._before = seen
         return found
 
 
 def _counters(line: Mapping[str, str]) -> dict[str, int]:
-    """Return what a line of HAProxy's statistics counts: of a backend its requests, its servers count the answers."""
+    """Return what a line of HAProxy's statistics counts.
+
+    Of a backend that is its requests and those that anybody answered with 5xx; its servers count their answers.
+    """
     if line["svname"] == "BACKEND":
-        return {"requests": int(line.get("req_tot") or 0)}
+        return {"requests": int(line.get("req_tot") or 0), "failed": int(line.get("hrsp_5xx") or 0)}
     now = {name: int(line[f"hrsp_{name}"] or 0) for name in CLASSES} | {"errors": int(line["econ"] or 0)}
     size = int(line["bin"] or 0) + int(line["bout"] or 0)
     return now | {"connections": int(line["conn_tot"] or 0), "bytes": size}
@@ -114,7 +116,7 @@ class Times:
             self._last = 0
         for number, backend, took in numbered:
             if number > self._last and took >= 0:
-                found.setdefault(backend.removesuffix(haproxy_config.OPEN), []).append(took / 1000)
+                found.setdefault(proxies.group_of(backend), []).append(took / 1000)
         self._last = max([self._last, *(number for number, _, _ in numbered)])
         return found
 
@@ -177,7 +179,7 @@ class BalancerMetrics(controller.Controller):
         length = max(len(looks), 1) * self.interval
         values = [value for _, seconds in looks for value in seconds]
         requests = sum(counts[one] for counts, _ in looks for one in CLASSES)
-        errors = sum(counts["5xx"] + counts["errors"] + counts[LOST] for counts, _ in looks)
+        errors = sum(max(counts["failed"], counts["5xx"] + counts["errors"]) for counts, _ in looks)
         return Now(requests / length, percentile(values, HALF), percentile(values, NEARLY_ALL), errors / length)
 
     # --- CloudWatch
@@ -281,9 +283,6 @@ def balancer_metrics(clients: Counts, targets: Counts) -> dict[str, list[float]]
     """Return a load balancer's metrics of a minute: its own answers, which no target gave, and its capacity units."""
     own = {name: clients[f"client_{name}"] - targets[name] for name in CLASSES[1:]}
     own |= {str(code): clients[f"own_{code}"] for code in haproxy_answers.CODES}
-    # AWS answers them with 502.
-    own["5xx"] += targets[LOST]
-    own["502"] += targets[LOST]
     values = {f"HTTPCode_ELB_{name.upper()}_Count": [float(count)] for name, count in own.items() if count > 0}
     if clients["client_connections"] or clients["client_bytes"]:
         values["ConsumedLCUs"] = [consumed_units(clients["client_connections"], clients["client_bytes"])]

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from spotfleet.behaviour import load_balancer_nodes
 from spotfleet.local.api import clients
 
 logger = logging.getLogger("spotfleet.balancer")
@@ -32,6 +33,7 @@ RESPONSE_HEADERS = {
     "access_control_expose_headers": "Access-Control-Expose-Headers",
     "access_control_max_age": "Access-Control-Max-Age",
 }
+ROUND_ROBIN = "round_robin"
 FORWARDED_FOR_MODES = ("append", "preserve", "remove")
 # The longest time of any setting that is read here but one: a connection may be idle for 4000 s.
 LONGEST_SECONDS = 4000.0
@@ -51,13 +53,13 @@ class Group:
     unhealthy_count: int = 2
     matcher: str = "200"
     slow_start: float = 0
-    algorithm: str = "round_robin"
+    algorithm: str = ROUND_ROBIN
     # How it is named in AWS/ApplicationELB's dimensions.
     name: str = ""
 
     @property
     def backend(self) -> str:
-        """The name of its backend in HAProxy, which allows no slash."""
+        """What the names of its backends in HAProxy begin with, which allows no slash."""
         return self.name.replace("/", ".")
 
 
@@ -103,6 +105,8 @@ class LoadBalancer:
     dns_name: str
     idle_timeout: float
     listeners: tuple[Listener, ...]
+    # How many nodes it has, which check and balance each by itself.
+    nodes: int = 1
     # Seconds after which a client's connection is closed with the next response.
     client_keep_alive: float = 3600
     # What becomes of X-Forwarded-For: append, preserve or remove.
@@ -123,6 +127,10 @@ class Wanted:
     balancers: tuple[LoadBalancer, ...] = ()
     groups: dict[str, Group] = field(default_factory=dict)
     regions: dict[str, str] = field(default_factory=dict)  # of each target group
+
+    def nodes(self, group: str) -> int:
+        """Return how many nodes send requests to a target group: those of the largest load balancer that uses it."""
+        return max((balancer.nodes for balancer in self.balancers if group in balancer.group_arns), default=1)
 
 
 def read_wanted(elbv2: dict[str, clients.Client]) -> Wanted:
@@ -158,6 +166,7 @@ def _balancers(client: clients.Client) -> Iterator[LoadBalancer]:
                 dns_name=item.get("DNSName", ""),
                 idle_timeout=_seconds(attributes.get("idle_timeout.timeout_seconds", 60)),
                 listeners=_listeners(client, arn),
+                nodes=load_balancer_nodes.count(len(item.get("AvailabilityZones", []))),
                 client_keep_alive=_seconds(attributes.get("client_keep_alive.seconds", 3600), LONGEST_KEEP_ALIVE),
                 forwarded_for=mode if mode in FORWARDED_FOR_MODES else "append",
                 forwards_client_port=attributes.get("routing.http.xff_client_port.enabled") == "true",
@@ -258,6 +267,8 @@ def _response_headers(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]
 def _group(client: clients.Client, item: dict[str, Any]) -> Group:
     arn = item["TargetGroupArn"]
     attributes = _attributes(client.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"])
+    algorithm = attributes.get("load_balancing.algorithm.type", ROUND_ROBIN)
+    slow_start = _seconds(attributes.get("slow_start.duration_seconds", 0))
     return Group(
         arn=arn,
         name=arn.rpartition(":")[2],
@@ -267,6 +278,7 @@ def _group(client: clients.Client, item: dict[str, Any]) -> Group:
         healthy_count=int(item.get("HealthyThresholdCount", 5)),
         unhealthy_count=int(item.get("UnhealthyThresholdCount", 2)),
         matcher=item.get("Matcher", {}).get("HttpCode", "200"),
-        slow_start=_seconds(attributes.get("slow_start.duration_seconds", 0)),
-        algorithm=attributes.get("load_balancing.algorithm.type", "round_robin"),
+        # The other algorithms have none (rule L9).
+        slow_start=slow_start if algorithm == ROUND_ROBIN else 0,
+        algorithm=algorithm,
     )

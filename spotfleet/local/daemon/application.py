@@ -9,7 +9,7 @@ from typing import Any
 
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
-from spotfleet.local.backchannel import changes
+from spotfleet.local.backchannel import changes, early_closes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.daemon import environment_status, gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
@@ -81,7 +81,8 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
     def identity() -> dict[str, Any]:
         who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
-        return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
+        now = {"stacks": live_stacks(), "controllers": supervisor.report(), "early_closes": early_closes.now()}
+        return who | rehearsal.own().as_json() | now
 
     def status(environment: str) -> dict[str, Any]:
         return environment_status.answer(environment, identity(), snapshot.of_environment(environment))

@@ -13,7 +13,7 @@ from spotfleet.local.api.clients import pages
 from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_tasks_of_service, service_of
 from spotfleet.local.api.elbv2 import read_targets
 from spotfleet.local.api.machines import notice_of
-from spotfleet.local.balancer import haproxy, ports, wanted
+from spotfleet.local.balancer import haproxy, ports, proxies, wanted
 from spotfleet.local.host import paths, rehearsal
 from spotfleet.local.host.rehearsal import Rehearsal
 
@@ -72,7 +72,7 @@ class Status:
     speed: float = 1
     delays: str = Mode.INSTANT
     seed: int = 0
-    # The controllers that are not well.
+    # The controllers that are not well, and what here goes well that on AWS would not.
     troubles: list[str] = field(default_factory=list)
     # Region and ARN of each active service, and the names of those whose desired count is 0.
     services: list[tuple[str, str]] = field(default_factory=list)
@@ -134,6 +134,8 @@ def read(name: str, identity: dict[str, Any]) -> Status:
         status.groups.append((region, group))
     for region, arn in resources.get("AWS::ECS::Service", []):
         _add_service(status, region, arn)
+    for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::TargetGroup", []):
+        status.troubles += [text for group, text in identity.get("early_closes", {}).items() if group == arn]
     return status
 
 
@@ -227,7 +229,9 @@ def _addresses_with_requests(groups: list[str]) -> list[str]:
         lines = list(haproxy.Process().statistics())
     except OSError:
         return []
-    return [line["addr"] for line in lines if line["pxname"] in backends and haproxy.gets_requests(line)]
+    found = (line for line in lines if proxies.group_of(line["pxname"]) in backends and haproxy.gets_requests(line))
+    # Of each node the same ones.
+    return sorted({line["addr"] for line in found})
 
 
 def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:

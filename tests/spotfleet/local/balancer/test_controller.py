@@ -1,14 +1,11 @@
 """The load balancer's controller between what ELBv2 says and a real HAProxy."""
 
 import functools
-import http.client
 import os
 import shutil
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,157 +15,15 @@ from botocore.exceptions import ClientError
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
-from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, ports
-from spotfleet.local.balancer.controller import Balancer
-from spotfleet.local.balancer.haproxy import Process
-from spotfleet.local.balancer.haproxy_syntax import Command
+from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, node, ports
 from spotfleet.local.balancer.wanted import read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
-from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure
+from tests.support.balancer_bench import BACKEND, Bench, name
 from tests.support.balancers import BALANCER, GROUP, OTHER_GROUP, SECONDS, Backend, Elbv2, answer, authenticate, forward
-from tests.support.ports import free_port
 
-BACKEND = "targetgroup.blue.3333"
 POOL = "pool-max-conn -1 pool-purge-delay 5s"
-LOOK_SECONDS = 0.02
-
-
-class Told(Process):
-    """HAProxy, and what it was told: commands, but those that only ask, and how many configurations."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
-        self.commands: list[str] = []
-        self.configurations = 0
-
-    def command(self, *commands: Command) -> str:
-        self.commands += [text for text in commands if not text.startswith(("show ", "get "))]
-        return super().command(*commands)
-
-    def run(self, configuration: str, description: str) -> None:
-        self.configurations += 1
-        super().run(configuration, description)
-
-
-class Bench:
-    """A balancer, the load balancer that it has to be, and the tasks behind it."""
-
-    def __init__(self, process: Told) -> None:
-        self.elbv2 = Elbv2()
-        self.elbv2.health_check["HealthCheckIntervalSeconds"] = 5
-        self.process = process
-        self.balancer = self.restarted()
-        self.tasks: list[Backend] = []
-
-    def restarted(self) -> Balancer:
-        return Balancer(self.process, lambda: ["eu-west-1"], lambda _region: self.elbv2.client)
-
-    def steps(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.balancer.step()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        # Counted, since some tests stop the clock.
-        for _ in range(int(SECONDS / LOOK_SECONDS)):
-            if condition():
-                return
-            self.balancer.step()
-            time.sleep(LOOK_SECONDS)
-        raise AssertionError(self.process.command(haproxy_syntax.command("show", "stat")))
-
-    def add(self, status: int = 200) -> Backend:
-        """Register a task whose health check answers so."""
-        task = Backend(f"task {len(self.tasks)}")
-        task.status = status
-        self.tasks.append(task)
-        self.elbv2.targets[task.target] = "initial"
-        return task
-
-    def healthy(self) -> Backend:
-        """Return a task that is registered and healthy."""
-        task = self.add()
-        self.until(lambda: self.health(task).state == "healthy")
-        return task
-
-    def fail(self, task: Backend) -> None:
-        task.status = 503
-        self.until(lambda: self.health(task).state == "unhealthy")
-
-    def health(self, task: Backend) -> Health:
-        return target_health.health(GROUP, Target(*task.target))
-
-    def is_idle(self, task: Backend) -> bool:
-        return target_health.is_idle(GROUP, Target(*task.target))
-
-    def servers(self, backend: str = BACKEND) -> dict[str, dict[str, str]]:
-        return {
-            line["svname"]: line for line in self.process.statistics() if line["addr"] and line["pxname"] == backend
-        }
-
-    def server(self, task: Backend) -> dict[str, str]:
-        return self.servers()[name(task)]
-
-    def ask(self, path: str = "/x") -> str:
-        """Return what is answered, which begins with the task's name."""
-        with closing(http.client.HTTPConnection("127.0.0.1", ports.load()[BALANCER, 80], timeout=SECONDS)) as asking:
-            asking.request("GET", path)
-            return asking.getresponse().read().decode()
-
-    def asked(self) -> set[str]:
-        """Return the names of the tasks that answer."""
-        return {" ".join(self.ask().split()[:2]) for _ in range(4)}
-
-    @property
-    def text(self) -> str:
-        return self.process.configuration.read_text()
-
-
-def name(task: Backend) -> str:
-    """Return the name that a task's server has in HAProxy."""
-    return "{}:{}".format(*task.target)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    """The one HAProxy of all tests, which its first load balancer starts."""
-    haproxy.ensure_installed()
-    made = Told(tmp_path_factory.mktemp("haproxy"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def bench(running: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A bench on which nothing waits for the rules, with an HAProxy without targets."""
-    monkeypatch.setattr(paths, "STATE", running.folder)
-    monkeypatch.setattr(controller, "RULES_SECONDS", -1)
-    monkeypatch.setattr(target_health, "_reports", {})
-    # A health check every 83 ms.
-    monkeypatch.setenv("LOCAL_SPEED", "60")
-    for variable in ("LOCAL_HTTP_PORT", "LOCAL_HTTPS_PORT"):
-        monkeypatch.setenv(variable, str(free_port()))
-    made = Bench(running)
-    made.steps()
-    made.until(lambda: not made.servers() and not made.servers(f"{BACKEND}.open"))
-    running.commands, running.configurations = [], 0
-    yield made
-    for task in made.tasks:
-        task.end()
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Stop the clock, and return what sets it to so many seconds after now."""
-    now = time.monotonic()
-
-    def set_clock(seconds: float) -> None:
-        monkeypatch.setattr(time, "monotonic", lambda: now + seconds)
-
-    set_clock(0)
-    return set_clock
 
 
 # --- The life of a target
@@ -193,8 +48,8 @@ def test_a_new_target_gets_requests_only_after_a_health_check_that_it_passes(ben
     assert bench.asked() == {task.name}
 
 
-# Three checks, one every 10 s, the first at once; a container's start is not hastened by LOCAL_SPEED.
-@pytest.mark.parametrize(("speed", "real_seconds"), [("1", 20), ("10", 15), ("60", 15)])
+# Three checks, one every 10 s, the first after 2 s; a container's start is not hastened by LOCAL_SPEED.
+@pytest.mark.parametrize(("speed", "real_seconds"), [("1", 22), ("10", 15), ("60", 15)])
 def test_a_new_target_that_never_passes_becomes_unhealthy_in_the_time_of_its_checks(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None], speed: str, real_seconds: float
 ) -> None:
@@ -202,6 +57,8 @@ def test_a_new_target_that_never_passes_becomes_unhealthy_in_the_time_of_its_che
     task = bench.add(status=503)
     # HAProxy has it down after the first failed check, and counts no more.
     bench.until(lambda: name(task) in bench.servers() and bench.server(task)["check_status"] == "L7STS")
+    # HAProxy goes on as it is.
+    monkeypatch.setattr(haproxy_config, "render", lambda *_arguments, text=bench.text: text)
     monkeypatch.setenv("LOCAL_SPEED", speed)
     later(real_seconds - 0.5)
     bench.steps()
@@ -235,7 +92,7 @@ def test_what_haproxy_measures_is_told_in_aws_words(
 
 @pytest.mark.parametrize("check", ["L4TOUT", "L6TOUT", "L7TOUT"])
 def test_a_check_without_an_answer_in_time_is_told_in_aws_words(check: str) -> None:
-    assert controller._unhealthy({"check_status": check}) == Health("unhealthy", "Target.Timeout", "Request timed out")
+    assert node.unhealthy({"check_status": check}) == Health("unhealthy", "Target.Timeout", "Request timed out")
 
 
 def test_without_a_healthy_target_all_get_requests(bench: Bench) -> None:
@@ -299,23 +156,6 @@ def test_a_target_that_is_registered_again_gets_requests_again(bench: Bench) -> 
     assert bench.asked() == {task.name}
 
 
-def test_slow_start_begins_when_a_target_beside_a_warm_one_is_healthy(bench: Bench) -> None:
-    bench.elbv2.attributes["slow_start.duration_seconds"] = "900"
-    first = bench.healthy()
-    assert not any("slowstart" in command for command in bench.process.commands), "the first one takes all at once"
-    assert bench.server(first)["weight"] == "100"
-    second = bench.healthy()
-    server = f"{BACKEND}/{name(second)}"
-    added = next(text for text in bench.process.commands if text.startswith(f"add server {server}"))
-    assert "slowstart 15000ms" in added
-    assert bench.process.commands[-3:] == [
-        f"set server {server} health down",
-        f"set server {server} weight 100",
-        f"set server {server} health up",
-    ]
-    assert int(bench.server(second)["weight"]) < 100
-
-
 # --- The controller
 
 
@@ -329,7 +169,7 @@ def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
 def test_a_restarted_controller_goes_on_where_the_last_one_was(bench: Bench) -> None:
     task = bench.healthy()
     before = list(bench.process.commands)
-    bench.balancer = bench.restarted()
+    bench.restart()
     bench.steps(2)
     assert (bench.process.commands, bench.process.configurations) == (before, 0)
     assert bench.health(task).state == "healthy"
@@ -372,7 +212,7 @@ def test_an_aws_that_does_not_answer_leaves_haproxy_alone(bench: Bench) -> None:
     def unreachable() -> list[str]:
         raise ConnectionError
 
-    bench.balancer = Balancer(bench.process, unreachable, lambda _region: bench.elbv2.client)
+    bench.restart(unreachable)
     with pytest.raises(ConnectionError):
         bench.steps()
     assert bench.asked() == {task.name}
@@ -498,7 +338,7 @@ def test_weights_share_the_requests(elbv2: Elbv2) -> None:
     chosen = "if { var(txn.rule) -m int 0 }"
     assert f"http-request set-var(txn.share) rand(100) {chosen}" in found
     assert f"use_backend {BACKEND} {chosen} {{ var(txn.share) -m int lt 90 }}" in found
-    assert f"use_backend targetgroup.green.4444 {chosen}" in found
+    assert f"use_backend targetgroup.green.4444.node0 {chosen}" in found
 
 
 def test_a_text_with_quotes_and_lines_stays_one_word(elbv2: Elbv2) -> None:
@@ -561,6 +401,15 @@ def test_a_missing_haproxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         haproxy.ensure_installed()
 
 
+def test_an_haproxy_that_cannot_answer_for_targets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "haproxy"
+    program.write_text("#!/bin/sh\necho 'Feature list : +EPOLL -LUA +PCRE2'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(Failure, match=r"/haproxy is built without Lua, .*: install your system's HAProxy\."):
+        haproxy.ensure_installed()
+
+
 # --- Registrations
 
 
@@ -586,6 +435,6 @@ def test_a_silent_balancer_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_description_depends_on_rules_and_not_on_targets() -> None:
     what = read_wanted({"eu-west-1": Elbv2().client})
     render = functools.partial(haproxy_config.render, what, {(BALANCER, 80): 8080}, "haproxy.sock", None)
-    empty, full = render({}), render({GROUP: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
+    empty, full = render({}), render({BACKEND: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
     assert empty != full
     assert haproxy_config.description(empty) == haproxy_config.description(full) != ""

@@ -14,6 +14,7 @@ import pytest
 from spotfleet.local.balancer import haproxy, haproxy_answers, haproxy_config, haproxy_syntax
 from spotfleet.local.balancer.haproxy import Process
 from spotfleet.local.balancer.wanted import Group, Listener, LoadBalancer, Rule, Wanted
+from tests.support.http2 import Http2
 from tests.support.ports import free_port
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:000000000000"
@@ -72,7 +73,10 @@ class App:
 
 
 class Bench:
-    """A load balancer whose idle time-out, wait for a connection and client keep-alive are a second each."""
+    """A load balancer whose idle time-out, wait for a connection and client keep-alive are a second each.
+
+    A connection of HTTP/2 is for 100 requests.
+    """
 
     def __init__(self, folder: Path, targets: dict[str, int]) -> None:
         self.port = free_port()
@@ -80,10 +84,10 @@ class Bench:
         rules = [_rule(number, name) for number, name in enumerate(GROUPS, 1)]
         fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": "fixed"}}
         listener = Listener(f"{ARN}:listener/app/web/1/2", 80, False, (*rules, Rule("default", (), fixed)))
-        balancer = LoadBalancer(BALANCER, "app/web/1", "", 1, (listener,), client_keep_alive=1)
+        balancer = LoadBalancer(BALANCER, "app/web/1", "", 1, (listener,), client_keep_alive=60)
         wanted = Wanted((balancer,), {group.arn: group for group in GROUPS.values()})
         servers = {
-            GROUPS[name].arn: [haproxy_syntax.line("server", "i-1", f"127.0.0.1:{port}")]
+            f"{GROUPS[name].backend}.node0": [haproxy_syntax.line("server", "i-1", f"127.0.0.1:{port}")]
             for name, port in targets.items()
         }
         text = haproxy_config.render(wanted, {(BALANCER, 80): self.port}, haproxy.SOCKET, None, servers)
@@ -99,13 +103,22 @@ class Bench:
 
     def counted(self) -> dict[int, int]:
         """Return how often the load balancer has answered by itself, by code."""
-        return {int(kind): number for _, kind, number in self.process.own_answers() if kind != haproxy_answers.LOST}
+        return {code: number for _, code, number in self.process.own_answers()}
 
-    def lost(self) -> int:
-        """Return how many requests to the app had no answer at all."""
-        backend = GROUPS["app"].backend
-        (number,) = (number for name, kind, number in self.process.own_answers() if (name, kind) == (backend, "lost"))
-        return number
+    def refused(self) -> int:
+        """Return how many requests the load balancer has counted as refused, with 4xx."""
+        (line,) = (line for line in self.process.statistics() if line["svname"] == "FRONTEND")
+        return int(line["hrsp_4xx"])
+
+
+@contextlib.contextmanager
+def later_request(bench: Bench, path: str) -> Iterator[http.client.HTTPConnection]:
+    """Send a request as the second one of its connection."""
+    with contextlib.closing(bench.connection()) as connection:
+        connection.request("GET", "/app/x")
+        assert connection.getresponse().read() == b"own"
+        connection.request("GET", path)
+        yield connection
 
 
 def _rule(number: int, name: str) -> Rule:
@@ -127,6 +140,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         one.connect_ex(silent.getsockname())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(haproxy_answers, "CONNECT_SECONDS", 1)
+        patch.setattr(haproxy_answers, "MOST_REQUESTS", 100)
+        # A client's connection is kept for a second.
+        patch.setenv("LOCAL_SPEED", "60")
         targets = {"app": app.port, "closed": free_port(), "silent": silent.getsockname()[1]}
         made = Bench(tmp_path_factory.mktemp("haproxy"), targets)
     yield made
@@ -155,42 +171,39 @@ def test_a_target_that_neither_refuses_nor_answers_is_a_504_when_the_time_is_ove
 
 
 def test_a_request_that_outlasts_its_targets_deregistration_is_a_502(bench: Bench) -> None:
-    answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(bench.ask("/app/slow")))
-    asking.start()
-    time.sleep(0.2)
-    target = f"{GROUPS['app'].backend}/i-1"
-    bench.process.command(haproxy_syntax.command("shutdown", "sessions", "server", target))
-    asking.join()
-    assert answers == [502]
+    before = bench.counted()
+    target = f"{GROUPS['app'].backend}.node0/i-1"
+    with later_request(bench, "/app/slow") as later, contextlib.closing(bench.connection()) as first:
+        first.request("GET", "/app/slow")
+        time.sleep(0.2)
+        bench.process.command(haproxy_syntax.command("shutdown", "sessions", "server", target))
+        assert [connection.getresponse().status for connection in (first, later)] == [502, 502]
+    assert bench.counted() == before | {502: before[502] + 2}
 
 
-def test_a_clients_second_request_whose_target_ends_is_counted_and_the_clients_to_repeat(bench: Bench) -> None:
-    before = bench.lost()
-    for _ in range(2):
-        with contextlib.closing(bench.connection()) as connection:
-            connection.request("GET", "/app/x")
-            assert connection.getresponse().read() == b"own"
-            connection.request("GET", "/app/closes")
-            # ALB answers 502 here too: what docs/rules/ says of rule L6 has to change when HAProxy does.
-            with pytest.raises(http.client.RemoteDisconnected):
-                connection.getresponse()
-    assert bench.ask("/app/closes") == 502
-    assert bench.ask("/app/x") == 200
-    assert bench.lost() == before + 2
+@pytest.mark.parametrize(
+    ("path", "code"), [("/app/resets", 502), ("/app/closes", 502), ("/app/malformed", 502), ("/app/slow", 504)]
+)
+def test_a_later_request_of_a_clients_connection_is_answered_as_the_first(bench: Bench, path: str, code: int) -> None:
+    before = bench.counted()
+    with later_request(bench, path) as connection:
+        assert connection.getresponse().status == code
+    assert bench.counted() == before | {code: before[code] + 1}
 
 
-def test_open_and_answered_requests_are_not_lost(bench: Bench) -> None:
-    before = bench.lost()
-    asking = [threading.Thread(target=bench.ask, args=("/app/slow",)) for _ in range(3)]
-    for thread in asking:
-        thread.start()
-    time.sleep(0.2)
-    assert bench.ask("/app/x") == 200
-    for thread in asking:
-        thread.join()
-    assert bench.ask("/app/x") == 200
-    assert bench.lost() == before
+def test_requests_of_http2_are_answered_as_well(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        assert [client.ask(path) for path in ("/app/x", "/app/closes", "/app/resets")] == [200, 502, 502]
+
+
+def test_a_client_that_has_gone_is_counted_as_refused_and_its_target_not_as_failed(bench: Bench) -> None:
+    before, refused = bench.counted(), bench.refused()
+    with later_request(bench, "/app/slow"):
+        time.sleep(0.2)
+    deadline = time.monotonic() + 10
+    while bench.refused() == refused and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (bench.refused(), bench.counted()) == (refused + 1, before)
 
 
 def test_requests_have_albs_limits(bench: Bench) -> None:
@@ -205,6 +218,26 @@ def test_requests_have_albs_limits(bench: Bench) -> None:
     assert bench.ask(f"/app/{'x' * 17 * KIBI}") == 400
     assert bench.ask("/app/x", X_Forwarded_For="1") == 200
     assert bench.ask("/app/x", **{"X-Forwarded-For": ", ".join(["1.1.1.1"] * 31)}) == 463
+
+
+def test_grpc_is_not_for_targets_that_speak_http_1(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        grpc = {"content-type": "application/grpc+proto"}
+        assert [client.ask("/app/x", "POST", headers) for headers in (grpc, {"content-type": "text/plain"})] == [
+            464,
+            200,
+        ]
+        # What no target is asked for is answered as ever.
+        assert client.ask("/other", "POST", grpc) == 503
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip, chunked", b"422"), ("chunked, gzip", b"400")])
+def test_an_unknown_transfer_encoding_is_refused_with_haproxys_codes(bench: Bench, coding: str, status: bytes) -> None:
+    """ALB has 501 for it: what docs/rules/ says of rule L7 has to change when HAProxy does."""
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=10) as connection:
+        head = f"POST /app/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100).split()[1] == status
 
 
 def test_answers_have_albs_limit(bench: Bench) -> None:
@@ -227,3 +260,25 @@ def test_an_old_connection_of_a_client_is_closed_with_the_next_answer(bench: Ben
             answer.read()
             closing.append(answer.getheader("Connection"))
     assert closing == [None, None, "close"]
+
+
+def test_an_http2_connection_is_told_to_go_after_ten_thousand_requests(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        assert {client.ask("/other") for _ in range(100)} == {503}
+        assert not client.told_to_go
+        assert client.ask("/other") is None
+        assert client.told_to_go
+    with contextlib.closing(bench.connection()) as connection:
+        for _ in range(120):
+            connection.request("GET", "/other")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 503
+
+
+def test_an_http2_connection_that_is_never_quiet_is_told_to_go_a_tenth_later(bench: Bench) -> None:
+    with Http2(bench.port) as client:
+        client.start("/app/slow")
+        assert {client.ask("/other") for _ in range(109)} == {503}
+        assert client.ask("/other") is None
+        assert client.told_to_go

@@ -37,7 +37,8 @@ def test_counters_become_what_is_new() -> None:
 def test_a_backend_counts_what_it_was_asked_whether_it_has_targets_or_not() -> None:
     tally = Tally()
     tally.new([line(BACKEND, "BACKEND", 99) | {"req_tot": "99"}])
-    assert tally.new([line(BACKEND, "BACKEND", 99) | {"req_tot": "102"}])[BACKEND] == {"requests": 3}
+    now = line(BACKEND, "BACKEND", 100, failed=2) | {"req_tot": "102"}
+    assert tally.new([now])[BACKEND] == {"requests": 3, "failed": 2}
 
 
 @pytest.mark.parametrize(
@@ -104,18 +105,18 @@ def test_the_load_balancers_own_answers_are_those_that_no_target_gave() -> None:
     clients = Counter({"client_2xx": 10, "client_4xx": 3, "client_5xx": 4})
     assert own_answers(clients, Counter({"2xx": 10, "4xx": 3, "5xx": 1})) == {"HTTPCode_ELB_5XX_Count": [3.0]}
     clients = Counter({"client_5xx": 5, "own_502": 4, "own_504": 1})
-    assert own_answers(clients, Counter({"own_lost": 2})) == {
-        "HTTPCode_ELB_5XX_Count": [7.0],
-        "HTTPCode_ELB_502_Count": [6.0],
+    assert own_answers(clients, Counter()) == {
+        "HTTPCode_ELB_5XX_Count": [5.0],
+        "HTTPCode_ELB_502_Count": [4.0],
         "HTTPCode_ELB_504_Count": [1.0],
     }
 
 
 def test_own_answers_become_what_is_new() -> None:
     tally = Tally()
-    assert tally.new([], [(FRONTEND, "502", 3)])[FRONTEND] == {"own_502": 3}
-    assert tally.new([], [(FRONTEND, "502", 5)])[FRONTEND] == {"own_502": 2}
-    assert tally.new([], [(FRONTEND, "502", 1)])[FRONTEND] == {"own_502": 1}, "a new worker counts from zero"
+    assert tally.new([], [(FRONTEND, 502, 3)])[FRONTEND] == {"own_502": 3}
+    assert tally.new([], [(FRONTEND, 502, 5)])[FRONTEND] == {"own_502": 2}
+    assert tally.new([], [(FRONTEND, 502, 1)])[FRONTEND] == {"own_502": 1}, "a new worker counts from zero"
 
 
 def test_capacity_units_are_those_of_connections_or_of_bytes() -> None:
@@ -137,7 +138,7 @@ class Process:
     def statistics(self) -> list[dict[str, str]]:
         return [line(FRONTEND, "FRONTEND", self.ok), line(BACKEND, "i-1:32768", self.ok)]
 
-    def own_answers(self) -> list[tuple[str, str, int]]:
+    def own_answers(self) -> list[tuple[str, int, int]]:
         return []
 
     def command(self, _command: str) -> str:
