@@ -16,6 +16,7 @@ from spotfleet.behaviour import placement
 from spotfleet.behaviour.delays import PROVISIONING_GIVEN_UP
 from spotfleet.behaviour.placement import Lack, lacking
 from spotfleet.behaviour.placement_constraints import is_member
+from spotfleet.local.emulator import ecs_health, event_bridge
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import (
     Record,
@@ -90,8 +91,10 @@ def with_placement(
     if task.get("launchType") != "FARGATE":
         # MiniStack makes one up.
         task["containerInstanceArn"] = None
+        event_bridge.tell_tasks(ecs._cluster_name_from_arn(task["clusterArn"]))
         if not _wait_for_machine(task) or not _wait_for_room(task):
             return
+    ecs_health.prepare(task, definition)
     _wait_for_engine(task)
     original(task, definition, overrides, engine)
 
@@ -199,7 +202,22 @@ def _tell_lack(service: Record, lack: Lack) -> None:
     if service.get("_lack") != lack:
         service["_lack"] = lack
         text = "was unable to place a task because no container instance met all of its requirements."
-        tell(service, f"{text} Reason: {LACKS[lack]}")
+        words = f"{text} Reason: {LACKS[lack]}"
+        tell(
+            service,
+            words,
+            "SERVICE_TASK_PLACEMENT_FAILURE",
+            kind=event_bridge.ERROR,
+            reason=str(lack),
+            **_where(service),
+        )
+
+
+def _where(service: Record) -> dict[str, list[str]]:
+    """Return what EventBridge is told of the capacity providers that a service finds no room with."""
+    names = [item["capacityProvider"] for item in service.get("capacityProviderStrategy") or []]
+    found = [provider for name in names if (provider := ecs._capacity_providers.get(name))]
+    return {"capacityProviderArns": [provider["capacityProviderArn"] for provider in found]} if found else {}
 
 
 def wake_waiting_tasks() -> None:

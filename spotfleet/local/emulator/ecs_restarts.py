@@ -13,6 +13,7 @@ from ministack.services import ecs
 
 from spotfleet.behaviour import restarts
 from spotfleet.local.backchannel import container_restarts
+from spotfleet.local.emulator import ecs_health
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock, running_containers
@@ -44,6 +45,7 @@ def _restart(task: Record, container: Container, definition: Record) -> None:
         return
     container_restarts.record(task["taskArn"])
     container.start()
+    ecs_health.begin_anew(task, definition["name"])
     ecs.logger.warning("ECS: restarted the container %s of %s", definition["name"], task["taskArn"])
     _follow_log_again(task, container, definition, ended)
 

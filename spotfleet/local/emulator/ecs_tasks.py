@@ -2,24 +2,20 @@
 
 import math
 from collections.abc import Callable
-from http import HTTPStatus
 
 import docker.errors
 from docker import DockerClient
 from docker.models.containers import Container
-from ministack.core.responses import (
-    error_response_json,
-)
 from ministack.services import (
     ec2,
     ecs,
 )
 
-from spotfleet.behaviour import machine_life, restarts, stop_time
-from spotfleet.local.emulator import containment, ecs_restarts, machine_ends
+from spotfleet.behaviour import container_health, machine_life, restarts, stop_time
+from spotfleet.local.emulator import containment, ecs_health, ecs_restarts, machine_ends
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
-from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
+from spotfleet.local.emulator.records import Record, Response, ecs_error, is_on_lost_machine, machine_of
 from spotfleet.local.host import clock, running_containers
 
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
@@ -64,6 +60,7 @@ def _container_settings(container: Record, task: Record) -> Record:
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
         "cpu_shares": int(cpu) if cpu else None,
         "entrypoint": container.get("entryPoint"),
+        "healthcheck": ecs_health.docker_check(container),
         "init": linux.get("initProcessEnabled"),
         "mem_limit": int(memory) * MEBIBYTE if memory else None,
         "mem_reservation": int(container.get("memoryReservation", 0)) * MEBIBYTE,
@@ -167,9 +164,11 @@ def with_network_bindings(
 
 @extends(ecs, "_register_task_definition", held_by=[(ecs._ACTION_MAP, "RegisterTaskDefinition")])
 def refusing_this_machine(original: Callable[[Record], Response], data: Record) -> Response:
-    """Refuse what would give a task this machine, by the API and in a template, which registers by it."""
+    """Refuse what would give a task this machine, or what ECS refuses, by the API and in a template."""
+    for container in data.get("containerDefinitions", []):
+        for problem in container_health.problems(container):
+            return ecs_error("ClientException", f"Container {container.get('name')}: {problem}.")
     if problems := list(containment.problems_of_definition(data)):
         text = f"Refused on the embedded AWS, where a task would get this machine: {'; '.join(problems)}"
-        error: Response = error_response_json("ClientException", text, HTTPStatus.BAD_REQUEST)
-        return error
+        return ecs_error("ClientException", text)
     return original(data)
