@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Mapping
 
-from ministack.core import container_reaper
 from ministack.core.arn import parse_arn
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import request_scope
@@ -17,7 +16,7 @@ from ministack.services import ecs
 from spotfleet.behaviour import container_health
 from spotfleet.behaviour.container_health import Container, Health
 from spotfleet.behaviour.delays import HEALTH_REPORTED
-from spotfleet.local.emulator import ecs_rollouts, event_bridge
+from spotfleet.local.emulator import ecs_rollouts, engine, event_bridge
 from spotfleet.local.emulator.records import Record, is_on_lost_machine
 from spotfleet.local.emulator.service_events import tell
 from spotfleet.local.host import clock, delays
@@ -52,8 +51,7 @@ def docker_check(definition: Record) -> Record | None:
 @functools.cache
 def watch() -> None:
     """Hear of the health of the tasks' containers from now on; asked for with the first one that is checked."""
-    label = f"{container_reaper.INSTANCE_LABEL}={container_reaper.instance_id()}"
-    spawn_background(engine_health.follow_for_ever, label, _hear, thread_name="container-health")
+    spawn_background(engine_health.follow_for_ever, engine.label(), _hear, thread_name="container-health")
 
 
 def _hear(labels: Mapping[str, str], health: str) -> None:
