@@ -406,6 +406,19 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         assert len(logs._log_records) == 3
 
 
+def test_a_burst_beyond_the_buffer_is_lost(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: dict[object, list[dict[str, Any]]] = {}
+    monkeypatch.setattr(emulator.logs, "_lines", lines)
+    options = {"awslogs-group": "g", "max-buffer-size": "10"}
+    container = {"name": "web", "logConfiguration": {"logDriver": "awslogs", "options": options}}
+    config = emulator.logs.with_buffer(lambda *_rest: {"group": "g", "stream": "s"}, container)
+    with emulator.logs.request_scope("000000000000", "eu-test-1"):
+        for line in ("12345", "6789", "lost", "0"):
+            emulator.logs.collect_line(config, line)
+        assert [[item["message"] for item in found] for found in lines.values()] == [["12345", "6789", "0"]]
+        emulator.logs._bytes.clear()
+
+
 def test_an_unhealthy_task_counts_as_failed(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web"}
     task |= {"group": "service:web", "healthStatus": "UNKNOWN"}
