@@ -48,15 +48,26 @@ def docker_check(definition: Record) -> Record | None:
     return {"test": list(check.command), "retries": check.retries} | numbers
 
 
-@functools.cache
+# Held while the first task that is checked begins to hear.
+_beginning = threading.Lock()
+
+
 def watch() -> None:
     """Hear of the health of the tasks' containers from now on; asked for with the first one that is checked."""
+    with _beginning:
+        _watch()
+
+
+@functools.cache
+def _watch() -> None:
     spawn_background(engine_health.follow_for_ever, engine.label(), _hear, thread_name="container-health")
 
 
 def _hear(labels: Mapping[str, str], health: str) -> None:
     """Report what Docker says of a container, at the time at which its agent does."""
     arn = labels.get(TASK_LABEL, "")
+    if not arn:
+        return
     place = parse_arn(arn)
     task = ecs._tasks.get_scoped(place.account_id, place.region, arn)
     container = _container(task, labels.get(NAME_LABEL, "")) if task else None

@@ -137,17 +137,18 @@ def tell_machines(cluster: str) -> None:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
     """
     heard = event_bridge.is_heard()
-    for record in [item for item in list(container_instances.values()) if item["_cluster"] == cluster]:
-        room = machine(record)
-        state = (record["status"], record["agentConnected"], room.cpu, room.memory)
-        if record.get("_told") == state:
-            continue
-        record["version"] += "_told" in record
-        record["_told"] = state
-        if heard:
-            times = {"registeredAt": event_bridge.moment(record["registeredAt"]), "updatedAt": event_bridge.now()}
-            detail = ecs._sanitize(_described(record)) | times | {"clusterArn": _cluster_arn(record)}
-            event_bridge.send(event_bridge.MACHINE_CHANGE, record["containerInstanceArn"], detail)
+    with event_bridge.telling:
+        for record in [item for item in list(container_instances.values()) if item["_cluster"] == cluster]:
+            room = machine(record)
+            state = (record["status"], record["agentConnected"], room.cpu, room.memory)
+            if record.get("_told") == state:
+                continue
+            record["version"] += "_told" in record
+            record["_told"] = state
+            if heard:
+                times = {"registeredAt": event_bridge.moment(record["registeredAt"]), "updatedAt": event_bridge.now()}
+                detail = ecs._sanitize(_described(record)) | times | {"clusterArn": _cluster_arn(record)}
+                event_bridge.send(event_bridge.MACHINE_CHANGE, record["containerInstanceArn"], detail)
 
 
 def _cluster_arn(record: Record) -> str:

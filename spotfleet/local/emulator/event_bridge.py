@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
 import functools
 import json
 import queue
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -25,6 +26,9 @@ DEPLOYMENT_CHANGE = "ECS Deployment State Change"
 INFO = "INFO"
 WARNING = "WARN"
 ERROR = "ERROR"
+
+# Held while it is looked what has changed, so that each change is told once, and in its order.
+telling = threading.Lock()
 
 # An account, a region, and an entry of PutEvents.
 _Waiting = tuple[str, str, Record]
@@ -70,15 +74,16 @@ def tell_tasks(cluster: str) -> None:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
     """
     heard = is_heard()
-    for task in _tasks_of(cluster):
-        state, version = _state(task), int(task.get("version") or 1)
-        told, told_version = task.get("_told") or (None, 0)
-        if state == told:
-            continue
-        task["version"] = max(version, told_version + 1)
-        task["_told"] = (state, task["version"])
-        if heard:
-            send(TASK_CHANGE, task["taskArn"], _task(task))
+    with telling:
+        for task in _tasks_of(cluster):
+            state, version = _state(task), int(task.get("version") or 1)
+            told, told_version = task.get("_told") or (None, 0)
+            if state == told:
+                continue
+            task["version"] = max(version, told_version + 1)
+            task["_told"] = (state, task["version"])
+            if heard:
+                send(TASK_CHANGE, task["taskArn"], _task(task))
 
 
 def _tasks_of(cluster: str) -> Iterator[Record]:

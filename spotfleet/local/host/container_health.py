@@ -6,6 +6,7 @@ Docker runs the health checks. A container that has none tells nothing, and cost
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import docker
 from docker import DockerClient
@@ -28,7 +29,8 @@ def follow_for_ever(label: str, hear: Hear, connect: Callable[[], DockerClient] 
     """Tell of the labelled containers whenever the health of one changes, and of all after the engine was away."""
     while True:
         try:
-            follow(label, hear, connect())
+            with closing(connect()) as engine:
+                follow(label, hear, engine)
         except ERRORS as error:
             logger.debug("The health of containers is not told: %s", error)
         time.sleep(AWAY_SECONDS)
