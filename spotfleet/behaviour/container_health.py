@@ -14,10 +14,6 @@ from spotfleet.behaviour.record import Record
 FAILED = "failed container health checks"
 SHELLS = ("CMD", "CMD-SHELL")
 
-# Docker checks so often, in AWS's seconds, while a container's start period lasts and it has not been healthy; the
-# agent leaves that to Docker: https://docs.docker.com/reference/dockerfile/#healthcheck
-START_INTERVAL = 5
-
 # In AWS's seconds but for the retries: the least, the most, and what counts where the definition does not say.
 LIMITS = {"interval": (5, 300, 30), "timeout": (2, 60, 5), "retries": (1, 10, 3), "startPeriod": (0, 300, 0)}
 

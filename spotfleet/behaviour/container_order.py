@@ -89,6 +89,10 @@ def is_met(condition: Condition, seen: Seen) -> bool | None:
 def problems(definitions: Sequence[Record]) -> Iterator[str]:
     """Yield what ECS does not take of the order of a task's containers."""
     known = {item["name"]: item for item in definitions if "name" in item}
+    conditions = {item["condition"] for definition in known.values() for item in definition.get("dependsOn", [])}
+    if unknown := sorted(conditions - set(Condition)):
+        yield f"{', '.join(unknown)} is none of {', '.join(Condition)}"
+        return
     for definition in known.values():
         for needed in dependencies(definition):
             other = known.get(needed.name)

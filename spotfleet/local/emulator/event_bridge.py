@@ -36,8 +36,9 @@ _Waiting = tuple[str, str, Record]
 
 def is_heard() -> bool:
     """Return whether anything in this account and region may take an event."""
-    rules = any(rule.get("EventPattern") and rule.get("State") == "ENABLED" for rule in eventbridge._rules.values())
-    return rules or bool(list(eventbridge._archives.values()))
+    rules = list(eventbridge._rules.values())
+    listening = any(rule.get("EventPattern") and rule.get("State") == "ENABLED" for rule in rules)
+    return listening or bool(list(eventbridge._archives.values()))
 
 
 def send(kind: str, resource: str, detail: Record) -> None:

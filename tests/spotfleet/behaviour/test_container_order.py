@@ -62,6 +62,7 @@ def test_a_condition_is_met_or_not_yet_or_never(condition: str, seen: Seen, met:
         ([container("web"), container("proxy", {"web": "START"})], []),
         ([container("web", {"job": "SUCCESS"}), container("job", essential=False)], []),
         ([container("web", {"other": "START"})], ["no container of the task"]),
+        ([container("web", {"job": "DONE"}), container("job")], ["DONE is none of START, COMPLETE, SUCCESS, HEALTHY"]),
         ([container("web", {"job": "COMPLETE"}), container("job")], ["essential"]),
         ([container("web", {"proxy": "HEALTHY"}), container("proxy")], ["no health check"]),
         ([container("web", {"proxy": "HEALTHY"}), container("proxy", healthCheck=CHECK)], []),

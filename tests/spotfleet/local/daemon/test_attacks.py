@@ -544,6 +544,9 @@ HOSTILE_DEFINITIONS: dict[str, dict[str, Any]] = {
     "all capabilities": {"container": {"linuxParameters": {"capabilities": {"add": ["all"]}}}},
     "prefixed capabilities": {"container": {"linuxParameters": {"capabilities": {"add": ["cap_sys_ptrace"]}}}},
     "devices": {"container": {"linuxParameters": {"devices": [{"hostPath": "/dev/sda"}]}}},
+    "a place before the machine's own work": {
+        "container": {"ulimits": [{"name": "rtprio", "softLimit": 99, "hardLimit": 99}]}
+    },
     "system calls": {"container": {"dockerSecurityOptions": ["seccomp=unconfined"]}},
 }
 
