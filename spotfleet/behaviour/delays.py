@@ -63,6 +63,11 @@ SCHEDULER = Delay(
     *(10, 5, 25),
     basis="service events in a public log: target registered 16:52:50, the old one leaves 16:53:14: section 0",
 )
+HEALTH_REPORTED = Delay(
+    "container's health check passed or failed until its agent reports it",
+    *(10, 0, 20),
+    basis="the agent reports health with its metrics, every 20 s, in agent/config of aws/amazon-ecs-agent: rule E3",
+)
 IMAGE_PULL_START = Delay(
     "image asked for until its layers come",
     *(2, 1, 5),
@@ -122,6 +127,7 @@ ALL = (
     ZONES_BALANCED,
     NOTICE_HEEDED,
     SCHEDULER,
+    HEALTH_REPORTED,
     IMAGE_PULL_START,
     IMAGE_PULL_MEBIBYTE,
     METRIC_PUBLISHED,

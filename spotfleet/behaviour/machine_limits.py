@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from spotfleet.behaviour.usage import CPU_UNITS
+
 # System, Docker and ECS agent use so much of a machine, in MiB, whatever ECS_RESERVED_MEMORY says: rule M2.
 SYSTEM_MIB = 200
 
@@ -39,12 +41,13 @@ LONGEST_PERIOD = 1_000_000
 class Container:
     """A container as its machine's kernel sees it: `shares` weigh it against others, `most` is its own limit.
 
-    `demand` and `most` are in vCPUs.
+    `demand` and `most` are in vCPUs. The containers of a `task` with a CPU size share that: `most` is the task's then.
     """
 
     demand: float
     shares: float
     most: float = math.inf
+    task: str = ""
 
 
 def divide(containers: Sequence[Container], vcpus: float) -> list[float]:
@@ -73,8 +76,37 @@ def limits(containers: Sequence[Container], allowed: float, vcpus: float) -> lis
     """Return the vCPUs to limit each container to: what it wants, and its part of what nobody wants.
 
     Together they are at most what the machine is allowed of its `vcpus`. Where that is all of them and the containers
-    want less, each may have as much as it gets alone.
+    want less, each may have as much as it gets alone. Tasks share the machine, the containers of each task its size.
     """
+    groups = _by_size(containers)
+    found = [0.0] * len(containers)
+    for group, part in zip(
+        groups, _limits([_together(containers, group) for group in groups], allowed, vcpus), strict=True
+    ):
+        inside = [containers[index] for index in group]
+        for index, vcpu in zip(group, _limits(inside, part, part) if len(group) > 1 else [part], strict=True):
+            found[index] = vcpu
+    return found
+
+
+def _by_size(containers: Sequence[Container]) -> list[list[int]]:
+    """Return the places of the containers that share a size, and of each that has none or all of one to itself."""
+    groups: dict[object, list[int]] = {}
+    for index, one in enumerate(containers):
+        groups.setdefault(one.task if one.task and one.most < math.inf else index, []).append(index)
+    return list(groups.values())
+
+
+def _together(containers: Sequence[Container], group: Sequence[int]) -> Container:
+    """Return the containers of a group as their machine's kernel sees them together."""
+    first = containers[group[0]]
+    if len(group) == 1:
+        return first
+    wanted = sum(min(containers[index].demand, first.most) for index in group)
+    return Container(wanted, first.most * CPU_UNITS, first.most)
+
+
+def _limits(containers: Sequence[Container], allowed: float, vcpus: float) -> list[float]:
     if allowed >= vcpus and sum(min(one.demand, one.most) for one in containers) < vcpus:
         return [min(one.most, vcpus) for one in containers]
     given = divide(containers, allowed)
@@ -109,6 +141,11 @@ def over_memory(used: Mapping[str, float], total_mib: float) -> str | None:
     return max(used, key=lambda name: used[name], default=None)
 
 
+def over_size(used: Mapping[str, float], size_mib: float) -> str | None:
+    """Return the container that the kernel ends when those of a task use more MiB together than the task's size."""
+    return max(used, key=lambda name: used[name], default=None) if sum(used.values()) > size_mib else None
+
+
 def is_near(
     containers: Sequence[Container], used_mib: float, *, allowed: float, vcpus: float, total_mib: float
 ) -> bool:
@@ -116,8 +153,11 @@ def is_near(
 
     `allowed` is what it may use for the next minute. Who has little but whose containers may use no more is at ease.
     """
-    most = sum(min(one.most, vcpus) for one in containers)
-    wanted = sum(min(one.demand, one.most, vcpus) for one in containers)
+    groups = [(group, _together(containers, group)) for group in _by_size(containers)]
+    if any(len(group) > 1 and one.demand >= NEAR * one.most for group, one in groups):
+        return True
+    most = sum(min(one.most, vcpus) for _group, one in groups)
+    wanted = sum(min(one.demand, one.most, vcpus) for _group, one in groups)
     if most > allowed and (allowed < vcpus or wanted >= NEAR * vcpus):
         return True
     return used_mib + SYSTEM_MIB >= NEAR * total_mib

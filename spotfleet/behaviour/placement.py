@@ -18,6 +18,8 @@ FULL_PERCENT = 100
 # Ports of a machine that no task gets: SSH, Docker and the ECS agent have them (rule M4).
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
 RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679, 51680})
+# Ports of a machine that may be taken, those included; what Docker chooses by itself is none of them.
+MOST_PORTS = 100
 # Tasks of a cluster that may wait for a machine of a capacity provider; ECS creates no more (rule C10).
 # https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
 MOST_PROVISIONING = 500
@@ -46,8 +48,11 @@ class Machine:
 
     def holds(self, need: Need) -> bool:
         """Return whether a task finds room here."""
-        used = {port for task in self.tasks for port in task.ports}
-        return need.cpu <= self.cpu and need.memory <= self.memory and not need.ports & (used | RESERVED_PORTS)
+        return need.cpu <= self.cpu and need.memory <= self.memory and self._has_ports(need)
+
+    def _has_ports(self, need: Need) -> bool:
+        taken = RESERVED_PORTS.union(*(task.ports for task in self.tasks))
+        return not need.ports or (not need.ports & taken and len(need.ports | taken) <= MOST_PORTS)
 
     def with_task(self, need: Need) -> "Machine":
         """Return the machine with one task more."""

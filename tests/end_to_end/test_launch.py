@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -41,6 +42,53 @@ def test_the_containers_are_real_and_run_as_the_task_definition_says(project: Pr
     for container in ids:
         settings = project.run("docker", "inspect", "--format", form, container).stdout.split()
         assert settings == ["true", "true", "65532:65532", str(256 * 1024 * 1024), "127.0.0.1"]
+
+
+# A worker is well for so many real seconds, in which its container shows it by a file.
+WELL_SECONDS = 12
+ALIVE = 'pathlib.Path("/dev/shm/alive")'
+LIVENESS = f"import pathlib, sys; sys.exit(not {ALIVE}.exists())"
+WORKER = f"""
+import pathlib, time
+alive = {ALIVE}
+alive.touch()
+time.sleep({WELL_SECONDS})
+alive.unlink()
+time.sleep(3600)
+"""
+WORKER_SECONDS = 180
+
+
+def test_a_worker_that_fails_its_health_check_is_replaced(project: Project) -> None:
+    """A service without load balancer beside the other one: its container's health check is its only sign of life."""
+    ecs = project.client("ecs")
+    cluster = ecs.list_clusters()["clusterArns"][0].rpartition("/")[2]
+    service = ecs.describe_services(cluster=cluster, services=ecs.list_services(cluster=cluster)["serviceArns"])
+    running = ecs.describe_task_definition(taskDefinition=service["services"][0]["taskDefinition"])["taskDefinition"]
+    check = {"command": ["CMD", "python3", "-c", LIVENESS], "interval": 10, "timeout": 30, "retries": 2}
+    container = {
+        **{"name": "worker", "image": running["containerDefinitions"][0]["image"], "memory": 64, "healthCheck": check},
+        **{"command": ["python3", "-c", WORKER], "stopTimeout": 10},
+    }
+    ecs.register_task_definition(family="worker", containerDefinitions=[container])
+    worker = {"cluster": cluster, "service": "worker"}
+    ecs.create_service(cluster=cluster, serviceName="worker", taskDefinition="worker", desiredCount=1, launchType="EC2")
+    seen: dict[str, set[str]] = {}
+    deadline = time.monotonic() + WORKER_SECONDS
+    try:
+        # The first task gets well, and ill; another one takes its place, and gets well.
+        while [health for health in seen.values() if "HEALTHY" in health] != [{"HEALTHY", "UNHEALTHY"}, {"HEALTHY"}]:
+            assert time.monotonic() < deadline, seen
+            tasks = ecs.list_tasks(cluster=cluster, serviceName="worker")["taskArns"]
+            for task in ecs.describe_tasks(cluster=cluster, tasks=tasks)["tasks"] if tasks else []:
+                seen.setdefault(task["taskArn"], set()).update({task["healthStatus"]} - {"UNKNOWN"})
+            time.sleep(0.2)
+        (described,) = ecs.describe_services(cluster=cluster, services=["worker"])["services"]
+        events = [event["message"] for event in described["events"]]
+        first = next(iter(seen)).rpartition("/")[2]
+        assert f"(service worker) (task {first}) failed container health checks." in events
+    finally:
+        ecs.delete_service(**worker, force=True)
 
 
 def test_machines_are_one_on_demand_and_the_rest_spot(project: Project) -> None:

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spotfleet.behaviour import burstable_credits, machine_limits
@@ -77,12 +77,16 @@ class Book:
 
 @dataclass(frozen=True)
 class Running:
-    """A container that runs, and its task; `limit` says what it weighs, and its own limit."""
+    """A container that runs, and its task; `limit` says what it weighs, and its own limit.
+
+    `size_mib` is the memory that the containers of its task share, if the task has a size.
+    """
 
     id: str
     name: str
     task: str
     limit: Container
+    size_mib: float = float("inf")
 
 
 # By region and id. Kept here, because a controller that dies starts again as a new object.
@@ -169,11 +173,13 @@ class MachineLimits(controller.Controller):
         definition = self._definitions[arn]
         units = {item["name"]: int(item.get("cpu") or 0) for item in definition["containerDefinitions"]}
         size = int(definition.get("cpu") or 0)
+        memory = float(definition.get("memory") or "inf")
         for item in task["containers"]:
             if "runtimeId" in item:
                 weight = max(FEWEST_SHARES, units.get(item["name"]) or size)
                 most = size / CPU_UNITS if size else float("inf")
-                yield Running(item["runtimeId"], item["name"], task["taskArn"], Container(float("inf"), weight, most))
+                limit = Container(float("inf"), weight, most, task["taskArn"])
+                yield Running(item["runtimeId"], item["name"], task["taskArn"], limit, memory)
 
     def _measure(self, ecs: clients.Client, book: Book, running: Sequence[Running]) -> None:
         """Charge a machine for what its containers used, and limit each to what it may use until the next time."""
@@ -189,11 +195,14 @@ class MachineLimits(controller.Controller):
         seen = [_with_demand(book, one, uses[one.id]) for one in running if one.id in uses]
         memory = {name: use.memory / MEBIBYTE for name, use in uses.items()}
         _decide(book, [one.limit for one in seen], sum(memory.values()))
+        sizes = _memory_by_task(seen, memory)
+        book.near = book.near or any(sum(used.values()) >= machine_limits.NEAR * size for used, size in sizes)
         book.measured, book.uses = now, uses
         self._limit(book, seen)
-        largest = machine_limits.over_memory(memory, instance_types.memory_mib(book.type))
+        largest = {machine_limits.over_memory(memory, instance_types.memory_mib(book.type))}
+        largest |= {machine_limits.over_size(used, size) for used, size in sizes}
         for one in seen:
-            if one.id == largest:
+            if one.id in largest:
                 self._end(ecs, book, one)
 
     def _limit(self, book: Book, running: Sequence[Running]) -> None:
@@ -210,7 +219,7 @@ class MachineLimits(controller.Controller):
                 book.limits[one.id] = new
 
     def _end(self, ecs: clients.Client, book: Book, one: Running) -> None:
-        logger.warning("The machine %s is out of memory: the container %s of %s ends.", book.id, one.name, one.task)
+        logger.warning("%s or a task on it is out of memory: the container %s of %s ends.", book.id, one.name, one.task)
         cluster = one.task.split("/")[1]
         ecs.submit_container_state_change(
             cluster=cluster,
@@ -244,8 +253,16 @@ def _with_demand(book: Book, one: Running, use: Use) -> Running:
     if before is None or limit is None:
         return one
     used = (use.cpu_seconds - before.cpu_seconds) / max(use.moment - before.moment, 1e-3)
-    held = Container(machine_limits.demand(used, _vcpus(limit)), one.limit.shares, one.limit.most)
-    return Running(one.id, one.name, one.task, held)
+    return replace(one, limit=replace(one.limit, demand=machine_limits.demand(used, _vcpus(limit))))
+
+
+def _memory_by_task(running: Sequence[Running], memory: Mapping[str, float]) -> list[tuple[dict[str, float], float]]:
+    """Return the MiB by container of each task that has several and a size, and that size; Docker holds single ones."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for one in running:
+        found[one.task][one.id] = memory[one.id]
+    sizes = {one.task: one.size_mib for one in running}
+    return [(used, sizes[task]) for task, used in found.items() if len(used) > 1]
 
 
 def _vcpus(limit: tuple[int, int]) -> float:

@@ -18,7 +18,7 @@ from spotfleet.local.host import clock
 
 logger = logging.getLogger("spotfleet.task_health")
 
-# The health of a task that is to be replaced, in ECS's words.
+# What is reported of a task that is to be replaced.
 UNHEALTHY = "UNHEALTHY"
 # AWS seconds in which no target can have failed three checks: two of the shortest intervals that a service may have.
 SOONEST_UNHEALTHY = 12
@@ -37,9 +37,11 @@ class TaskHealth(controller.Controller):
     ) -> None:
         self._regions = regions
         self._client = client
+        self._reported: set[str] = set()
 
     def step(self) -> None:
         """Look at every service behind a load balancer."""
+        present = set()
         for region in self._regions():
             ecs = self._client("ecs", region)
             for cluster in read_clusters(ecs):
@@ -48,8 +50,10 @@ class TaskHealth(controller.Controller):
                 if not services:
                     continue
                 tasks = read_tasks(ecs, name)
+                present |= {task["taskArn"] for task in tasks}
                 for service in services:
                     self._look_at(region, name, service, tasks)
+        self._reported &= present
 
     def _look_at(self, region: str, cluster: str, service: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
         ecs, groups = self._client("ecs", region), [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
@@ -58,7 +62,8 @@ class TaskHealth(controller.Controller):
         present = [task for task in tasks if task.get("startedBy") == service["serviceName"] and _is_wanted(task)]
         for task in present:
             failed = task["lastStatus"] == "RUNNING" and _ports(task) & ports["unhealthy"]
-            if failed and not _is_leaving(task) and _is_past_grace(task, service):
+            if failed and task["taskArn"] not in self._reported and _is_past_grace(task, service):
+                self._reported.add(task["taskArn"])
                 logger.warning("%s: %s", task["taskArn"], reason)
                 ecs.submit_task_state_change(cluster=cluster, task=task["taskArn"], status=UNHEALTHY, reason=reason)
 
@@ -72,10 +77,6 @@ class TaskHealth(controller.Controller):
 
 def _is_wanted(task: dict[str, Any]) -> bool:
     return bool(task["desiredStatus"] == "RUNNING")
-
-
-def _is_leaving(task: dict[str, Any]) -> bool:
-    return bool(task["healthStatus"] == UNHEALTHY)
 
 
 def _ports(task: dict[str, Any]) -> set[int]:

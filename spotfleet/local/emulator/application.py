@@ -26,6 +26,7 @@ from spotfleet.local.emulator import (
     ecs_draining,
     ecs_images,
     ecs_machines,
+    ecs_order,
     ecs_placement,
     ecs_rollouts,
     ecs_scheduler,
@@ -49,7 +50,7 @@ from spotfleet.local.emulator.patching import extends, replaces
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
-    *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
+    *(ecs_order, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
     *(instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
 )
 

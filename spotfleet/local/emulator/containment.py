@@ -5,6 +5,7 @@ would get the user's own. Asked twice: when a task definition is registered, in 
 what Docker is told to start, where only what is named below passes.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,12 @@ PROCESS_MODES = {None, "task"}
 SHARED_MEMORY_MODES = {None, "task", "none"}
 # Options that take rights away; others (seccomp=unconfined, label=disable) give some.
 SECURITY_OPTIONS = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+
+# Limits that let a process go before those of this machine.
+PRIORITIES = {"nice", "rtprio"}
+
+# What a task links to are containers of its own, by the ids that Docker gave them: a name could be anybody's.
+CONTAINER_ID = re.compile("[0-9a-f]{64}")
 
 # The arguments of Docker's run that describe a container and its limits.
 HARMLESS_ARGUMENTS = {
@@ -55,6 +62,9 @@ def _problems_of_container(container: Mapping[str, Any]) -> Iterator[str]:
     added = _by_lower_name(linux.get("capabilities") or {}).get("add") or []
     if beyond := _beyond_default(added):
         yield f"the capabilities {', '.join(beyond)}"
+    limits = {str(_by_lower_name(item).get("name")).lower() for item in container.get("ulimits") or []}
+    if beyond := sorted(limits & PRIORITIES):
+        yield f"the ulimits {', '.join(beyond)}"
     if options := [option for option in container.get("dockersecurityoptions") or [] if option not in SECURITY_OPTIONS]:
         yield f"dockerSecurityOptions {', '.join(map(str, options))}"
 
@@ -70,6 +80,8 @@ def require_contained(arguments: Mapping[str, Any]) -> None:
 
 def _is_contained(name: str, value: Any) -> bool:  # noqa: ANN401  # whatever Docker takes
     match name:
+        case "links":
+            return all(CONTAINER_ID.fullmatch(container) for container in value)
         case "cap_add":
             return not _beyond_default(value)
         case "network":

@@ -65,5 +65,18 @@ def with_login(original: Callable[[Record], Record | None], container: Record) -
     return {"username": USER, "password": keys.of_registry(access.key)}
 
 
+def manifest_and_configuration(image: str) -> tuple[bytes, bytes] | None:
+    """Return what was pushed here of an image, named with its tag or its digest: its manifest and its configuration."""
+    name, _at, digest = image.removeprefix(f"{_address()}/").partition("@")
+    name, _colon, tag = name.partition(":")
+    if not image.startswith(f"{_address()}/"):
+        return None
+    found = ecr._find_image(name, {"imageDigest": digest} if digest else {"imageTag": tag})
+    manifest = found["imageManifest"].encode() if found else b""
+    blob = json.loads(manifest or "{}").get("config", {}).get("digest")
+    configuration: bytes | None = ecr._layer_blobs.get(name, {}).get(blob)
+    return (manifest, configuration) if configuration else None
+
+
 def _address() -> str:
     return f"127.0.0.1:{os.environ['GATEWAY_PORT']}"

@@ -53,6 +53,7 @@ def _leave(task: Record, groups: list[tuple[str, target_health.Target]]) -> None
     while time.time() < ends and not (_service_ends(task) and all(target_health.is_idle(*item) for item in groups)):
         time.sleep(TARGET_POLL)
     task["lastStatus"] = "STOPPING"
+    _count_again(task)
     ecs._cleanup_task_resources(task, ecs._get_docker())
     stopped = {"lastStatus": "STOPPED", "executionStoppedAt": ecs._iso(), "stoppedAt": ecs._iso()}
     for container in task["containers"]:

@@ -14,6 +14,7 @@ from ministack.services import (
 )
 
 from spotfleet.facts import aws_names
+from spotfleet.local.emulator import event_bridge
 from spotfleet.local.emulator.ecs_placement import machine, wake_waiting_tasks
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import (
@@ -53,6 +54,7 @@ def register_container_instance(data: Record) -> Response:
         "_cluster": cluster,
     }
     wake_waiting_tasks()
+    tell_machines(cluster)
     return ecs_answer({"containerInstance": _described(container_instances[arn])})
 
 
@@ -64,6 +66,7 @@ def deregister_container_instance(data: Record) -> Response:
     if tasks_on(record["containerInstanceArn"]) and not data.get("force"):
         return ecs_error("InvalidParameterException", "Found running tasks on the instance.")
     record |= {"status": "INACTIVE", "agentConnected": False}
+    tell_machines(record["_cluster"])
     reconcile_services_of(tasks_on(record["containerInstanceArn"]))
     return ecs_answer({"containerInstance": _described(record)})
 
@@ -98,6 +101,8 @@ def update_container_instances_state(data: Record) -> Response:
         record["status"] = data["status"]
         if data["status"] == "DRAINING":
             reconcile_services_of(tasks_on(record["containerInstanceArn"]))
+    for cluster in {record["_cluster"] for record in records}:
+        tell_machines(cluster)
     wake_waiting_tasks()
     return ecs_answer({"containerInstances": [_described(record) for record in records], "failures": []})
 
@@ -124,6 +129,30 @@ def _described(record: Record) -> Record:
         "runningTasksCount": sum(task["lastStatus"] == "RUNNING" for task in tasks),
         "pendingTasksCount": sum(task["lastStatus"] != "RUNNING" for task in tasks),
     }
+
+
+def tell_machines(cluster: str) -> None:
+    """Tell EventBridge of each machine of a cluster that has changed, or whose room has, since it was told of (E18).
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+    """
+    heard = event_bridge.is_heard()
+    with event_bridge.telling:
+        for record in [item for item in list(container_instances.values()) if item["_cluster"] == cluster]:
+            room = machine(record)
+            state = (record["status"], record["agentConnected"], room.cpu, room.memory)
+            if record.get("_told") == state:
+                continue
+            record["version"] += "_told" in record
+            record["_told"] = state
+            if heard:
+                times = {"registeredAt": event_bridge.moment(record["registeredAt"]), "updatedAt": event_bridge.now()}
+                detail = ecs._sanitize(_described(record)) | times | {"clusterArn": _cluster_arn(record)}
+                event_bridge.send(event_bridge.MACHINE_CHANGE, record["containerInstanceArn"], detail)
+
+
+def _cluster_arn(record: Record) -> str:
+    return f"arn:aws:ecs:{get_region()}:{get_account_id()}:cluster/{record['_cluster']}"
 
 
 @extends(ecs, "_cluster_view")

@@ -1,13 +1,11 @@
 """ECS places tasks on machines that have room for them."""
 
-import functools
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 from docker import DockerClient
-from ministack.core import container_reaper
 from ministack.services import (
     ecs,
 )
@@ -16,6 +14,8 @@ from spotfleet.behaviour import placement
 from spotfleet.behaviour.delays import PROVISIONING_GIVEN_UP
 from spotfleet.behaviour.placement import Lack, lacking
 from spotfleet.behaviour.placement_constraints import is_member
+from spotfleet.local.emulator import ecs_health, ecs_order, event_bridge
+from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import (
     Record,
@@ -24,7 +24,7 @@ from spotfleet.local.emulator.records import (
     tasks_on,
 )
 from spotfleet.local.emulator.service_events import tell
-from spotfleet.local.host import clock, delays, running_containers
+from spotfleet.local.host import clock, delays
 
 # A waiting task looks for a machine this often, besides whenever one registers, and then for the Docker engine.
 PLACEMENT_SECONDS = 0.5
@@ -90,10 +90,12 @@ def with_placement(
     if task.get("launchType") != "FARGATE":
         # MiniStack makes one up.
         task["containerInstanceArn"] = None
+        event_bridge.tell_tasks(ecs._cluster_name_from_arn(task["clusterArn"]))
         if not _wait_for_machine(task) or not _wait_for_room(task):
             return
+    ecs_health.prepare(task, definition)
     _wait_for_engine(task)
-    original(task, definition, overrides, engine)
+    original(task, ecs_order.in_order_of_start(task, definition), overrides, engine)
 
 
 def _wait_for_machine(task: Record) -> bool:
@@ -199,7 +201,22 @@ def _tell_lack(service: Record, lack: Lack) -> None:
     if service.get("_lack") != lack:
         service["_lack"] = lack
         text = "was unable to place a task because no container instance met all of its requirements."
-        tell(service, f"{text} Reason: {LACKS[lack]}")
+        words = f"{text} Reason: {LACKS[lack]}"
+        tell(
+            service,
+            words,
+            "SERVICE_TASK_PLACEMENT_FAILURE",
+            kind=event_bridge.ERROR,
+            reason=str(lack),
+            **_where(service),
+        )
+
+
+def _where(service: Record) -> dict[str, list[str]]:
+    """Return what EventBridge is told of the capacity providers that a service finds no room with."""
+    names = [item["capacityProvider"] for item in service.get("capacityProviderStrategy") or []]
+    found = [provider for name in names if (provider := ecs._capacity_providers.get(name))]
+    return {"capacityProviderArns": [provider["capacityProviderArn"] for provider in found]} if found else {}
 
 
 def wake_waiting_tasks() -> None:
@@ -213,8 +230,3 @@ def provisioning(cluster: str) -> int:
         task["lastStatus"] == "PROVISIONING" and ecs._cluster_name_from_arn(task["clusterArn"]) == cluster
         for task in list(ecs._tasks.values())
     )
-
-
-@functools.cache
-def engine_watch() -> running_containers.EngineWatch:
-    return running_containers.EngineWatch(f"{container_reaper.INSTANCE_LABEL}={container_reaper.instance_id()}")

@@ -13,7 +13,8 @@ from ministack.services import ecs
 
 from spotfleet.behaviour import restarts
 from spotfleet.local.backchannel import container_restarts
-from spotfleet.local.emulator.ecs_placement import engine_watch
+from spotfleet.local.emulator import ecs_health
+from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock, running_containers
 
@@ -23,9 +24,10 @@ _restarting = threading.Lock()
 
 def restart_ended(task: Record, engine: DockerClient) -> None:
     """Start those of a task's containers again that have ended and whose definitions want it."""
-    definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
-    containers = zip(definition.get("containerDefinitions", []), task["_docker_ids"], strict=False)
-    for container_definition, name in list(containers):
+    registered = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
+    definitions = {item["name"]: item for item in registered.get("containerDefinitions", [])}
+    for container, name in list(zip(task["containers"], task["_docker_ids"], strict=False)):
+        container_definition = definitions.get(container["name"], {})
         if restarts.policy_of(container_definition).enabled:
             with _restarting, suppress(*running_containers.ERRORS):
                 _restart(task, engine.containers.get(name), container_definition)
@@ -44,6 +46,7 @@ def _restart(task: Record, container: Container, definition: Record) -> None:
         return
     container_restarts.record(task["taskArn"])
     container.start()
+    ecs_health.begin_anew(task, definition["name"])
     ecs.logger.warning("ECS: restarted the container %s of %s", definition["name"], task["taskArn"])
     _follow_log_again(task, container, definition, ended)
 

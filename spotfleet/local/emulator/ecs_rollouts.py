@@ -12,6 +12,7 @@ from ministack.services import cloudwatch, ecs
 
 from spotfleet.behaviour import circuit_breaker
 from spotfleet.behaviour.circuit_breaker import Failure
+from spotfleet.local.emulator import event_bridge
 from spotfleet.local.emulator.patching import replaces
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.emulator.service_events import tell
@@ -77,6 +78,7 @@ def _fail(service: Record, deployment: Record, reason: str, words: str, *, rollb
     """End a deployment as failed, and go back to the last one that was completed; a rollback that fails stays."""
     deployment |= {"rolloutState": "FAILED", "rolloutStateReason": reason, "desiredCount": 0, "updatedAt": ecs._iso()}
     tell(service, f"(deployment {deployment['id']}) deployment failed: {words}")
+    event_bridge.tell_deployment(service, deployment, "SERVICE_DEPLOYMENT_FAILED", reason, kind=event_bridge.ERROR)
     others = [item for item in service["deployments"] if item is not deployment]
     before = next((item for item in others if item["rolloutState"] == "COMPLETED"), None)
     if not rollback or before is None or deployment.get("_is_rollback"):
@@ -91,6 +93,7 @@ def _fail(service: Record, deployment: Record, reason: str, words: str, *, rollb
     service["taskDefinition"] = before["taskDefinition"]
     service["deployments"] = [before, *[item for item in service["deployments"] if item is not before]]
     tell(service, f"rolling back to deployment {before['id']}.")
+    event_bridge.tell_deployment(service, before, "SERVICE_DEPLOYMENT_IN_PROGRESS", before["rolloutStateReason"])
 
 
 def follow(cluster: str, service: Record, *, done: bool) -> None:
@@ -98,6 +101,7 @@ def follow(cluster: str, service: Record, *, done: bool) -> None:
     deployment = ecs._primary_deployment(service)
     if not deployment or deployment["rolloutState"] != "IN_PROGRESS":
         return
+    _tell_begin(service, deployment)
     alarms = _alarms(service, deployment)
     ringing = sorted(item["AlarmName"] for item in alarms if item["StateValue"] == "ALARM")
     if ringing:
@@ -107,11 +111,20 @@ def follow(cluster: str, service: Record, *, done: bool) -> None:
             _fail(service, deployment, reason, "alarm detected.", rollback=rollback)
     elif not done:
         deployment.pop("_baking_since", None)
-    elif time.time() >= deployment.setdefault("_baking_since", time.time()) + _bake_time(service, alarms):
+    elif deployment.setdefault("_baking_since", time.time()) + _bake_time(service, alarms) <= time.time():
         reason = "ECS deployment completed."
         deployment |= {"rolloutState": "COMPLETED", "rolloutStateReason": reason, "updatedAt": ecs._iso()}
         tell(service, f"(deployment {deployment['id']}) deployment completed.")
+        words = f"ECS deployment {deployment['id']} completed."
+        event_bridge.tell_deployment(service, deployment, "SERVICE_DEPLOYMENT_COMPLETED", words)
         ecs._refresh_service_state(cluster, f"service:{service['serviceName']}")
+
+
+def _tell_begin(service: Record, deployment: Record) -> None:
+    if not deployment.get("_has_begun"):
+        deployment["_has_begun"] = True
+        words = f"ECS deployment {deployment['id']} in progress."
+        event_bridge.tell_deployment(service, deployment, "SERVICE_DEPLOYMENT_IN_PROGRESS", words)
 
 
 def _alarms(service: Record, deployment: Record) -> list[Record]:

@@ -18,7 +18,7 @@ from spotfleet.behaviour import placement, rollout, scale_in, start_throttle, zo
 from spotfleet.behaviour.delays import SCHEDULER
 from spotfleet.behaviour.rollout import State
 from spotfleet.local.backchannel import target_health
-from spotfleet.local.emulator import ecs_rollouts
+from spotfleet.local.emulator import ecs_health, ecs_rollouts, event_bridge
 from spotfleet.local.emulator.ecs_placement import (
     find_machine,
     machine,
@@ -38,7 +38,7 @@ logger = logging.getLogger("spotfleet.ecs")
 # In real seconds.
 POLL_SECONDS = 0.2
 
-# Of AWS's: a task without load balancer counts as healthy so long after it runs (rule E3).
+# Of AWS's: a task without load balancer and health check counts as healthy so long after it runs (rule E3).
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-deploymentconfiguration.html
 HEALTHY_AFTER_SECONDS = 40
 # A service that goes on steady says so again.
@@ -123,14 +123,15 @@ def _state(service: Record, task: Record) -> str:
         return State.STOPPING
     if task["lastStatus"] != "RUNNING":
         return State.STARTING
-    if task["healthStatus"] == "UNHEALTHY":
-        return State.FAILING
     running_since = task.setdefault("_running_since", time.time())
+    if ecs_health.has_failed(service, task, running_since):
+        return State.FAILING
     if service.get("loadBalancers"):
         states = [target_health.health(*item).state for item in groups_of(task)]
         healthy = bool(states) and all(state in ("healthy", "unused") for state in states)
     else:
-        healthy = time.time() >= running_since + clock.seconds(HEALTHY_AFTER_SECONDS)
+        healthy = ecs_health.is_checked(task) or time.time() >= running_since + clock.seconds(HEALTHY_AFTER_SECONDS)
+    healthy = healthy and ecs_health.passes(task)
     return State.HEALTHY if healthy else State.RUNNING
 
 
@@ -158,6 +159,8 @@ def _take_note(service: Record, task: Record, seen: str) -> None:
         return
     if seen in (State.RUNNING, State.HEALTHY):
         deployment["_start_failures"] = 0
+    if seen == State.FAILING:
+        ecs_health.count_failed(service, task)
     if seen == State.HEALTHY:
         task.pop("_zone", None)
         ecs_rollouts.count_healthy(service, deployment)
@@ -165,7 +168,8 @@ def _take_note(service: Record, task: Record, seen: str) -> None:
         failures = deployment["_start_failures"] = deployment.get("_start_failures", 0) + 1
         deployment["_failed_to_start_at"] = time.time()
         if start_throttle.is_impaired(failures):
-            tell(service, "is unable to consistently start tasks successfully.")
+            impaired = "is unable to consistently start tasks successfully."
+            tell(service, impaired, "SERVICE_TASK_START_IMPAIRED", kind=event_bridge.WARNING)
 
 
 def _seen(service: Record, tasks: Sequence[Record]) -> list[rollout.Task]:
@@ -350,4 +354,4 @@ def _tell(service: Record, wanted: rollout.Service, seen: Sequence[rollout.Task]
         service.pop("_steady_since", None)
     elif time.time() >= service.get("_steady_since", 0.0) + clock.seconds(STEADY_AGAIN_SECONDS):
         service["_steady_since"] = time.time()
-        tell(service, "has reached a steady state.")
+        tell(service, "has reached a steady state.", "SERVICE_STEADY_STATE")

@@ -8,7 +8,7 @@ from ministack.services import (
     ecs,
 )
 
-from spotfleet.local.emulator import deployments, ecs_monitoring
+from spotfleet.local.emulator import deployments, ecs_machines, ecs_monitoring, event_bridge
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import Record, Response, live_tasks
 
@@ -26,12 +26,14 @@ KEPT_SERVICE_FIELDS = (
 
 @extends(ecs._ACTION_MAP, "SubmitTaskStateChange")
 def counting_unhealthy(original: Callable[[Record], Response], data: Record) -> Response:
-    """Take a task for one that fails its health checks, and count it: AWS has no API to tell its scheduler so."""
+    """Take a task for one that fails its load balancer's checks, and count it: AWS has no API to tell its scheduler so.
+
+    Its healthStatus is that of its containers (emulator/ecs_health.py), which a load balancer does not change.
+    """
     task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
-    if task and data.get("status") == "UNHEALTHY":
+    if task and data.get("status") == "UNHEALTHY" and "_failed_because" not in task:
         task["_failed_because"] = data.get("reason", "Task failed health checks")
         ecs._record_service_task_failure(task)
-        task["healthStatus"] = "UNHEALTHY"
     return original(data)
 
 
@@ -45,6 +47,9 @@ def in_progress_at_first(original: Callable[..., Record], *arguments: object, **
 def forgetting_failed_deployments(original: Callable[[str, str], None], cluster: str, group: str) -> None:
     """Let a failed deployment go when another has taken its place: MiniStack keeps it, and no wait would ever end."""
     original(cluster, group)
+    # MiniStack calls this with each change of a task.
+    event_bridge.tell_tasks(cluster)
+    ecs_machines.tell_machines(cluster)
     service = ecs._services.get(f"{cluster}/{(group or '').removeprefix('service:')}")
     if not service:
         return

@@ -2,24 +2,21 @@
 
 import math
 from collections.abc import Callable
-from http import HTTPStatus
 
 import docker.errors
 from docker import DockerClient
 from docker.models.containers import Container
-from ministack.core.responses import (
-    error_response_json,
-)
+from docker.types import Ulimit
 from ministack.services import (
     ec2,
     ecs,
 )
 
-from spotfleet.behaviour import machine_life, restarts, stop_time
-from spotfleet.local.emulator import containment, ecs_restarts, machine_ends
-from spotfleet.local.emulator.ecs_placement import engine_watch
+from spotfleet.behaviour import container_health, container_order, machine_life, restarts, stop_time
+from spotfleet.local.emulator import containment, ecs_health, ecs_order, ecs_restarts, machine_ends
+from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
-from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
+from spotfleet.local.emulator.records import Record, Response, ecs_error, is_on_lost_machine, machine_of
 from spotfleet.local.host import clock, running_containers
 
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
@@ -45,8 +42,25 @@ def with_definition(
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
     agent = _agent_of(settings["labels"][TASK_LABEL])
     settings |= _cpu_limit(task, agent)
+    settings |= _seen_by_name(settings, container)
     settings["labels"][STOP_TIMEOUT_LABEL] = str(stop_time.stop_seconds(container.get("stopTimeout"), agent))
     return settings
+
+
+def _seen_by_name(settings: Record, container: Record) -> Record:
+    """Return the arguments for Docker of the names that a container knows others by, and is known by.
+
+    What it links to is of its own task, whatever its definition says: nothing else here has a name of one.
+    """
+    others = {item["hostname"]: item["ipAddress"] for item in container.get("extraHosts") or []}
+    found = {"labels": (container.get("dockerLabels") or {}) | settings["labels"]}
+    if others:
+        found["extra_hosts"] = (settings.get("extra_hosts") or {}) | others
+    task = ecs._tasks.get(settings["labels"][TASK_LABEL], {"containers": []})
+    started = ecs_order.started_containers(task)
+    if links := {started[name]: alias for name, alias in container_order.links(container) if name in started}:
+        found["links"] = links
+    return found
 
 
 def _agent_of(task_arn: str) -> dict[str, str]:
@@ -64,12 +78,18 @@ def _container_settings(container: Record, task: Record) -> Record:
         "cap_drop": (linux.get("capabilities") or {}).get("drop"),
         "cpu_shares": int(cpu) if cpu else None,
         "entrypoint": container.get("entryPoint"),
+        "healthcheck": ecs_health.docker_check(container),
         "init": linux.get("initProcessEnabled"),
         "mem_limit": int(memory) * MEBIBYTE if memory else None,
         "mem_reservation": int(container.get("memoryReservation", 0)) * MEBIBYTE,
         "read_only": container.get("readonlyRootFilesystem"),
         "security_opt": container.get("dockerSecurityOptions"),
+        "shm_size": int(linux.get("sharedMemorySize") or 0) * MEBIBYTE,
         "tmpfs": _scratch_folders(container, task, linux),
+        "ulimits": [
+            Ulimit(name=item["name"], soft=int(item["softLimit"]), hard=int(item["hardLimit"]))
+            for item in container.get("ulimits") or []
+        ],
         "user": container.get("user"),
         "working_dir": container.get("workingDirectory"),
     }
@@ -167,9 +187,13 @@ def with_network_bindings(
 
 @extends(ecs, "_register_task_definition", held_by=[(ecs._ACTION_MAP, "RegisterTaskDefinition")])
 def refusing_this_machine(original: Callable[[Record], Response], data: Record) -> Response:
-    """Refuse what would give a task this machine, by the API and in a template, which registers by it."""
+    """Refuse what would give a task this machine, or what ECS refuses, by the API and in a template."""
+    for container in data.get("containerDefinitions", []):
+        for problem in container_health.problems(container):
+            return ecs_error("ClientException", f"Container {container.get('name')}: {problem}.")
+    for problem in container_order.problems(data.get("containerDefinitions", [])):
+        return ecs_error("ClientException", f"Container dependencies: {problem}.")
     if problems := list(containment.problems_of_definition(data)):
         text = f"Refused on the embedded AWS, where a task would get this machine: {'; '.join(problems)}"
-        error: Response = error_response_json("ClientException", text, HTTPStatus.BAD_REQUEST)
-        return error
+        return ecs_error("ClientException", text)
     return original(data)

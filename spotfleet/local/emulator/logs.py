@@ -1,7 +1,8 @@
-"""What tasks print goes to their log streams."""
+"""What tasks print goes to their log streams, unless it comes faster than their buffers let it (rule M5)."""
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,8 +17,9 @@ from ministack.services import (
     ecs,
 )
 
+from spotfleet.behaviour import log_buffer
 from spotfleet.local.api import metrics_store
-from spotfleet.local.emulator.patching import replaces
+from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, client
 
 # Real seconds in which the lines that the tasks print are collected, to go to their log streams together.
@@ -26,8 +28,13 @@ LOG_SECONDS = 0.5
 # Lines that a log stream keeps: hours of load must not fill the memory.
 KEPT_LINES = 10_000
 
+# Where MiniStack's description of a stream has the bytes that may wait for it; None is any number.
+BUFFER = "_buffer"
+
 # What the tasks have printed, by account, region, log group and log stream.
 _lines: dict[tuple[str, str, str, str], list[Record]] = {}
+# How many bytes that is.
+_bytes: dict[tuple[str, str, str, str], int] = {}
 
 _collecting = threading.Lock()
 
@@ -40,8 +47,21 @@ def collect() -> None:
 @replaces(ecs, "_emit_awslogs_event")
 def collect_line(config: Record, message: str) -> None:
     stream = (get_account_id(), get_region(), config["group"], config["stream"])
+    size = len(message.encode())
     with _collecting:
+        if not log_buffer.is_kept(_bytes.get(stream, 0), size, config.get(BUFFER)):
+            return
+        _bytes[stream] = _bytes.get(stream, 0) + size
         _lines.setdefault(stream, []).append({"timestamp": int(time.time() * 1000), "message": message})
+
+
+@extends(ecs, "_awslogs_config")
+def with_buffer(original: Callable[..., Record | None], container: Record, *rest: object) -> Record | None:
+    """Add how much of a container's output may wait for its stream."""
+    config = original(container, *rest)
+    if config:
+        config[BUFFER] = log_buffer.buffer_bytes(container["logConfiguration"].get("options") or {})
+    return config
 
 
 def _put_lines_for_ever() -> None:
@@ -54,6 +74,7 @@ def _put_lines() -> None:
     with _collecting:
         collected = dict(_lines)
         _lines.clear()
+        _bytes.clear()
     for (account, region, group, stream), events in collected.items():
         # The log group may be deleted at this moment.
         with request_scope(account, region), suppress(KeyError):

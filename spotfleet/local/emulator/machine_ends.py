@@ -12,6 +12,7 @@ from contextlib import suppress
 from ministack.core.concurrency import spawn_background
 from ministack.services import ec2, ecs
 
+from spotfleet.local.emulator.ecs_machines import tell_machines
 from spotfleet.local.emulator.group_departures import ENDING
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import (
@@ -37,6 +38,7 @@ def ending_in_silence(original: Callable[[Record], Response], parameters: Record
             if record["ec2InstanceId"] == instance_id:
                 record["agentConnected"] = False
                 record["status"] = "INACTIVE" if missed else record["status"]
+                tell_machines(record["_cluster"])
         if tasks and missed:
             spawn_background(_stop, tasks, f"Host EC2 (instance {instance_id}) terminated.")
         elif tasks:

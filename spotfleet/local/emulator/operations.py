@@ -55,7 +55,8 @@ CHANGING = {
         *("DeleteRule", "DeleteListener", "SetRulePriorities", "CreateTargetGroup", "ModifyTargetGroup"),
         *("DeleteTargetGroup", "CreateLoadBalancer", "DeleteLoadBalancer"),
     },
-    "events": set[str](),
+    # Who wants ECS's events, for a rehearsal: nothing leaves this machine by a rule.
+    "events": {"PutRule", "DeleteRule", "PutTargets", "RemoveTargets"},
     "iam": set[str](),
     "logs": {"FilterLogEvents", "StartLiveTail"},
     "monitoring": {"PutMetricData", "PutMetricAlarm", "DeleteAlarms", "SetAlarmState"},
@@ -64,6 +65,7 @@ CHANGING = {
     # The secrets of tasks, which a person puts there for a rehearsal.
     "secretsmanager": {"CreateSecret", "PutSecretValue", "DeleteSecret"},
     "sns": set[str](),
+    "sqs": {"CreateQueue", "DeleteQueue", "SetQueueAttributes", "ReceiveMessage", "DeleteMessage", "PurgeQueue"},
     "ssm": {"PutParameter", "DeleteParameter"},
     "sts": {"AssumeRole"},
     "tagging": set[str](),
@@ -77,6 +79,7 @@ NEVER = {("secretsmanager", "GetRandomPassword"), ("sts", "GetFederationToken"),
 JSON_TARGETS = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "AmazonEC2ContainerServiceV20141113": "ecs",
+    "AmazonSQS": "sqs",
     "AmazonSSM": "ssm",
     "AnyScaleFrontendService": "application-autoscaling",
     "AWSEvents": "events",

@@ -13,6 +13,14 @@ def test_the_first_task_of_a_release_waits_for_the_image() -> None:
     assert image_pull.missing(wanted, {"base", "packages"}) == 5
 
 
+def test_what_was_pushed_has_its_own_sizes() -> None:
+    manifest = {"layers": [{"size": 45 * image_pull.MEBIBYTE}, {"size": image_pull.MEBIBYTE // 2}]}
+    assert image_pull.pushed_layers(manifest, {"rootfs": {"diff_ids": ["base", "code"]}}) == {"base": 45, "code": 0.5}
+    # An index of images of several platforms has none of its own.
+    assert image_pull.pushed_layers({"manifests": []}, {}) == {}
+    assert image_pull.pushed_layers(manifest, {"rootfs": {"diff_ids": ["base"]}}) == {}
+
+
 @pytest.mark.parametrize(
     ("history", "sizes"),
     [

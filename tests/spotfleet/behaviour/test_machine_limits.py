@@ -13,6 +13,7 @@ from spotfleet.behaviour.machine_limits import (
     is_near,
     limits,
     over_memory,
+    over_size,
     quota,
 )
 
@@ -48,6 +49,27 @@ def test_with_credits_each_task_has_its_own_limit() -> None:
     assert limits([Container(0.5, 1024)] * 3, 2, 2) == [2, 2, 2]
 
 
+def test_the_containers_of_a_task_share_its_size() -> None:
+    # Rule M3: 512 units for two containers, busy both, one of them weighing three times as much.
+    web, side = Container(math.inf, 384, 0.5, "one"), Container(math.inf, 128, 0.5, "one")
+    assert limits([web, side], 2, 2) == [pytest.approx(0.375), pytest.approx(0.125)]
+    # One that is idle leaves it to the other one; a task beside has its own.
+    idle = Container(0.05, 128, 0.5, "one")
+    other = Container(math.inf, 256, 0.25, "two")
+    assert limits([web, idle, other], 2, 2) == [pytest.approx(0.45), pytest.approx(0.05), 0.25]
+    # Both at ease: each may have all of it, until the next look.
+    quiet = Container(0.1, 384, 0.5, "one")
+    assert limits([quiet, idle], 2, 2) == [0.5, 0.5]
+    assert not is_near([quiet, idle], 100, allowed=2, vcpus=2, total_mib=1000)
+    assert is_near([Container(0.36, 384, 0.5, "one"), idle], 100, allowed=2, vcpus=2, total_mib=1000)
+
+
+def test_containers_of_a_task_that_use_more_than_its_memory_end() -> None:
+    assert over_size({"web": 300, "side": 200}, 512) is None
+    assert over_size({"web": 300, "side": 220}, 512) == "web"
+    assert over_size({}, 512) is None
+
+
 def test_a_throttled_machine_lets_an_idle_task_begin() -> None:
     found = limits([Container(0.01, 256, 0.25)] * 2, 0.2, 2)
     assert found == [pytest.approx(0.1)] * 2
@@ -58,7 +80,8 @@ def test_together_they_never_get_more_than_is_allowed() -> None:
     for _ in range(300):
         containers = [
             Container(
-                dice.choice([math.inf, dice.random()]), dice.choice([2, 256, 1024]), dice.choice([0.25, math.inf])
+                *(dice.choice([math.inf, dice.random()]), dice.choice([2, 256, 1024])),
+                *(dice.choice([0.25, math.inf]), dice.choice(["", "one", "two"])),
             )
             for _ in range(dice.randint(1, 6))
         ]

@@ -7,10 +7,12 @@ import pytest
 
 from spotfleet.behaviour.placement import (
     ZONE,
+    Lack,
     Machine,
     Need,
     capacity_provider_reservation,
     choose,
+    lacking,
     machines_wanted,
     need_of,
 )
@@ -123,3 +125,18 @@ def test_reservation(needed: int, running: int, percent: float) -> None:
 )
 def test_machines_wanted_keep_the_target(needed: int, target: int, wanted: int) -> None:
     assert machines_wanted(needed, target) == wanted
+
+
+def test_a_machine_gives_away_a_hundred_ports_with_its_own() -> None:
+    def need(*ports: int) -> Need:
+        return Need(1, 1, frozenset(ports))
+
+    free = Machine("m", "a", "t3.micro", 1000, 1000)
+    full = free.with_task(need(*range(8000, 8094)))
+    assert not full.holds(need(9000))
+    assert lacking(need(9000), [full]) is Lack.PORTS
+    assert free.with_task(need(*range(8000, 8093))).holds(need(9000))
+    # What Docker chooses counts not.
+    assert full.holds(need())
+    one = free.with_task(need(8080))
+    assert (one.holds(need(8080)), one.holds(need(8081)), free.holds(need(51678))) == (False, True, False)

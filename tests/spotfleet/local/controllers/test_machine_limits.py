@@ -206,6 +206,23 @@ def test_the_largest_task_ends_when_the_machine_is_out_of_memory(monkeypatch: py
     ]
 
 
+def test_the_containers_of_a_task_share_its_cpu_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(monkeypatch, "unlimited")
+    cloud.tasks("a", "b")
+    described = cloud.ecs._answers
+    described["describe_task_definition"]["taskDefinition"]["memory"] = "300"
+    first, second = described["describe_tasks"]["tasks"]
+    second["taskArn"] = first["taskArn"]
+    cloud.memory = {"a": 160, "b": 120}
+    cloud.pass_seconds(5)
+    # 256 units for both, where each would get them alone.
+    assert cloud.together() == pytest.approx(0.25, rel=0.02)
+    assert cloud.killed == []
+    cloud.memory = {"a": 160, "b": 150}
+    cloud.pass_seconds(1)
+    assert cloud.killed == ["a"]
+
+
 def test_credits_are_published_every_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Cloud(monkeypatch, "unlimited")
     cloud.tasks("a", "b", "c")

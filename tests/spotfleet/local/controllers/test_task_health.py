@@ -66,17 +66,17 @@ class Ecs:
 
     def submit_task_state_change(self, **reported: str) -> Answer:
         self.reported.append(reported)
-        (task,) = (task for task in self.tasks if task["taskArn"] == reported["task"])
-        task["healthStatus"] = reported["status"]
         return {"acknowledgment": "ACCEPT"}
 
 
-def look(ecs: Ecs, *states: str) -> None:
-    """Let the controller look once while the first tasks have these states."""
+def look(ecs: Ecs, *states: str, times: int = 1) -> None:
+    """Let the controller look while the first tasks have these states."""
     elbv2 = Elbv2()
     elbv2.targets = {("i-1", FIRST_PORT + number): state for number, state in enumerate(states)}
     clients = {"ecs": answering("ecs", ecs), "elbv2": elbv2.client}
-    TaskHealth(lambda: ["eu-west-1"], lambda service, _region: clients[service]).step()
+    controller = TaskHealth(lambda: ["eu-west-1"], lambda service, _region: clients[service])
+    for _ in range(times):
+        controller.step()
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,7 @@ def look(ecs: Ecs, *states: str) -> None:
 def test_a_task_that_fails_its_checks_is_reported_after_the_grace_period(state: str, age: float, reported: int) -> None:
     ecs = Ecs()
     ecs.add(age)
-    look(ecs, state)
-    look(ecs, state)
+    look(ecs, state, times=2)
     told = {"cluster": "c", "task": "task/0", "status": "UNHEALTHY", "reason": REASON}
     assert ecs.reported == [told] * reported
 

@@ -432,7 +432,9 @@ def target(name: str) -> tuple[str, dict[str, str], str]:
         ("codebuild", "POST", target("CodeBuild_20161006.ListProjects")),
         ("rds", "POST", query("DescribeDBInstances")),
         ("eks", "GET", ("/clusters", {}, "")),
-        ("sqs", "POST", target("AmazonSQS.ListQueues")),
+        ("kinesis", "POST", target("Kinesis_20131202.ListStreams")),
+        ("events", "POST", target("AWSEvents.CreateApiDestination")),
+        ("events", "POST", target("AWSEvents.CreateConnection")),
         ("ecs", "POST", target("AmazonEC2ContainerServiceV20141113.RunTask")),
         ("ecs", "POST", target("AmazonEC2ContainerServiceV20141113.ExecuteCommand")),
         ("iam", "POST", query("CreateUser")),
@@ -551,6 +553,9 @@ HOSTILE_DEFINITIONS: dict[str, dict[str, Any]] = {
     "all capabilities": {"container": {"linuxParameters": {"capabilities": {"add": ["all"]}}}},
     "prefixed capabilities": {"container": {"linuxParameters": {"capabilities": {"add": ["cap_sys_ptrace"]}}}},
     "devices": {"container": {"linuxParameters": {"devices": [{"hostPath": "/dev/sda"}]}}},
+    "a place before the machine's own work": {
+        "container": {"ulimits": [{"name": "rtprio", "softLimit": 99, "hardLimit": 99}]}
+    },
     "system calls": {"container": {"dockerSecurityOptions": ["seccomp=unconfined"]}},
 }
 

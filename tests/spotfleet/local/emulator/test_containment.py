@@ -19,6 +19,7 @@ USUAL: dict[str, Any] = {
     "network": "bridge",
     "extra_hosts": {"host.docker.internal": "host-gateway"},
     "platform": "linux/amd64",
+    "links": {"0" * 64: "cache"},
     "cap_drop": ["ALL"],
     "cap_add": ["NET_BIND_SERVICE"],
     "mem_limit": 1,
@@ -41,6 +42,7 @@ def test_a_usual_task_is_started() -> None:
         {"volumes": {"/var/run/docker.sock": {"bind": "/s"}}},
         {"mounts": [{"Type": "bind", "Source": "/"}]},
         {"volumes_from": ["other"]},
+        {"links": {"somebodys-database": "db"}},
         {"network_mode": "host"},
         {"network": "host"},
         {"network": "container:other"},
@@ -75,4 +77,6 @@ def test_each_argument_that_docker_takes_is_either_harmless_or_refused() -> None
     known = set(docker.models.containers.RUN_CREATE_KWARGS) | set(docker.models.containers.RUN_HOST_CONFIG_KWARGS)
     for name in known - containment.HARMLESS_ARGUMENTS:
         with pytest.raises(ValueError, match="it would reach this machine"):
-            containment.require_contained({name: object() if name not in {"cap_add", "security_opt"} else ["x"]})
+            containment.require_contained(
+                {name: object() if name not in {"cap_add", "links", "security_opt"} else ["x"]}
+            )

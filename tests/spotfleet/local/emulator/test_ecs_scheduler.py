@@ -1,7 +1,7 @@
 """ECS's scheduler carries out what behaviour/rollout.py decides, and ends deployments."""
 
 import json
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -397,3 +397,68 @@ def test_without_managed_scaling_a_task_that_finds_no_room_is_not_created(
     cluster.deploy("one")
 
     assert len(cluster.of("one")) == created
+
+
+def checked(cluster: Cluster, health: str) -> None:
+    """Let every task have a container with a health check, in this state."""
+    for task in cluster.of():
+        task["containers"] = [{"name": "web", "healthStatus": health, "_checked": True}]
+        task["healthStatus"] = health
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_new_task_with_a_health_check_counts_when_it_passes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, balanced: bool
+) -> None:
+    if balanced:
+        cluster.service["loadBalancers"] = [{"targetGroupArn": "g"}]
+        monkeypatch.setattr(cluster.scheduler, "groups_of", lambda _task: [("g", "target")])
+        monkeypatch.setattr(cluster.scheduler.target_health, "health", lambda *_item: SimpleNamespace(state="healthy"))
+    first = cluster.deploy("one")
+    checked(cluster, "UNKNOWN")
+    # Longer than the 40 s of a task without check, and with a healthy target.
+    cluster.run(300)
+    assert first["rolloutState"] == "IN_PROGRESS"
+    checked(cluster, "HEALTHY")
+    cluster.look()
+    cluster.look()
+    assert first["rolloutState"] == "COMPLETED"
+
+
+def test_a_task_that_fails_its_health_check_is_replaced_first_and_counted(cluster: Cluster) -> None:
+    first = cluster.deploy("one")
+    checked(cluster, "HEALTHY")
+    cluster.run()
+    cluster.look()
+    assert first["rolloutState"] == "COMPLETED"
+    sick = cluster.of()[0]
+    sick["healthStatus"] = sick["containers"][0]["healthStatus"] = "UNHEALTHY"
+    cluster.look()
+    assert cluster.told(f"(task {sick['taskArn']}) failed container health checks.") == 1
+    # The replacement comes before it goes (rule E9).
+    assert (len(cluster.of()), sick["lastStatus"]) == (3, "RUNNING")
+    new = cluster.of()[-1]
+    new["containers"] = [{"name": "web", "healthStatus": "HEALTHY", "_checked": True}]
+    cluster.run(1)
+    cluster.look()
+    assert (len(cluster.of()), sick["lastStatus"]) == (2, "STOPPED")
+
+
+def test_failed_health_checks_of_containers_end_a_deployment(cluster: Cluster) -> None:
+    cluster.deploy("one")
+    cluster.run()
+    second = cluster.deploy("two")
+    counts: list[int] = []
+    while second["rolloutState"] == "IN_PROGRESS" and len(counts) < 5:
+        for task in cluster.of("two"):
+            task |= {"lastStatus": "RUNNING", "startedAt": "now"}
+        checked(cluster, "UNHEALTHY")
+        for task in cluster.of("one"):
+            task["healthStatus"] = "HEALTHY"
+        cluster.look()
+        cluster.look()
+        counts.append(second["failedTasks"])
+    # Two tasks fail in each round, and three failures are enough.
+    assert (counts, second["rolloutState"]) == ([2, 3], "FAILED")
+    assert "was triggered after 3 consecutive task failures." in second["rolloutStateReason"]
+    assert len(cluster.of("one")) == 2

@@ -202,7 +202,12 @@ def test_container_gets_what_its_definition_says(emulator: ModuleType) -> None:
             "initProcessEnabled": True,
             "capabilities": {"drop": ["ALL"]},
             "tmpfs": [{"containerPath": "/run", "size": 16}],
+            "sharedMemorySize": 10,
         },
+        "ulimits": [{"name": "nofile", "softLimit": 1024, "hardLimit": 2048}],
+        "extraHosts": [{"hostname": "far", "ipAddress": "10.1.2.3"}],
+        "dockerLabels": {"team": "web", emulator.ecs_tasks.TASK_LABEL: "another's"},
+        "healthCheck": {"command": ["CMD", "/up"]},
         "mountPoints": [{"sourceVolume": "scratch", "containerPath": "/tmp"}],  # noqa: S108  # in the container
     }
     arguments = run_arguments(emulator, container, volumes=[{"name": "scratch"}])
@@ -215,6 +220,21 @@ def test_container_gets_what_its_definition_says(emulator: ModuleType) -> None:
     assert arguments["security_opt"] == ["no-new-privileges"]
     assert arguments["tmpfs"] == {"/run": "size=16m", "/tmp": "rw"}  # noqa: S108
     assert arguments["labels"][emulator.ecs_tasks.STOP_TIMEOUT_LABEL] == "45"
+    assert arguments["shm_size"] == 10 * 1024 * 1024
+    assert arguments["ulimits"] == [{"Name": "nofile", "Soft": 1024, "Hard": 2048}]
+    assert arguments["extra_hosts"] == {"far": "10.1.2.3"}
+    # Nobody passes for a container of another task.
+    assert (arguments["labels"]["team"], arguments["labels"][emulator.ecs_tasks.TASK_LABEL]) == ("web", "here")
+    assert arguments["healthcheck"]["test"] == ["CMD", "/up"]
+
+
+def test_a_container_links_to_those_of_its_own_task_alone(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = {"containers": [{"name": "cache"}, {"name": "web"}], "_docker_ids": ["c" * 64]}
+    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "here", task)
+    arguments = run_arguments(emulator, {"name": "web", "links": ["cache:redis", "somebodys-database"]})
+    assert arguments["links"] == {"c" * 64: "redis"}
 
 
 def test_bare_container_gets_no_settings(emulator: ModuleType) -> None:
@@ -238,7 +258,7 @@ def test_cpu_of_a_task_is_its_limit_in_each_period_of_its_machine(
     machine = {"UserData": base64.b64encode(user_data.encode()).decode()}
     monkeypatch.setitem(emulator.autoscaling.ec2._instances, "i-1", machine)
     monkeypatch.setitem(emulator.records.container_instances, "machine", {"ec2InstanceId": "i-1"})
-    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "here", {"containerInstanceArn": "machine"})
+    monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "here", {"containerInstanceArn": "machine", "containers": []})
     arguments = run_arguments(emulator, {"name": "web"}, cpu="256")
     assert (arguments["cpu_period"], arguments["cpu_quota"]) == (period, quota)
     assert arguments["cpu_shares"] == 256
@@ -309,6 +329,7 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
     task = {
         **{"taskArn": "gone", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"},
         **{"_docker_ids": ["a", "b"], "_container_essentials": essential},
+        **{"containers": [{"name": "web"}, {"name": "side"}]},
     }
     monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "gone", task)
     emulator.ecs_tasks.seeing_removals(lambda _task, _engine: None, task, engine)
@@ -325,17 +346,18 @@ def test_a_task_starts_when_the_engine_answers(emulator: ModuleType, monkeypatch
     engine = FakeEngine(set(), None)
     monkeypatch.setattr(emulator.ecs_placement, "engine_watch", lambda: engine)
     monkeypatch.setattr(emulator.ecs_placement, "PLACEMENT_SECONDS", 0.01)
-    task = {"taskArn": "early", "lastStatus": "PROVISIONING", "launchType": "FARGATE"}
+    task = {"taskArn": "early", "lastStatus": "PROVISIONING", "launchType": "FARGATE", "containers": []}
+    definition: dict[str, Any] = {"containerDefinitions": []}
     monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "early", task)
     started: list[object] = []
     work = functools.partial(emulator.ecs_placement.with_placement, lambda *arguments: started.append(arguments))
-    thread = threading.Thread(target=work, args=(task, {}, [], engine))
+    thread = threading.Thread(target=work, args=(task, definition, [], engine))
     thread.start()
     time.sleep(0.05)
     assert started == []
     engine.run = set()
     thread.join(5)
-    assert started == [(task, {}, [], engine)]
+    assert started == [(task, definition, [], engine)]
 
 
 def test_a_stop_ends_without_an_engine(emulator: ModuleType) -> None:
@@ -384,6 +406,19 @@ def test_a_log_stream_has_the_newest_lines_in_their_order(
         assert len(logs._log_records) == 3
 
 
+def test_a_burst_beyond_the_buffer_is_lost(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: dict[object, list[dict[str, Any]]] = {}
+    monkeypatch.setattr(emulator.logs, "_lines", lines)
+    options = {"awslogs-group": "g", "max-buffer-size": "10"}
+    container = {"name": "web", "logConfiguration": {"logDriver": "awslogs", "options": options}}
+    config = emulator.logs.with_buffer(lambda *_rest: {"group": "g", "stream": "s"}, container)
+    with emulator.logs.request_scope("000000000000", "eu-test-1"):
+        for line in ("12345", "6789", "lost", "0"):
+            emulator.logs.collect_line(config, line)
+        assert [[item["message"] for item in found] for found in lines.values()] == [["12345", "6789", "0"]]
+        emulator.logs._bytes.clear()
+
+
 def test_an_unhealthy_task_counts_as_failed(emulator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web"}
     task |= {"group": "service:web", "healthStatus": "UNKNOWN"}
@@ -395,7 +430,9 @@ def test_an_unhealthy_task_counts_as_failed(emulator: ModuleType, monkeypatch: p
     submit({"cluster": "c", "task": "task/1", "status": "RUNNING"})
     assert (failed, task["healthStatus"]) == ([], "UNKNOWN")
     submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY", "reason": "checks"})
-    assert (failed, task["healthStatus"]) == (["checks"], "UNHEALTHY")
+    submit({"cluster": "c", "task": "task/1", "status": "UNHEALTHY", "reason": "again"})
+    # It is a load balancer that says so: the health of the containers is another matter.
+    assert (failed, task["healthStatus"]) == (["checks"], "UNKNOWN")
 
 
 def test_a_deleted_service_takes_its_unhealthy_tasks_with_it(
@@ -435,6 +472,7 @@ def test_a_failed_deployment_goes_with_its_last_task_and_leaves_its_reason(
     service: dict[str, Any] = {"serviceName": "web", "clusterArn": "cluster/c", "events": []}
     service["deployments"] = [failed, primary]
     task = {"taskArn": "task/1", "clusterArn": "cluster/c", "startedBy": "web", "_deployment_id": "two"}
+    task |= {"lastStatus": "RUNNING"}
     monkeypatch.setattr(emulator.ecs_tasks.ecs, "_services", {"c/web": service})
     monkeypatch.setattr(emulator.ecs_tasks.ecs, "_tasks", {"task/1": task | {"desiredStatus": "RUNNING"}})
     refresh = functools.partial(emulator.ecs_services.forgetting_failed_deployments, lambda _cluster, _group: None)

@@ -69,7 +69,10 @@ def look(
     """Let the embedded AWS look at a task with one container."""
     definition = {"containerDefinitions": [{"name": "web", "restartPolicy": policy}]}
     monkeypatch.setitem(restarts.ecs._task_defs, "web:1", definition)
-    task = {"taskArn": "t", "taskDefinitionArn": "web:1", "desiredStatus": status, "_docker_ids": ["a"]}
+    task = {
+        **{"taskArn": "t", "taskDefinitionArn": "web:1", "desiredStatus": status, "lastStatus": "RUNNING"},
+        **{"_docker_ids": ["a"], "containers": [{"name": "web", "healthStatus": "UNKNOWN"}]},
+    }
     monkeypatch.setitem(restarts.ecs._tasks, "t", task)
     engine = SimpleNamespace(containers=SimpleNamespace(get=lambda _name: container))
     restarts.restart_ended(task, engine)
