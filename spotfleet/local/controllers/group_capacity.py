@@ -16,6 +16,7 @@ from spotfleet.behaviour.machine_losses import AT_RISK, SUCCEEDED_TAG, WRONG_ZON
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.rolling_update import is_current
 from spotfleet.behaviour.spot_pools import Kind, Pool
+from spotfleet.behaviour.suspended_processes import Process, is_suspended
 from spotfleet.behaviour.termination_policy import Candidate, first_to_leave
 from spotfleet.local.api import clients
 from spotfleet.local.host import clock, delays
@@ -47,6 +48,8 @@ def _replace_ended(autoscaling: clients.Client, group: Record, machines: Sequenc
                 LifecycleHookName="ecs-managed-draining-termination-hook",
                 LifecycleActionResult="CONTINUE",
             )
+    if is_suspended(group, Process.HEALTH_CHECK, Process.REPLACE_UNHEALTHY):
+        return
     staying = [machine.id for machine in noticed if not machine.leaving]
     pending = sum(machine.pending and machine.running for machine in machines)
     for name in machine_losses.replaced_now(staying, group["DesiredCapacity"], pending):
@@ -96,7 +99,8 @@ def _in_wrong_zone(region: str, group: Record, present: Sequence[Machine], now: 
     if fleet_mix.zone_to_relieve(counts, list(counts)) is None:
         return ""
     changing = len(present) != group["DesiredCapacity"] or any(machine.pending for machine in present)
-    if changing or not all(is_current(item, group) for item in group["Instances"]):
+    resting = is_suspended(group, Process.AZ_REBALANCE)
+    if changing or resting or not all(is_current(item, group) for item in group["Instances"]):
         return ""
     spot = sum(machine.spot for machine in present)
     is_spot = fleet_mix.is_spot_to_leave(fleet_mix.distribution_of(group), len(present) - spot, spot)
@@ -133,6 +137,5 @@ def _is_calm(region: str, group: Record, now: float) -> bool:
 
 
 def _look_again(autoscaling: clients.Client, group: Record) -> None:
-    autoscaling.set_desired_capacity(
-        AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=group["DesiredCapacity"]
-    )
+    """Let a group look for what it lacks: an update that changes nothing, as its size may be another one by now."""
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=group["AutoScalingGroupName"])

@@ -32,6 +32,7 @@ from spotfleet.local.emulator import (
     ecs_services,
     ecs_tasks,
     elbv2,
+    group_signals,
     iam,
     instance_credits,
     instance_refreshes,
@@ -41,6 +42,7 @@ from spotfleet.local.emulator import (
     patching,
     retention,
     route53,
+    suspended_processes,
     targets,
     waf,
 )
@@ -49,8 +51,8 @@ from spotfleet.local.emulator.patching import extends, replaces
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
-    *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
-    *(instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
+    *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, group_signals, iam),
+    *(instance_credits, instance_refreshes, logs, machine_ends, retention, route53, suspended_processes, targets, waf),
 )
 
 

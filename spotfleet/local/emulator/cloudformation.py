@@ -206,7 +206,13 @@ async def keeping_what_is_left(
     *rest: str,
     **named: str,
 ) -> None:
-    """Keep the resources that the rollback of a creation could not delete: the stack's deletion has to delete them."""
+    """Go back by the policies of the template before (F5), and keep what the rollback of a creation could not delete.
+
+    The stack's deletion has to delete that.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
+    """
+    if before := operation.get("previous_stack"):
+        stack |= {name: before[name] for name in ("_template_body", "Parameters") if name in before}
     await original(stack_name, stack_id, stack, operation, *rest, **named)
     if stack["StackStatus"] == "ROLLBACK_FAILED":
         for logical_id, left in stack.get("_rollback_failed", {}).items():

@@ -30,6 +30,7 @@ CHANGING = {
         *("CreateStack", "UpdateStack", "DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback", "RollbackStack"),
         *("CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DetectStackDrift", "DetectStackResourceDrift"),
         *("ValidateTemplate", "EstimateTemplateCost", "SetStackPolicy", "UpdateTerminationProtection"),
+        "SignalResource",
     },
     "ec2": {
         *("RunInstances", "TerminateInstances", "CreateTags", "DeleteTags", "ModifyInstanceAttribute"),

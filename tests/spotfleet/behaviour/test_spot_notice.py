@@ -13,6 +13,7 @@ DEREGISTRATION, STOP, FIRST_CHECK = 30, 10, 10
 HEEDED, SCHEDULER, BOOT = (delay.typical for delay in (delays.NOTICE_HEEDED, delays.SCHEDULER, delays.BOOT))
 # The notice comes 15 s into a minute: a task that waits is in the value of that minute (rule C6).
 MACHINE_ASKED_FOR = 45 + delays.RESERVATION_PUBLISHED.typical + delays.RESERVATION_LOOKED_AT.typical
+SPOT = Machine("i-1", "group", "t3.micro", "eu-west-1a", spot=True, running=True, leaving=False, launched=0)
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Notice:
         """Let the scheduler look whenever something it knows has changed, as late as it does."""
         agent = {"ECS_ENABLE_SPOT_INSTANCE_DRAINING": "true"}
         registered = {"status": "ACTIVE", "runningTasksCount": 1, "pendingTasksCount": 0}
-        machine = Machine("i-1", "group", "t3.micro", "a", True, True, False, 0, agent, registered, notice=NOTICE_SECONDS)
+        machine = replace(SPOT, agent=agent, ecs=registered, notice=NOTICE_SECONDS)
         self.tasks = {name: Task(name, "web", State.HEALTHY) for name in ("moved", "other")}
         looks: set[float] = set()
         due: dict[float, list[tuple[str, State | None]]] = {}
@@ -85,7 +86,7 @@ def test_with_room_elsewhere_a_task_is_gone_43_seconds_before_its_machine() -> N
 
 
 def test_without_room_its_machine_is_taken_from_under_it_while_the_next_one_boots() -> None:
-    booting = Machine("i-2", "group", "t3.micro", "a", True, True, False, launched=MACHINE_ASKED_FOR, boot=BOOT)
+    booting = replace(SPOT, launched=MACHINE_ASKED_FOR, boot=BOOT)
     joins = next(now for now in range(300) if has_booted(booting, now - booting.launched))
     assert (MACHINE_ASKED_FOR, joins) == (120, 195)
     told = noticed(100, joins)
