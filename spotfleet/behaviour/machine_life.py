@@ -155,8 +155,7 @@ def outlived(machines: Sequence[Machine], lifetime: float, now: float) -> Machin
     """Return the machine of a group that its maximum lifetime ends next, or None; 0 is no such lifetime.
 
     They go one after the other: none while another leaves or is on its way (rule G11). `lifetime` and `now` are in the
-    seconds of `launched`. AWS launches the successor first where an instance maintenance policy says so; here it comes
-    at the same time.
+    seconds of `launched`.
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-max-instance-lifetime.html
     """
     if not lifetime or any(machine.leaving or machine.pending for machine in machines):

@@ -56,6 +56,7 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
     group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
     group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
     group["MaxInstanceLifetime"] = int(properties.get("MaxInstanceLifetime") or 0)
+    group["InstanceMaintenancePolicy"] = properties.get("InstanceMaintenancePolicy") or {}
     zones = [
         ec2._subnets[subnet]["AvailabilityZone"]
         for subnet in group_launches.subnets_of(group)
@@ -251,6 +252,8 @@ def _reason(instance: Record) -> str:
         return "an EC2 health check indicating it has been terminated or stopped"
     if _tag(instance, machine_losses.SUCCEEDED_TAG) == machine_losses.WRONG_ZONE:
         return "a rebalancing of the Availability Zones"
+    if _tag(instance, machine_losses.SUCCEEDED_TAG) == machine_losses.OUTLIVED:
+        return "the maximum instance lifetime"
     if notice_of({"Tags": ec2._tags.get(instance["InstanceId"], [])}) is not None:
         return "an EC2 Spot interruption notice"
     if _is_succeeded(instance):
@@ -296,9 +299,9 @@ def with_policy(original: Callable[[Record], Response], parameters: Record) -> R
             more += f"<SuspendedProcesses>{autoscaling._member_xml(group['SuspendedProcesses'])}</SuspendedProcesses>"
         if group.get("MaxInstanceLifetime"):
             more += f"<MaxInstanceLifetime>{group['MaxInstanceLifetime']}</MaxInstanceLifetime>"
-        if group.get("MixedInstancesPolicy"):
-            policy = autoscaling._member_xml(group["MixedInstancesPolicy"])
-            more += f"<MixedInstancesPolicy>{policy}</MixedInstancesPolicy>"
+        for name_of_policy in ("MixedInstancesPolicy", "InstanceMaintenancePolicy"):
+            if group.get(name_of_policy):
+                more += f"<{name_of_policy}>{autoscaling._member_xml(group[name_of_policy])}</{name_of_policy}>"
         element = f"<AutoScalingGroupName>{name}</AutoScalingGroupName>"
         text = text.replace(element, element + more)
     return status, headers, text.encode()

@@ -25,6 +25,7 @@ CHANGING = {
         *("SetDesiredCapacity", "UpdateAutoScalingGroup", "TerminateInstanceInAutoScalingGroup"),
         *("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "StartInstanceRefresh"),
         *("CancelInstanceRefresh", "SuspendProcesses", "ResumeProcesses", "CreateOrUpdateTags", "DeleteTags"),
+        *("PutScheduledUpdateGroupAction", "DeleteScheduledAction"),
     },
     "cloudformation": {
         *("CreateStack", "UpdateStack", "DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback", "RollbackStack"),

@@ -179,3 +179,32 @@ def test_a_suspended_group_replaces_nothing(aws: Asked, process: str) -> None:
     assert ("take out", "ended") not in aws.asked
     group_capacity.step("eu-west-1", group(1), [ended])
     assert ("take out", "ended") in aws.asked
+
+
+DAY = 86_400.0
+FIRST = {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        # Rule G11: at the same time, unless a maintenance policy says first.
+        ({}, [("take out", "old")]),
+        (FIRST, [("lifetime", "old"), ("look", "group")]),
+    ],
+)
+def test_a_machine_past_its_lifetime_leaves_with_or_after_its_successor(
+    aws: Asked, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], asked: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "1")
+    fleet = [machine("old", launched=NOW - DAY), machine("new", launched=NOW - 60, zone="eu-west-1b")]
+    described = group(2, MaxInstanceLifetime=int(DAY), **changes)
+    group_capacity.step("eu-west-1", described, fleet)
+    assert aws.asked == asked
+    aws.asked.clear()
+    if changes:
+        marked = [replace(fleet[0], succeeded=True), fleet[1], machine("newest", launched=NOW, pending=True)]
+        group_capacity.step("eu-west-1", described, marked)
+        assert aws.asked == []
+        group_capacity.step("eu-west-1", described, [*marked[:2], replace(marked[2], pending=False)])
+        assert aws.asked == [("take out", "old")]

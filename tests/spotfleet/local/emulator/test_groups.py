@@ -1,8 +1,10 @@
-"""Groups of the embedded AWS whose machines signal CloudFormation (rules F5 and F6), 60 times faster than on AWS."""
+"""Groups of the embedded AWS whose machines signal CloudFormation (rules F5 and F6), whose processes rest, or that follow
+a schedule (rule G13), 60 times faster than on AWS."""
 
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,27 @@ def test_a_suspended_group_launches_nothing_until_it_is_resumed(cloud: Cloud) ->
     with pytest.raises(ClientError, match="Invalid process type: Sleep"):
         autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["Sleep"])
     cloud.delete("suspended")
+
+
+def test_a_scheduled_action_sets_the_sizes_of_a_group_within_two_minutes(cloud: Cloud) -> None:
+    """Rule G13; the moment is one of the wall clock, at any speed."""
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    action = {
+        "Type": "AWS::AutoScaling::ScheduledAction",
+        "Properties": {
+            **{"AutoScalingGroupName": ref("Group"), "MinSize": 2, "DesiredCapacity": 3},
+            "StartTime": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        },
+    }
+    name = cloud.create("scheduled", {**resources(JOINS), "Action": action}, {"Name": ref("Group")})["Name"]
+    assert described(cloud, name)["DesiredCapacity"] == 1
+    autoscaling, deadline = cloud.client("autoscaling"), at + timedelta(seconds=120)
+    while described(cloud, name)["DesiredCapacity"] == 1 and datetime.now(UTC) < deadline:
+        time.sleep(0.2)
+    found = described(cloud, name)
+    assert (found["MinSize"], found["MaxSize"], found["DesiredCapacity"]) == (2, 3, 3)
+    assert datetime.now(UTC) >= at.replace(microsecond=0)
+    # It does not recur, and is over.
+    told = autoscaling.describe_scheduled_actions(AutoScalingGroupName=name)["ScheduledUpdateGroupActions"]
+    assert told == []
+    cloud.delete("scheduled")
