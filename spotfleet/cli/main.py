@@ -9,6 +9,7 @@ from spotfleet.cli.launch import down, up
 from spotfleet.cli.load import load
 from spotfleet.cli.logs import logs
 from spotfleet.cli.losses import interrupt, kill
+from spotfleet.cli.machine_image import machine_image
 from spotfleet.cli.page import open_page
 from spotfleet.cli.rates import rates
 from spotfleet.cli.serve import serve
@@ -16,7 +17,9 @@ from spotfleet.cli.status import status
 from spotfleet.local.host import console
 
 # In the order in which one comes to need them.
-VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
+VERBS = (
+    *(up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, machine_image, env, down, serve),
+)
 
 
 class InOrder(click.Group):

@@ -14,6 +14,7 @@ from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
 from spotfleet.local.api import rolling_policy
+from spotfleet.local.emulator import cloudformation_updates
 from spotfleet.local.emulator.passive_types import PASSIVE_TYPES
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, client
@@ -159,6 +160,7 @@ def keeping_what_is_given(original: Callable[[Record], Response], parameters: Re
     given = _given(parameters)
     if handlers._p(parameters, "Action") == "CreateChangeSet":
         change_set["_given"] = given
+        cloudformation_updates.let_outputs_change(stack, change_set)
     else:
         stack |= given | (change_set or {}).get("_given", {})
         stack.setdefault("_created_at", time.time())

@@ -244,7 +244,7 @@ def refreshed(
     place = "spotfleet.local.emulator.group_updates"
     monkeypatch.setattr(f"{place}.preferences_of", lambda *_names: replace(ONE_BY_ONE, alarms=("errors",)))
     monkeypatch.setattr(f"{place}.is_rolled_back", lambda *_names: back)
-    replace_machines(group.client, None, "group", set, triggered=triggered, ends_early=lambda: early)
+    replace_machines(group.client, None, "group", dict, triggered=triggered, ends_early=lambda: early)
     return group.started
 
 
