@@ -33,6 +33,7 @@ from spotfleet.local.emulator import (
     ecs_services,
     ecs_tasks,
     elbv2,
+    group_schedules,
     group_signals,
     iam,
     instance_credits,
@@ -54,8 +55,8 @@ from spotfleet.local.emulator.patching import extends, replaces
 PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudformation_updates, cloudwatch, ec2, ecr, ecs_draining),
     *(ecs_images, ecs_machines, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2),
-    *(group_signals, iam, instance_credits, instance_refreshes, logs, machine_ends, machine_images, retention),
-    *(route53, suspended_processes, targets, waf),
+    *(group_schedules, group_signals, iam, instance_credits, instance_refreshes, logs, machine_ends, machine_images),
+    *(retention, route53, suspended_processes, targets, waf),
 )
 
 

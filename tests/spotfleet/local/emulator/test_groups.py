@@ -168,4 +168,17 @@ def test_a_scheduled_action_sets_the_sizes_of_a_group_within_two_minutes(cloud: 
     # It does not recur, and is over.
     told = autoscaling.describe_scheduled_actions(AutoScalingGroupName=name)["ScheduledUpdateGroupActions"]
     assert told == []
+    for wrong, reason in (
+        ({"Recurrence": "30 6 * *", "MinSize": 1}, "Given recurrence string: 30 6 [*] [*] is invalid"),
+        (
+            {"Recurrence": "30 6 * * *", "MinSize": 1, "TimeZone": "Mars/Olympus"},
+            "Given time zone: Mars/Olympus is inv",
+        ),
+        ({"Recurrence": "30 6 * * *"}, "at least one of MinSize, MaxSize, DesiredCapacity"),
+        ({"MinSize": 1}, "a start time or a recurrence"),
+    ):
+        with pytest.raises(ClientError, match=reason):
+            autoscaling.put_scheduled_update_group_action(
+                AutoScalingGroupName=name, ScheduledActionName="wrong", **wrong
+            )
     cloud.delete("scheduled")
