@@ -59,27 +59,32 @@ def _deployed(stack: Record) -> tuple[Record, Record]:
 
 
 def _content(stack: Record, template: Record, parameters: Record) -> tuple[Record, Record]:
-    """Return what an update may change, with parameters put in: resources and outputs that are there by conditions."""
-    found = _resolved(stack, template, template.get("Resources", {}), parameters)
-    resources = {name: {key: item.get(key) for key in COMPARED} for name, item in found.items()}
-    return resources, _outputs(stack, template, parameters)
+    """Return what an update may change: the resources and outputs that are there by the conditions."""
+    resources = {
+        name: {key: item.get(key) for key in (*COMPARED, "Condition")}
+        for name, item in template.get("Resources", {}).items()
+    }
+    return _present(stack, template, resources, parameters), _outputs(stack, template, parameters)
 
 
 def _outputs(stack: Record, template: Record, parameters: Record) -> Record:
-    definitions = {
+    outputs = {
         name: {"Properties": output, "Condition": output.get("Condition")}
         for name, output in template.get("Outputs", {}).items()
     }
-    return _resolved(stack, template, definitions, parameters)
+    return _present(stack, template, outputs, parameters)
 
 
-def _resolved(stack: Record, template: Record, definitions: Record, parameters: Record) -> Record:
+def _present(stack: Record, template: Record, definitions: Record, parameters: Record) -> Record:
+    """Return the definitions whose conditions hold, as they are written and with the parameters put in.
+
+    What they get from resources is known as it is written only.
+    """
     conditions = engine._evaluate_conditions(template, parameters)
-    present = {name: item for name, item in definitions.items() if conditions.get(item.get("Condition"), True)}
+    present = {name: item for name, item in definitions.items() if conditions.get(item.pop("Condition"), True)}
     whole = {**template, "Resources": present}
     found = changesets._resolve_props_for_diff(whole, parameters, stack["StackName"], stack["StackId"])
-    resolved: Record = found.get("Resources", {})
-    return resolved
+    return {name: (item, found["Resources"][name]) for name, item in present.items()}
 
 
 @extends(stacks, "_resolve_stack_outputs")

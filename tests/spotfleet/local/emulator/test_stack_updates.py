@@ -99,6 +99,8 @@ TOPIC: dict[str, Any] = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName"
         ({"Resources": {"Topic": {**TOPIC, "Metadata": {"why": "to make it one"}}}}, True),
         ({"Resources": {"Topic": {**TOPIC, "DeletionPolicy": "Retain"}}}, True),
         ({"Outputs": {"Topic": {"Value": ref("Topic")}, "More": {"Value": "x"}}}, True),
+        # What an output has of a resource is not known before.
+        ({"Outputs": {"Topic": {"Value": get("Topic", "TopicName")}}}, True),
     ],
 )
 def test_what_is_no_update(cloud: Cloud, changes: dict[str, Any], is_update: bool) -> None:
