@@ -31,6 +31,9 @@ CPU_PERIODS = range(8, CPU_PERIOD + 1)
 # How a machine's user data asks Auto Scaling to let it into service.
 COMPLETED_HOOK = re.compile(r"CompleteLifecycleAction&\S*LifecycleHookName=([\w-]+)")
 
+# How it signals CloudFormation.
+SIGNAL = re.compile(r"\bcfn-signal\b[^\n]*")
+
 USER_DATA_SETTING = re.compile(r"^\s*(ECS_[A-Z_]+)=(.*?)\s*$", re.MULTILINE)
 
 
@@ -44,7 +47,7 @@ class Machine:
     EC2 recommends to replace it, `rebalanced` whether its group does, and `succeeded` whether it launches, or has
     launched, a successor first; `refreshed` says the same of an instance refresh; `drained` tells whether its capacity
     provider has managed draining, `pending` whether it is not in service yet; `completes` names the lifecycle hook that
-    it completes; `version` is that of its launch template.
+    it completes, `signals` the stack and the resource in it that it signals; `version` is that of its launch template.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Machine:
     refreshed: bool = False
     pending: bool = False
     completes: str = ""
+    signals: tuple[str, str] | None = None
     version: int = 0
 
     @property
@@ -91,6 +95,18 @@ def completed_hook(user_data: str) -> str:
     """Return the lifecycle hook that a machine's user data, in base64, completes when the agent has joined, or ""."""
     found = COMPLETED_HOOK.search(base64.b64decode(user_data).decode(errors="replace"))
     return found[1] if found else ""
+
+
+def signalled_resource(user_data: str) -> tuple[str, str] | None:
+    """Return the stack and the resource to which a machine's user data, in base64, sends cfn-signal, or None.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-signal.html
+    """
+    for line in SIGNAL.findall(base64.b64decode(user_data).decode(errors="replace")):
+        found = [re.search(rf"--{option}[ =]['\"]?([\w:/-]+)", line) for option in ("stack", "resource")]
+        if found[0] and found[1]:
+            return found[0][1], found[1][1]
+    return None
 
 
 def launch_result(machine: Machine, hook: Record, age: float) -> str | None:
@@ -139,8 +155,7 @@ def outlived(machines: Sequence[Machine], lifetime: float, now: float) -> Machin
     """Return the machine of a group that its maximum lifetime ends next, or None; 0 is no such lifetime.
 
     They go one after the other: none while another leaves or is on its way (rule G11). `lifetime` and `now` are in the
-    seconds of `launched`. AWS launches the successor first where an instance maintenance policy says so; here it comes
-    at the same time.
+    seconds of `launched`.
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/asg-max-instance-lifetime.html
     """
     if not lifetime or any(machine.leaving or machine.pending for machine in machines):

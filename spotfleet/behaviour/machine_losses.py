@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spotfleet.behaviour.fleet_mix import margin
+from spotfleet.behaviour.record import Record
 
 # The tag by which `spotfleet interrupt` gives a machine EC2's rebalance recommendation; the value is when it came.
 RECOMMENDATION_TAG = "spotfleet:rebalance"
@@ -16,6 +17,8 @@ RECOMMENDATION_TAG = "spotfleet:rebalance"
 SUCCEEDED_TAG = "spotfleet:succeeded"
 AT_RISK = "at risk"
 WRONG_ZONE = "zones"
+OUTLIVED = "lifetime"
+ALL = 100  # percent
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ def replaced_now(noticed: Sequence[str], desired: int, pending: int) -> list[str
     At most a tenth of the group at a time, one at least; `pending` are its machines that are not in service yet.
     """
     return list(noticed[: max(0, margin(desired) - pending)])
+
+
+def launches_first(group: Record) -> bool:
+    """Return whether a group launches before it ends a machine that is too old, by its instance maintenance policy.
+
+    Without one it does both at the same time (rule G11).
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-instance-maintenance-policy.html
+    """
+    policy = group.get("InstanceMaintenancePolicy") or {}
+    return int(policy.get("MinHealthyPercentage", 0)) >= ALL
 
 
 def launch_first(members: Sequence[Member], leaving: Sequence[str], desired: int, maximum: int) -> Step:

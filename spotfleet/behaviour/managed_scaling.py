@@ -14,6 +14,8 @@ from spotfleet.behaviour.record import Record
 # Minutes of CapacityProviderReservation below the target before machines go, and since the last ones came (rule C7).
 SCALE_IN_MINUTES = 15
 MINUTE = 60
+# The tag of a group whose machines it has made more; the value is when it last did, in seconds since 1970.
+SCALED_OUT_TAG = "spotfleet:scaled-out"
 # With no machine running a scale-out begins with two (rule C3).
 FIRST_MACHINES = 2
 # What a capacity provider has that does not say (rules C4 and C5).
@@ -72,6 +74,11 @@ def _is_quiet(seen: Seen, target: int) -> bool:
 def _fewer(desired: int) -> int:
     """Return the size after one minute's scale-in: at least one machine goes, and less than half of them."""
     return desired - max(1, math.ceil(desired / 2) - 1)
+
+
+def scaled_out_at(group: Record) -> float:
+    """Return when managed scaling last asked for more machines of a group, by its tag, in seconds since 1970."""
+    return float(next((tag["Value"] for tag in group.get("Tags") or [] if tag["Key"] == SCALED_OUT_TAG), 0))
 
 
 def protects_tasks(provider: Record) -> bool:

@@ -1,11 +1,12 @@
 """How CloudFormation's rolling update replaces the machines of a group: decisions only."""
 
-import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from spotfleet.behaviour import resource_signals
 from spotfleet.behaviour.record import Record
-from spotfleet.behaviour.template_text import value_in
+from spotfleet.behaviour.resource_signals import duration
+from spotfleet.behaviour.template_text import texts, value_in
 
 # In AWS's seconds.
 LONGEST_STEP = 3600
@@ -13,33 +14,39 @@ LONGEST_STEP = 3600
 # The tag of a group that is rolled: how many machines it had before.
 SIZE_TAG = "spotfleet:size-before-roll"
 
-DURATION = re.compile(r"^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?$")
+# In AWS's seconds, of PauseTime.
+LONGEST_PAUSE = 3600
 
 
 @dataclass(frozen=True)
 class Policy:
     """The numbers of AutoScalingRollingUpdate; `pause` in AWS's seconds.
 
-    With `signals` a new machine is ready when it has signalled, and `pause` only is the longest wait for that.
+    With `signals` a new machine is ready when it has signalled, and `pause` only is the longest wait for that; then so
+    many percent of the machines must succeed. `suspended` are the group's processes that rest meanwhile.
     """
 
     keep: int
     batch: int
     pause: float
     signals: bool = False
+    successful_percent: float = resource_signals.ALL
+    suspended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Member:
-    """A machine of a group: its age in AWS's seconds, and whether the group would launch it the same way today.
+    """A machine of a group: how long it is in service, and whether the group would launch it the same way today.
 
-    `joined` tells whether its ECS agent has joined the cluster, which is when the machine signals.
+    `signalled` tells whether it has signalled success, None before it has signalled at all; `age` and `since_launch`
+    are in AWS's seconds.
     """
 
     id: str
     age: float
     current: bool
-    joined: bool = False
+    signalled: bool | None = None
+    since_launch: float = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def next_step(members: Sequence[Member], policy: Policy, desired: int, most: int
     """
     outdated = sorted((item for item in members if not item.current), key=lambda item: -item.age)
     starting = [item for item in members if item.current and not _is_ready(item, policy)]
-    if not outdated or starting or len(members) < desired:
+    failed = sum(has_failed(policy, item.signalled, item.since_launch) for item in members if item.current)
+    if not outdated or starting or len(members) < desired or refusal(policy, before, failed):
         return Step()
     spare = len(members) - policy.keep
     if spare <= 0 and desired < most:
@@ -91,7 +99,20 @@ def longest_wait(policy: Policy) -> float:
 
 def _is_ready(member: Member, policy: Policy) -> bool:
     """Return whether the roll may go on after the launch of a machine."""
-    return member.joined if policy.signals else member.age >= policy.pause
+    if not policy.signals:
+        return member.age >= policy.pause
+    return bool(member.signalled) or has_failed(policy, member.signalled, member.since_launch)
+
+
+def has_failed(policy: Policy, signalled: bool | None, since_launch: float) -> bool:
+    """Return whether a new machine counts as failed: it has signalled so, or not at all for the PauseTime (rule F5)."""
+    late = signalled is None and since_launch >= policy.pause
+    return policy.signals and (late or signalled is False)
+
+
+def refusal(policy: Policy, total: int, failed: int) -> str:
+    """Return CloudFormation's reason for which a roll of so many machines ends, or nothing while enough may succeed."""
+    return resource_signals.refusal(total, failed, policy.successful_percent) if policy.signals else ""
 
 
 def is_current(instance: Record, group: Record) -> bool:
@@ -116,31 +137,30 @@ def policy_in(template: Record, logical_id: str, parameters: Mapping[str, str]) 
     if settings is None:
         return None
     values = {name: value_in(value, parameters) for name, value in settings.items()}
+    signals = values.get("WaitOnResourceSignals", "false").lower() == "true"
+    pause = duration(values.get("PauseTime", resource_signals.DEFAULT_TIMEOUT if signals else "PT0S"))
+    if pause > LONGEST_PAUSE:
+        raise ValueError(f"PauseTime ({values['PauseTime']}) must be at most PT1H")
     return Policy(
         keep=int(values.get("MinInstancesInService", 0)),
         batch=int(values.get("MaxBatchSize", 1)),
-        pause=_duration(values.get("PauseTime", "PT0S")),
-        signals=values.get("WaitOnResourceSignals", "false").lower() == "true",
+        pause=pause,
+        signals=signals,
+        successful_percent=float(values.get("MinSuccessfulInstancesPercent", resource_signals.ALL)),
+        suspended=texts(settings.get("SuspendProcesses", []), parameters),
     )
 
 
-def _duration(text: str) -> float:
-    match = DURATION.match(text)
-    if not match:
-        raise ValueError(f"{text!r} is no duration such as PT5M")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def unfinished(group: Record, policy: Policy, joined: Container[str]) -> list[str]:
+def unfinished(group: Record, policy: Policy, settled: Container[str]) -> list[str]:
     """Return the instances that a roll still has to replace, and the new ones that do not count yet.
 
-    Those are the ones that a lifecycle hook holds, and with signals the ones that have sent none.
+    Those are the ones that a lifecycle hook holds, and with signals the ones that are not settled: they have neither
+    sent one nor let their time for it pass.
     """
     return [
         item["InstanceId"]
         for item in group["Instances"]
         if not is_current(item, group)
         or str(item.get("LifecycleState")).startswith("Pending")
-        or (policy.signals and item["InstanceId"] not in joined)
+        or (policy.signals and item["InstanceId"] not in settled)
     ]

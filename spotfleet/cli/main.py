@@ -18,6 +18,7 @@ VERBS = {
     "kill": ("losses", "kill"),
     "capacity": ("capacity", "capacity"),
     "rates": ("rates", "rates"),
+    "machine-image": ("machine_image", "machine_image"),
     "convert": ("convert", "convert"),
     "env": ("env", "env"),
     "down": ("launch", "down"),

@@ -102,16 +102,16 @@ def _cron(value: str) -> Cron:
     _check_day(day)
     _check_weekday(weekday)
     return Cron(
-        _numbers(minutes, MINUTES),
-        _numbers(hours, HOURS),
+        numbers(minutes, MINUTES),
+        numbers(hours, HOURS),
         day,
-        _numbers(month, MONTH),
+        numbers(month, MONTH),
         weekday,
-        _numbers(year, YEAR),
+        numbers(year, YEAR),
     )
 
 
-def _numbers(text: str, field: Field) -> frozenset[int]:
+def numbers(text: str, field: Field) -> frozenset[int]:
     """Return the numbers that a field (5, 1-5, FRI-MON, 0/10, 1,3 or *) holds."""
     found: set[int] = set()
     for part in text.split(","):
@@ -131,7 +131,7 @@ def _numbers(text: str, field: Field) -> frozenset[int]:
 
 
 def _number(text: str, field: Field) -> int:
-    number = field.names.index(text.upper()) + 1 if text.upper() in field.names else text
+    number = field.names.index(text.upper()) + field.first if text.upper() in field.names else text
     if not (str(number).isdigit() and field.first <= int(number) <= field.last):
         raise ValueError(f"{text!r} is not a {field.name} from {field.first} to {field.last}")
     return int(number)
@@ -140,13 +140,13 @@ def _number(text: str, field: Field) -> int:
 def _check_day(text: str) -> None:
     working = WORKING_DAY.fullmatch(text)
     if text != "?" and not LAST_DAY.fullmatch(text):
-        _numbers(working["day"] if working else text, DAY)
+        numbers(working["day"] if working else text, DAY)
 
 
 def _check_weekday(text: str) -> None:
     of_month = LAST_WEEKDAY.fullmatch(text) or NTH_WEEKDAY.fullmatch(text)
     if text not in ("?", "L"):
-        _numbers(of_month["day"] if of_month else text, WEEKDAY)
+        numbers(of_month["day"] if of_month else text, WEEKDAY)
 
 
 def _day_holds(text: str, day: date) -> bool:
@@ -158,7 +158,7 @@ def _day_holds(text: str, day: date) -> bool:
         return day.day == (_nearest_working_day(day.replace(day=wanted), last) if match["working"] else wanted)
     if match := WORKING_DAY.fullmatch(text):
         return day.day == _nearest_working_day(day.replace(day=min(int(match["day"]), last)), last)
-    return day.day in _numbers(text, DAY)
+    return day.day in numbers(text, DAY)
 
 
 def _nearest_working_day(day: date, last: int) -> int:
@@ -182,4 +182,4 @@ def _weekday_holds(text: str, day: date) -> bool:
     if match := LAST_WEEKDAY.fullmatch(text):
         last_week = day.day + 7 > calendar.monthrange(day.year, day.month)[1]
         return weekday == _number(match["day"], WEEKDAY) and last_week
-    return weekday in _numbers(text, WEEKDAY)
+    return weekday in numbers(text, WEEKDAY)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from spotfleet.behaviour.delays import BOOT, IN_SERVICE
 from spotfleet.behaviour.instance_refresh import REFRESH_TAG, SUCCEEDED
-from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook
+from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine, agent_settings, completed_hook, signalled_resource
 from spotfleet.behaviour.machine_losses import RECOMMENDATION_TAG, SUCCEEDED_TAG
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
@@ -86,6 +86,7 @@ def _machine(
         refreshed=tags.get(REFRESH_TAG) == SUCCEEDED,
         pending=member["LifecycleState"].startswith("Pending"),
         completes=completed_hook(user_data),
+        signals=signalled_resource(user_data),
         version=int(version) if version.isdecimal() else 0,
     )
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from spotfleet.behaviour import fleet_mix, machine_losses, spot_pools
 from spotfleet.behaviour.delays import LOSS_NOTICED, ZONES_BALANCED
-from spotfleet.behaviour.machine_life import Machine, launched_types
-from spotfleet.behaviour.machine_losses import AT_RISK, SUCCEEDED_TAG, WRONG_ZONE, Member
+from spotfleet.behaviour.machine_life import Machine, launched_types, outlived
+from spotfleet.behaviour.machine_losses import AT_RISK, OUTLIVED, SUCCEEDED_TAG, WRONG_ZONE, Member
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.rolling_update import is_current
 from spotfleet.behaviour.spot_pools import Kind, Pool
+from spotfleet.behaviour.suspended_processes import Process, is_suspended
 from spotfleet.behaviour.termination_policy import Candidate, first_to_leave
 from spotfleet.local.api import clients
 from spotfleet.local.host import clock, delays
@@ -30,6 +31,7 @@ def step(region: str, group: Record, machines: Sequence[Machine]) -> None:
     autoscaling = clients.client("autoscaling", region)
     _replace_ended(autoscaling, group, mine, now)
     _replace_noticed(autoscaling, mine)
+    _replace_outlived(autoscaling, group, mine, now)
     _launch_first(region, group, mine, now)
     if sum(not (item.leaving or item.succeeded or item.refreshed) for item in mine) < group["DesiredCapacity"]:
         # A launch has failed: the group looks whether it is time to try again.
@@ -47,6 +49,8 @@ def _replace_ended(autoscaling: clients.Client, group: Record, machines: Sequenc
                 LifecycleHookName="ecs-managed-draining-termination-hook",
                 LifecycleActionResult="CONTINUE",
             )
+    if is_suspended(group, Process.HEALTH_CHECK, Process.REPLACE_UNHEALTHY):
+        return
     staying = [machine.id for machine in noticed if not machine.leaving]
     pending = sum(machine.pending and machine.running for machine in machines)
     for name in machine_losses.replaced_now(staying, group["DesiredCapacity"], pending):
@@ -68,25 +72,44 @@ def _replace_noticed(autoscaling: clients.Client, machines: Sequence[Machine]) -
             )
 
 
+def _replace_outlived(autoscaling: clients.Client, group: Record, machines: Sequence[Machine], now: float) -> None:
+    """Take out a machine that is older than its group lets machines get, unless its successor comes first."""
+    machine = None if machine_losses.launches_first(group) else _outlived(group, machines, now)
+    if machine:
+        logger.info("%s: the machine %s has reached the maximum lifetime.", machine.group, machine.id)
+        autoscaling.terminate_instance_in_auto_scaling_group(
+            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
+        )
+
+
+def _outlived(group: Record, machines: Sequence[Machine], now: float) -> Machine | None:
+    return outlived(machines, clock.seconds(group.get("MaxInstanceLifetime") or 0), now)
+
+
 def _launch_first(region: str, group: Record, machines: Sequence[Machine], now: float) -> None:
-    """Launch the successors of what is at risk or in the wrong zone, and then take that out."""
+    """Launch the successors of what is at risk, too old or in the wrong zone, and then take that out."""
     present = [machine for machine in machines if machine.running and not machine.leaving]
     at_risk = [item.id for item in present if item.rebalanced and item.at_risk and item.notice is None]
     leaving = at_risk + [item.id for item in present if item.succeeded and item.id not in at_risk]
-    in_wrong_zone = "" if leaving or len(present) < len(machines) else _in_wrong_zone(region, group, present, now)
+    name, why = ("", AT_RISK) if leaving or len(present) < len(machines) else _in_order(region, group, present, now)
     members = [Member(item.id, not item.pending, item.succeeded) for item in present]
-    wanted = [*leaving, in_wrong_zone] if in_wrong_zone else leaving
+    wanted = [*leaving, name] if name else leaving
     todo = machine_losses.launch_first(members, wanted, group["DesiredCapacity"], group["MaxSize"])
     autoscaling = clients.client("autoscaling", region)
-    for name in todo.end:
-        logger.info("The successor of %s is in service.", name)
-        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=name, ShouldDecrementDesiredCapacity=False)
-    for name in todo.succeed:
-        why = WRONG_ZONE if name == in_wrong_zone else AT_RISK
-        logger.info("The group %s launches a successor of %s (%s).", group["AutoScalingGroupName"], name, why)
-        clients.client("ec2", region).create_tags(Resources=[name], Tags=[{"Key": SUCCEEDED_TAG, "Value": why}])
+    for ended in todo.end:
+        logger.info("The successor of %s is in service.", ended)
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=ended, ShouldDecrementDesiredCapacity=False)
+    for successor_of in todo.succeed:
+        logger.info("The group %s launches a successor of %s (%s).", group["AutoScalingGroupName"], successor_of, why)
+        clients.client("ec2", region).create_tags(Resources=[successor_of], Tags=[{"Key": SUCCEEDED_TAG, "Value": why}])
     if todo.succeed:
         _look_again(autoscaling, group)
+
+
+def _in_order(region: str, group: Record, present: Sequence[Machine], now: float) -> tuple[str, str]:
+    """Return the machine that goes for the good order of its group, and why: it is too old, or in the wrong zone."""
+    machine = _outlived(group, present, now) if machine_losses.launches_first(group) else None
+    return (machine.id, OUTLIVED) if machine else (_in_wrong_zone(region, group, present, now), WRONG_ZONE)
 
 
 def _in_wrong_zone(region: str, group: Record, present: Sequence[Machine], now: float) -> str:
@@ -96,7 +119,8 @@ def _in_wrong_zone(region: str, group: Record, present: Sequence[Machine], now: 
     if fleet_mix.zone_to_relieve(counts, list(counts)) is None:
         return ""
     changing = len(present) != group["DesiredCapacity"] or any(machine.pending for machine in present)
-    if changing or not all(is_current(item, group) for item in group["Instances"]):
+    resting = is_suspended(group, Process.AZ_REBALANCE)
+    if changing or resting or not all(is_current(item, group) for item in group["Instances"]):
         return ""
     spot = sum(machine.spot for machine in present)
     is_spot = fleet_mix.is_spot_to_leave(fleet_mix.distribution_of(group), len(present) - spot, spot)
@@ -133,6 +157,5 @@ def _is_calm(region: str, group: Record, now: float) -> bool:
 
 
 def _look_again(autoscaling: clients.Client, group: Record) -> None:
-    autoscaling.set_desired_capacity(
-        AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=group["DesiredCapacity"]
-    )
+    """Let a group look for what it lacks: an update that changes nothing, as its size may be another one by now."""
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=group["AutoScalingGroupName"])

@@ -68,7 +68,7 @@ def step(region: str, group: Record) -> None:
         logger.info("The refresh of %s launches in the place of %s.", name, ", ".join(todo.succeed))
         ec2.create_tags(Resources=list(todo.succeed), Tags=[{"Key": REFRESH_TAG, "Value": SUCCEEDED}])
         # The group no longer counts them, and launches what is missing.
-        autoscaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=group["DesiredCapacity"])
+        autoscaling.update_auto_scaling_group(AutoScalingGroupName=name)
 
 
 def _ringing(region: str, names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from spotfleet.behaviour import machine_life
 from spotfleet.behaviour.machine_life import Machine
 from spotfleet.behaviour.record import Record
+from spotfleet.behaviour.suspended_processes import Process, is_suspended
 from spotfleet.behaviour.target_tracking import Capacity, Tracked, track
 from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws
@@ -93,7 +94,8 @@ class MachineScaling(controller.Controller):
         groups = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
         tracked = [tracked_by(cloudwatch, policy, policy["TargetTrackingConfiguration"], moment) for policy in policies]
         activities = autoscaling.describe_scaling_activities(AutoScalingGroupName=name)["Activities"]
-        if not groups or was_acted_upon(_ended(tracked), activities):
+        resting = groups and is_suspended(groups[0], Process.ALARM_NOTIFICATION)
+        if not groups or resting or was_acted_upon(_ended(tracked), activities):
             return
         decision = wanted_machines(groups[0], machines, tracked)
         if decision:

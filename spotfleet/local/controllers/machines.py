@@ -22,7 +22,6 @@ from spotfleet.behaviour.machine_life import (
     is_due,
     must_drain,
     offered,
-    outlived,
 )
 from spotfleet.behaviour.record import Record
 from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
@@ -86,17 +85,16 @@ class Fleet(controller.Controller):
     def _roll(self, region: str, machines: Sequence[Machine]) -> None:
         """Replace the machines that their group would launch differently today."""
         launched = {machine.id: machine.launched for machine in machines}
-        joined = {machine.id for machine in machines if machine.ecs}
         for group in pages(clients.client("autoscaling", region), "describe_auto_scaling_groups", "AutoScalingGroups"):
             name = group["AutoScalingGroupName"]
             with self._apart(f"The launches of {name} in {region}"):
                 instance_refresh.end_launches(region, name, machines)
-            with self._apart(f"The lifetime of the machines of {name} in {region}"):
-                _replace_outlived(region, group, [machine for machine in machines if machine.group == name])
+            with self._apart(f"The signals of {name} in {region}"):
+                rolling_update.signal(region, name, machines)
             with self._apart(f"The capacity of {name} in {region}"):
                 group_capacity.step(region, group, machines)
             with self._apart(f"The roll of {name} in {region}"):
-                rolling_update.step(region, group, launched, joined)
+                rolling_update.step(region, group, launched)
                 instance_refresh.step(region, group)
 
     def _scale(self, region: str, machines: Sequence[Machine]) -> None:
@@ -141,16 +139,6 @@ def _keep(region: str, machine: Machine) -> None:
             InstanceId=machine.id,
             LifecycleHookName="ecs-managed-draining-termination-hook",
             LifecycleActionResult="CONTINUE",
-        )
-
-
-def _replace_outlived(region: str, group: Record, machines: Sequence[Machine]) -> None:
-    """Replace a machine that is older than its group lets machines get."""
-    lifetime = clock.seconds(group.get("MaxInstanceLifetime") or 0)
-    if machine := outlived(machines, lifetime, time.time()):
-        logger.info("%s: the machine %s has reached the maximum lifetime.", machine.group, machine.id)
-        clients.client("autoscaling", region).terminate_instance_in_auto_scaling_group(
-            InstanceId=machine.id, ShouldDecrementDesiredCapacity=False
         )
 
 

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from spotfleet.behaviour import placement
 from spotfleet.behaviour.delays import RESERVATION_LOOKED_AT, RESERVATION_PUBLISHED
 from spotfleet.behaviour.machine_life import Machine, largest, room, smallest
-from spotfleet.behaviour.managed_scaling import SCALE_IN_MINUTES, Seen, protects_tasks, surplus, wanted_machines
+from spotfleet.behaviour.managed_scaling import (
+    SCALE_IN_MINUTES,
+    SCALED_OUT_TAG,
+    Seen,
+    protects_tasks,
+    scaled_out_at,
+    surplus,
+    wanted_machines,
+)
 from spotfleet.behaviour.record import Record
 from spotfleet.local.api import clients, metrics_store
 from spotfleet.local.api.ecs import read_waiting_tasks
@@ -49,7 +57,6 @@ class ManagedScaling:
         self._minute: int | None = None
         self._unpublished: deque[Point] = deque()
         self._unseen: deque[Point] = deque()
-        self._scaled_out = 0.0
 
     def step(self, provider: Record, machines: Sequence[Machine]) -> None:
         """Do what is due; `machines` are those of all groups."""
@@ -97,12 +104,12 @@ class ManagedScaling:
             needed=point.needed,
             reservations=metrics_store.read(cloudwatch, metric, "Average", point.minute, SCALE_IN_MINUTES),
             youngest=min((clock.aws_seconds(now - machine.launched) for machine in staying), default=float("inf")),
-            since_scale_out=clock.aws_seconds(now - self._scaled_out),
+            since_scale_out=clock.aws_seconds(now - scaled_out_at(group)),
         )
         wanted, desired = wanted_machines(provider, group, seen), group["DesiredCapacity"]
         name = group["AutoScalingGroupName"]
         if wanted > desired:
-            self._scaled_out = now
+            self._remember(name, now)
             logger.info("%s: %s machines for %s waiting tasks.", name, wanted, point.waiting)
         elif wanted < desired:
             logger.info("%s: %s machines are enough.", name, wanted)
@@ -112,6 +119,13 @@ class ManagedScaling:
             clients.client("autoscaling", self._region).set_desired_capacity(
                 AutoScalingGroupName=name, DesiredCapacity=wanted
             )
+
+    def _remember(self, group: str, now: float) -> None:
+        """Keep with the group that it was scaled out, for a successor of this controller to know."""
+        tag = {"ResourceId": group, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+        clients.client("autoscaling", self._region).create_or_update_tags(
+            Tags=[tag | {"Key": SCALED_OUT_TAG, "Value": str(now)}]
+        )
 
     def _end_empty(self, group: Record, staying: Sequence[Machine], count: int) -> None:
         """End machines without tasks only: all others are protected."""

@@ -26,7 +26,7 @@ from spotfleet.local import controller
 from spotfleet.local.api import clients, embedded_aws, metrics_store
 from spotfleet.local.api.ecs import read_clusters, read_container_instances, read_fast_metrics, read_tasks
 from spotfleet.local.api.machines import read_detailed_monitoring, read_machines
-from spotfleet.local.controllers import container_use
+from spotfleet.local.controllers import container_use, machine_limits
 from spotfleet.local.controllers.container_use import Reader
 from spotfleet.local.host import clock
 
@@ -111,12 +111,12 @@ class Metrics(controller.Controller):
 
 def _use_of_machines(region: str, measured: Sequence[Measured], minute: int) -> dict[str, dict[str, dict[str, float]]]:
     ended = metrics_store.end(minute)
-    warm = [
-        machine
-        for machine in read_machines(region)
-        if machine_life.is_warm(machine, clock.aws_seconds(ended - machine.launched))
-    ]
-    return machine_use(warm, measured)
+    machines = read_machines(region)
+    ages = {machine.id: clock.aws_seconds(ended - machine.launched) for machine in machines}
+    warm = [machine for machine in machines if machine_life.is_warm(machine, ages[machine.id])]
+    held = {machine.id: machine_limits.credits_of(region, machine.id) for machine in warm}
+    allowed = {name: float(found["allowed_vcpus"]) for name, found in held.items() if found}
+    return machine_use(warm, measured, ages, allowed)
 
 
 def _definition(ecs: clients.Client, arn: str) -> Need:

@@ -18,6 +18,7 @@ from spotfleet.local.balancer.metrics import BalancerMetrics
 from spotfleet.local.controller import Controller
 from spotfleet.local.controllers.alarms import Alarms
 from spotfleet.local.controllers.fast_usage_metrics import FastMetrics
+from spotfleet.local.controllers.group_schedules import GroupSchedules
 from spotfleet.local.controllers.machine_limits import MachineLimits
 from spotfleet.local.controllers.machine_scaling import MachineScaling
 from spotfleet.local.controllers.machines import Fleet
@@ -33,7 +34,7 @@ from spotfleet.local.host.console import Failure
 
 def classes() -> list[Callable[[], Controller]]:
     """Return the controllers that run beside the embedded AWS."""
-    tasks_and_machines = [TaskHealth, Fleet, MachineLimits, MachineScaling]
+    tasks_and_machines = [TaskHealth, Fleet, MachineLimits, MachineScaling, GroupSchedules]
     metrics = [BalancerMetrics, Metrics, FastMetrics, ResourceMetrics]
     return [Balancer, *tasks_and_machines, *metrics, Alarms, Scaling, Page]
 

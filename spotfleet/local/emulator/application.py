@@ -19,6 +19,7 @@ from spotfleet.local.emulator import (
     agent_reports,
     autoscaling,
     cloudformation,
+    cloudformation_updates,
     cloudwatch,
     containment,
     ec2,
@@ -33,15 +34,19 @@ from spotfleet.local.emulator import (
     ecs_services,
     ecs_tasks,
     elbv2,
+    group_schedules,
+    group_signals,
     iam,
     instance_credits,
     instance_refreshes,
     logs,
     machine_ends,
+    machine_images,
     operations,
     patching,
     retention,
     route53,
+    suspended_processes,
     targets,
     waf,
 )
@@ -49,9 +54,10 @@ from spotfleet.local.emulator.patching import extends, replaces
 
 # Each has put itself down for its places in MiniStack when it was imported.
 PARTS = (
-    *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
-    *(ecs_order, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
-    *(instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
+    *(agent_reports, autoscaling, cloudformation, cloudformation_updates, cloudwatch, ec2, ecr, ecs_draining),
+    *(ecs_images, ecs_machines, ecs_order, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2),
+    *(group_schedules, group_signals, iam, instance_credits, instance_refreshes, logs, machine_ends, machine_images),
+    *(retention, route53, suspended_processes, targets, waf),
 )
 
 
@@ -64,7 +70,7 @@ def application(key: str) -> Callable[..., Any]:
     access.key = key
     _keep_to_services_in_use()
     cloudformation.add_resource_types()
-    ec2.add_machine_images()
+    machine_images.add_first()
     patching.apply()
     logs.collect()
     ecs_scheduler.start()

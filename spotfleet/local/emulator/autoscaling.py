@@ -19,9 +19,19 @@ from ministack.services.cloudformation import provisioners
 
 from spotfleet.behaviour import fleet_mix, instance_refresh, machine_losses, spot_pools
 from spotfleet.behaviour.spot_pools import Kind, Pool
+from spotfleet.behaviour.suspended_processes import Process, is_suspended
 from spotfleet.behaviour.termination_policy import Candidate, first_to_leave
 from spotfleet.local.api.machines import notice_of
-from spotfleet.local.emulator import group_departures, group_launches, group_updates, instance_refreshes, launch_hooks
+from spotfleet.local.api.rolling_policy import creation_policy_of
+from spotfleet.local.backchannel import resource_signals
+from spotfleet.local.emulator import (
+    group_departures,
+    group_launches,
+    group_signals,
+    group_updates,
+    instance_refreshes,
+    launch_hooks,
+)
 from spotfleet.local.emulator.cloudformation import ends_early
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import (
@@ -29,7 +39,6 @@ from spotfleet.local.emulator.records import (
     Response,
     client,
     group_of,
-    joined_machines,
 )
 from spotfleet.local.emulator.resource_types.base import Resource
 from spotfleet.local.host import clock, delays
@@ -47,6 +56,7 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
     group["CapacityRebalance"] = str(properties.get("CapacityRebalance", "false")).lower() == "true"
     group["DefaultInstanceWarmup"] = int(properties.get("DefaultInstanceWarmup") or 0)
     group["MaxInstanceLifetime"] = int(properties.get("MaxInstanceLifetime") or 0)
+    group["InstanceMaintenancePolicy"] = properties.get("InstanceMaintenancePolicy") or {}
     zones = [
         ec2._subnets[subnet]["AvailabilityZone"]
         for subnet in group_launches.subnets_of(group)
@@ -61,33 +71,37 @@ def with_mixed_instances(original: Callable[[Record], Record], properties: Recor
 def with_first_instances(
     original: Callable[..., Resource], logical_id: str, properties: Record, stack_name: str
 ) -> Resource:
+    policy = creation_policy_of(client("cloudformation"), stack_name, logical_id)
     name, attributes = original(logical_id, properties, stack_name)
     launch_hooks.keep(name, {}, properties)
-    reach_desired_capacity(autoscaling._asgs[name])
-    group_updates.settle(client("autoscaling"), name, functools.partial(ends_early, stack_name))
+    early, signals = functools.partial(ends_early, stack_name), functools.partial(resource_signals.of, name)
+    with group_signals.awaited(stack_name, logical_id, name):
+        reach_desired_capacity(autoscaling._asgs[name])
+        group_updates.settle(client("autoscaling"), name, early, policy, signals)
     return name, attributes
 
 
 @extends(provisioners, "_asg_update", held_by=[(GROUP_HANDLERS, "update")])
 def with_kept_capacity(
-    original: Callable[..., Resource], physical_id: str, old: Record, new: Record, *owner: str
+    original: Callable[..., Resource], physical_id: str, old: Record, new: Record, stack_name: str, logical_id: str
 ) -> Resource:
     """Without DesiredCapacity in the template an update keeps what the group has, within its new bounds."""
     before = autoscaling._asgs[physical_id]["DesiredCapacity"] if physical_id in autoscaling._asgs else 0
-    name, attributes = original(physical_id, old, new, *owner)
+    name, attributes = original(physical_id, old, new, stack_name, logical_id)
     group = autoscaling._asgs[name]
     if "DesiredCapacity" not in new and name == physical_id:
         group["DesiredCapacity"] = min(max(before, group["MinSize"]), group["MaxSize"])
     launch_hooks.keep(name, old, new)
-    reach_desired_capacity(group)
-    group_updates.replace_machines(
-        client("autoscaling"),
-        client("cloudformation"),
-        name,
-        joined_machines,
-        triggered=instance_refresh.is_triggered(old, new),
-        ends_early=functools.partial(ends_early, owner[0]),
-    )
+    with group_signals.awaited(stack_name, logical_id, name):
+        reach_desired_capacity(group)
+        group_updates.replace_machines(
+            client("autoscaling"),
+            client("cloudformation"),
+            name,
+            functools.partial(resource_signals.of, name),
+            triggered=instance_refresh.is_triggered(old, new),
+            ends_early=functools.partial(ends_early, stack_name),
+        )
     return name, attributes
 
 
@@ -106,7 +120,10 @@ def with_last_instances(original: Callable[[str, Record], None], physical_id: st
 def reach_desired_capacity(group: Record) -> None:
     """Launch or take out instances until the group has as many as it wants, or no pool has capacity for more."""
     with _sizing:
-        while (surplus := len(_staying(group)) - group["DesiredCapacity"]) > 0:
+        while (
+            not is_suspended(group, Process.TERMINATE)
+            and (surplus := len(_staying(group)) - group["DesiredCapacity"]) > 0
+        ):
             change = f"from {group['DesiredCapacity'] + surplus} to {group['DesiredCapacity']}"
             cause = f"an instance was taken out of service in response to a difference in capacity, shrinking {change}."
             _take_out(group, _first_to_leave(group), cause)
@@ -115,7 +132,7 @@ def reach_desired_capacity(group: Record) -> None:
         numbers = fleet_mix.launches(fleet_mix.distribution_of(group), spot.count(False), spot.count(True), missing)
         for kind, number in zip((Kind.ON_DEMAND, Kind.SPOT), numbers, strict=True):
             # The share of one kind never becomes the other's.
-            if number and group_launches.is_due(group, kind):
+            if number and group_launches.is_due(group, kind) and not is_suspended(group, Process.LAUNCH):
                 all(group_launches.launch(group, kind, _staying(group)) for _ in range(number))
 
 
@@ -235,6 +252,8 @@ def _reason(instance: Record) -> str:
         return "an EC2 health check indicating it has been terminated or stopped"
     if _tag(instance, machine_losses.SUCCEEDED_TAG) == machine_losses.WRONG_ZONE:
         return "a rebalancing of the Availability Zones"
+    if _tag(instance, machine_losses.SUCCEEDED_TAG) == machine_losses.OUTLIVED:
+        return "the maximum instance lifetime"
     if notice_of({"Tags": ec2._tags.get(instance["InstanceId"], [])}) is not None:
         return "an EC2 Spot interruption notice"
     if _is_succeeded(instance):
@@ -276,11 +295,13 @@ def with_policy(original: Callable[[Record], Response], parameters: Record) -> R
     for name, group in autoscaling._asgs.items():
         more = f"<CapacityRebalance>{str(group.get('CapacityRebalance', False)).lower()}</CapacityRebalance>"
         more += f"<DefaultInstanceWarmup>{group.get('DefaultInstanceWarmup', 0)}</DefaultInstanceWarmup>"
+        if group.get("SuspendedProcesses"):
+            more += f"<SuspendedProcesses>{autoscaling._member_xml(group['SuspendedProcesses'])}</SuspendedProcesses>"
         if group.get("MaxInstanceLifetime"):
             more += f"<MaxInstanceLifetime>{group['MaxInstanceLifetime']}</MaxInstanceLifetime>"
-        if group.get("MixedInstancesPolicy"):
-            policy = autoscaling._member_xml(group["MixedInstancesPolicy"])
-            more += f"<MixedInstancesPolicy>{policy}</MixedInstancesPolicy>"
+        for name_of_policy in ("MixedInstancesPolicy", "InstanceMaintenancePolicy"):
+            if group.get(name_of_policy):
+                more += f"<{name_of_policy}>{autoscaling._member_xml(group[name_of_policy])}</{name_of_policy}>"
         element = f"<AutoScalingGroupName>{name}</AutoScalingGroupName>"
         text = text.replace(element, element + more)
     return status, headers, text.encode()

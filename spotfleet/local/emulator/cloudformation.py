@@ -14,6 +14,7 @@ from ministack.services import cloudformation as stacks_of
 from ministack.services.cloudformation import changesets, handlers, helpers, provisioners, stacks
 
 from spotfleet.local.api import rolling_policy
+from spotfleet.local.emulator import cloudformation_updates
 from spotfleet.local.emulator.passive_types import PASSIVE_TYPES
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, client
@@ -159,6 +160,7 @@ def keeping_what_is_given(original: Callable[[Record], Response], parameters: Re
     given = _given(parameters)
     if handlers._p(parameters, "Action") == "CreateChangeSet":
         change_set["_given"] = given
+        cloudformation_updates.let_outputs_change(stack, change_set)
     else:
         stack |= given | (change_set or {}).get("_given", {})
         stack.setdefault("_created_at", time.time())
@@ -206,7 +208,13 @@ async def keeping_what_is_left(
     *rest: str,
     **named: str,
 ) -> None:
-    """Keep the resources that the rollback of a creation could not delete: the stack's deletion has to delete them."""
+    """Go back by the policies of the template before (F5), and keep what the rollback of a creation could not delete.
+
+    The stack's deletion has to delete that.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
+    """
+    if before := operation.get("previous_stack"):
+        stack |= {name: before[name] for name in ("_template_body", "Parameters") if name in before}
     await original(stack_name, stack_id, stack, operation, *rest, **named)
     if stack["StackStatus"] == "ROLLBACK_FAILED":
         for logical_id, left in stack.get("_rollback_failed", {}).items():

@@ -1,6 +1,5 @@
-"""EC2: IPv6 networks, machine images, and what an instance tells."""
+"""EC2: IPv6 networks, and what an instance and an image tell."""
 
-import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,27 +8,12 @@ from typing import Any
 
 from ministack.services import (
     ec2,
-    ssm,
 )
 from ministack.services.cloudformation import provisioners
 
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response
 from spotfleet.local.emulator.resource_types.base import Resource
-
-# The images that the public parameters of ECS-optimised Amazon Linux 2023 name, by the parameter's path.
-MACHINE_IMAGES = {
-    "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended": ("ami-0ec5a12023aaa8664", "x86_64"),
-    "/aws/service/ecs/optimized-ami/amazon-linux-2023/arm64/recommended": ("ami-0ec5a12023aaa6464", "arm64"),
-}
-
-# Amazon Linux 2023 without ECS, for NAT instances.
-PLAIN_MACHINE_IMAGE = ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64", "ami-0a12023aaa6464000")
-
-IMAGE_RELEASE = "2023.0.20261101"
-
-# The account that publishes them.
-IMAGE_OWNER = "591542846629"
 
 
 @extends(provisioners._RESOURCE_HANDLERS["AWS::EC2::VPC"], "create")
@@ -135,22 +119,6 @@ def modify_instance_attribute(parameters: Record) -> Response:
     machine["SourceDestCheck"] = value.lower() == "true"
     answer: Response = ec2._xml(200, "ModifyInstanceAttributeResponse", "<return>true</return>")
     return answer
-
-
-def add_machine_images() -> None:
-    """Know the machine images that the public parameters of Amazon Linux 2023 name."""
-    path, plain = PLAIN_MACHINE_IMAGE
-    ssm._PUBLIC_AMI_PARAMETERS[path] = plain
-    name = f"al2023-ami-{IMAGE_RELEASE}-kernel-6.1-arm64"
-    ec2._STUB_AMIS.append((plain, name, "Amazon Linux 2023", "", "/dev/xvda", IMAGE_OWNER, "amazon"))
-    for path, (image_id, architecture) in MACHINE_IMAGES.items():
-        name = f"al2023-ami-ecs-hvm-{IMAGE_RELEASE}-kernel-6.1-{architecture}"
-        description = {"image_id": image_id, "image_name": name, "os": "Amazon Linux 2023", "schema_version": 1}
-        ssm._PUBLIC_AMI_PARAMETERS[path] = json.dumps(description)
-        ssm._PUBLIC_AMI_PARAMETERS[f"{path}/image_id"] = image_id
-        ec2._STUB_AMIS.append(
-            (image_id, name, "ECS-optimised Amazon Linux 2023", "", "/dev/xvda", IMAGE_OWNER, "amazon")
-        )
 
 
 @extends(ec2, "_stub_image_view")

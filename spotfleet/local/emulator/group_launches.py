@@ -10,8 +10,7 @@ from ministack.services.cloudformation import provisioners
 
 from spotfleet.behaviour import fleet_mix, machine_life, spot_pools
 from spotfleet.behaviour.spot_pools import Kind, Pool
-from spotfleet.local.emulator import launch_hooks
-from spotfleet.local.emulator.ec2 import MACHINE_IMAGES
+from spotfleet.local.emulator import launch_hooks, machine_images
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock, delays
 
@@ -114,8 +113,7 @@ def _launch_from(group: Record, kind: Kind, pool: Pool, subnet: str) -> Record:
         sg_ids=data.get("SecurityGroupIds"),
     )[0]
     machine["Placement"]["AvailabilityZone"] = pool.zone
-    arm_images = [image for image, architecture in MACHINE_IMAGES.values() if architecture == "arm64"]
-    machine["Architecture"] = "arm64" if machine["ImageId"] in arm_images else "x86_64"
+    machine["Architecture"] = machine_images.architecture_of(machine["ImageId"])
     machine["CpuCredits"] = data.get("CreditSpecification", {}).get("CpuCredits")
     if kind is Kind.SPOT:
         machine["InstanceLifecycle"] = "spot"

@@ -25,11 +25,13 @@ CHANGING = {
         *("SetDesiredCapacity", "UpdateAutoScalingGroup", "TerminateInstanceInAutoScalingGroup"),
         *("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "StartInstanceRefresh"),
         *("CancelInstanceRefresh", "SuspendProcesses", "ResumeProcesses", "CreateOrUpdateTags", "DeleteTags"),
+        *("PutScheduledUpdateGroupAction", "DeleteScheduledAction"),
     },
     "cloudformation": {
         *("CreateStack", "UpdateStack", "DeleteStack", "CancelUpdateStack", "ContinueUpdateRollback", "RollbackStack"),
         *("CreateChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "DetectStackDrift", "DetectStackResourceDrift"),
         *("ValidateTemplate", "EstimateTemplateCost", "SetStackPolicy", "UpdateTerminationProtection"),
+        "SignalResource",
     },
     "ec2": {
         *("RunInstances", "TerminateInstances", "CreateTags", "DeleteTags", "ModifyInstanceAttribute"),

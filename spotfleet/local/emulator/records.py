@@ -39,11 +39,6 @@ def group_of(instance_id: str) -> tuple[Record, Record] | None:
     return None
 
 
-def joined_machines() -> set[str]:
-    """Return the EC2 instances whose ECS agent is in a cluster."""
-    return {record["ec2InstanceId"] for record in container_instances.values() if record["status"] != "INACTIVE"}
-
-
 def capacity_provider(record: Record) -> str | None:
     """Return the capacity provider of a machine: its group may get one when the machine has joined already."""
     if record["capacityProviderName"] is None:

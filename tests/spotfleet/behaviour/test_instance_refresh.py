@@ -33,18 +33,38 @@ PENDING = Member("pending", None)
         ([REPLACED, OTHER, PENDING], Step()),
         ([REPLACED, OTHER, COLD], Step()),
         ([REPLACED, OTHER, NEW], Step(end=("old",))),
-        # Its tasks still move.
-        ([LEAVING, OTHER, NEW], Step()),
+        # Its tasks still move, and the next one's successor boots meanwhile.
+        ([LEAVING, OTHER, NEW], Step(succeed=("other",))),
+        ([LEAVING, replace(OTHER, succeeded=True), NEW, PENDING], Step()),
         ([OTHER, NEW], Step(succeed=("other",))),
         ([NEW, replace(NEW, id="newer")], Step()),
         # A machine that a task waits for comes meanwhile: nothing more is launched, nothing ends too early.
         ([OLD, OTHER, PENDING], Step()),
     ],
 )
-def test_a_machine_ends_when_its_successor_is_warm_and_the_next_when_it_is_gone(
+def test_a_machine_ends_when_its_successor_is_warm_and_then_the_next_ones_comes(
     members: list[Member], step: Step
 ) -> None:
     assert next_step(members, ONE_BY_ONE, 2) == step
+
+
+def test_four_machines_at_100_to_110_percent_are_replaced_by_four_launches() -> None:
+    """Rule F7: floor(4.4) is 4, so at least one more; launch one, wait for its warm-up, end one, four times."""
+    preferences = Preferences(least=100, most=110, warmup=120)
+    members = [Member(f"old-{number}", 900, outdated=True) for number in range(4)]
+    sizes, launched, now = set(), 0, 0
+    while any(item.outdated for item in members):
+        step = next_step(members, preferences, 4)
+        launched += len(step.succeed)
+        members = [replace(item, succeeded=item.succeeded or item.id in step.succeed) for item in members]
+        members = [item for item in members if item.id not in step.end]
+        members += [Member(f"new-{now}", 0) for _ in step.succeed]
+        sizes.add(len(members))
+        now += 1
+        members = [replace(item, in_service=(item.in_service or 0) + 1) for item in members]
+    assert launched == 4
+    assert sizes == {4, 5}
+    assert 4 * 120 <= now < 4 * 125
 
 
 def test_a_wider_range_replaces_more_at_a_time_and_still_launches_first() -> None:
@@ -244,7 +264,7 @@ def refreshed(
     place = "spotfleet.local.emulator.group_updates"
     monkeypatch.setattr(f"{place}.preferences_of", lambda *_names: replace(ONE_BY_ONE, alarms=("errors",)))
     monkeypatch.setattr(f"{place}.is_rolled_back", lambda *_names: back)
-    replace_machines(group.client, None, "group", set, triggered=triggered, ends_early=lambda: early)
+    replace_machines(group.client, None, "group", dict, triggered=triggered, ends_early=lambda: early)
     return group.started
 
 

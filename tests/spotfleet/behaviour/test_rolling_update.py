@@ -1,8 +1,20 @@
 """How CloudFormation's rolling update replaces machines, by the worked example of rule F4."""
 
+from dataclasses import replace
+
 import pytest
 
-from spotfleet.behaviour.rolling_update import Member, Policy, Step, longest_wait, next_step, problem
+from spotfleet.behaviour import template_text
+from spotfleet.behaviour.rolling_update import (
+    Member,
+    Policy,
+    Step,
+    longest_wait,
+    next_step,
+    policy_in,
+    problem,
+    refusal,
+)
 
 POLICY = Policy(keep=2, batch=1, pause=120)
 
@@ -32,16 +44,57 @@ SIGNALS = Policy(keep=1, batch=1, pause=900, signals=True)
     ("members", "step"),
     [
         # The new machine is there for five minutes, but its agent has not joined.
-        ([("old", 999, False, True), ("new", 300, True, False)], Step()),
-        ([("old", 999, False, True), ("new", 20, True, True)], Step(replace=("old",))),
+        ([("old", 999, False, None), ("new", 300, True, None)], Step()),
+        ([("old", 999, False, None), ("new", 20, True, True)], Step(replace=("old",))),
         ([("new", 20, True, True), ("newer", 10, True, True)], Step()),
+        # It says itself that it cannot do, or says nothing in its time.
+        ([("old", 999, False, None), ("new", 20, True, False)], Step()),
+        ([("old", 999, False, None), ("new", 900, True, None)], Step()),
     ],
 )
-def test_a_roll_with_signals_goes_on_when_the_agent_has_joined(
-    members: list[tuple[str, int, bool, bool]], step: Step
+def test_a_roll_with_signals_goes_on_when_the_new_machine_has_signalled(
+    members: list[tuple[str, int, bool, bool | None]], step: Step
 ) -> None:
-    found = [Member(name, age, current, joined) for name, age, current, joined in members]
+    found = [Member(name, age, current, signalled, age) for name, age, current, signalled in members]
     assert next_step(found, SIGNALS, 2, 4, 2) == step
+
+
+def test_machines_may_fail_as_far_as_the_percentage_lets_them() -> None:
+    """Rule F5: of five machines with 50 percent three must signal."""
+    half = replace(SIGNALS, successful_percent=50)
+    old = [Member(f"old-{number}", 999, current=False) for number in range(3)]
+    failed = [Member("late", 900, True, None, 900), Member("bad", 100, True, False, 100)]
+    assert next_step([*old, *failed], half, 5, 6, 5).replace == ("old-0",)
+    third = [*old[1:], *failed, Member("worse", 100, True, False, 100)]
+    assert next_step(third, half, 5, 6, 5) == Step()
+    requirement = "Unable to satisfy 50% MinSuccessfulInstancesPercent requirement"
+    assert refusal(half, 5, 3) == f"Received 3 FAILURE signal(s) out of 5. {requirement}"
+    assert not refusal(half, 5, 2)
+    assert not refusal(POLICY, 5, 5)
+
+
+GROUP = """
+Resources:
+  Group:
+    UpdatePolicy:
+      AutoScalingRollingUpdate:
+        WaitOnResourceSignals: true
+        PauseTime: !Ref Pause
+        MinSuccessfulInstancesPercent: 75
+        SuspendProcesses: [HealthCheck, AZRebalance]
+  Bare:
+    UpdatePolicy:
+      AutoScalingRollingUpdate: {WaitOnResourceSignals: true}
+"""
+
+
+def test_a_template_tells_how_its_machines_signal() -> None:
+    template = template_text.read(GROUP)
+    told = policy_in(template, "Group", {"Pause": "PT15M"})
+    assert told == Policy(0, 1, 900, signals=True, successful_percent=75, suspended=("HealthCheck", "AZRebalance"))
+    assert policy_in(template, "Bare", {}) == Policy(0, 1, 300, signals=True)
+    with pytest.raises(ValueError, match=r"PauseTime \(PT2H\) must be at most PT1H"):
+        policy_in(template, "Group", {"Pause": "PT2H"})
 
 
 def test_three_machines_are_rolled_by_three_launches_and_end_as_three() -> None:

@@ -38,6 +38,56 @@ def test_a_cron_schedule_is_due_in_its_minute() -> None:
     assert not schedules.is_due("cron(30 10 * * ? *)", "UTC", NOW, NOW - timedelta(days=1), NOW)
 
 
+def test_an_action_of_a_group_is_due_at_its_start_and_as_often_as_it_recurs() -> None:
+    """Rule G13."""
+    last, start = NOW - timedelta(seconds=30), NOW - timedelta(seconds=5)
+    assert schedules.is_action_due({"StartTime": start}, last, NOW)
+    assert not schedules.is_action_due({"StartTime": start}, NOW, NOW + timedelta(seconds=30))
+    assert schedules.is_action_due({"Recurrence": "0 12 * * *"}, last, NOW)
+    assert schedules.is_action_due({"Recurrence": "30 6 * * *", "StartTime": start}, last, NOW)
+    assert not schedules.is_action_due({"Recurrence": "0 12 * * *", "StartTime": NOW + timedelta(1)}, last, NOW)
+    # Not at the end itself any more.
+    assert not schedules.is_action_due({"Recurrence": "0 12 * * *", "EndTime": NOW}, last, NOW)
+    assert not schedules.is_action_due({}, last, NOW)
+
+
+def test_an_action_of_a_group_follows_daylight_saving() -> None:
+    action = {"Recurrence": "30 6 * * *", "TimeZone": "Europe/Berlin"}
+
+    def due(day: datetime) -> list[int]:
+        """Return the hours of a day in UTC in which the action is due."""
+        hours = [day + timedelta(hours=number) for number in range(24)]
+        return [hour.hour for hour in hours if schedules.is_action_due(action, hour, hour + timedelta(minutes=59))]
+
+    # The clocks went forward on 29 March 2026.
+    assert due(datetime(2026, 3, 28, tzinfo=UTC)) == [5]
+    assert due(datetime(2026, 3, 30, tzinfo=UTC)) == [4]
+    assert due(datetime(2026, 10, 26, tzinfo=UTC)) == [5]
+
+
+GROUP = {"MinSize": 1, "MaxSize": 4, "DesiredCapacity": 2}
+
+
+@pytest.mark.parametrize(
+    ("action", "sizes"),
+    [
+        ({"DesiredCapacity": 3}, (1, 4, 3)),
+        ({"MinSize": 3}, (3, 4, 3)),
+        ({"MaxSize": 1}, (1, 1, 1)),
+        ({"MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}, (0, 0, 0)),
+        ({"MinSize": 5, "MaxSize": 6}, (5, 6, 5)),
+    ],
+)
+def test_what_an_action_of_a_group_sets(action: dict[str, int], sizes: tuple[int, int, int]) -> None:
+    assert tuple(schedules.sizes_after(action, GROUP).values()) == sizes
+
+
+@pytest.mark.parametrize("action", [{"DesiredCapacity": 5}, {"MinSize": 5}, {"MinSize": 3, "DesiredCapacity": 2}])
+def test_an_action_that_contradicts_the_group_fails(action: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be between the specified min size"):
+        schedules.sizes_after(action, GROUP)
+
+
 def test_a_rate_follows_the_speed() -> None:
     created = NOW - timedelta(seconds=12)
     assert schedules.is_due("rate(2 minutes)", "UTC", created, NOW - timedelta(seconds=1), NOW, 10)

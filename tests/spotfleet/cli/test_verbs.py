@@ -84,13 +84,14 @@ def test_all_verbs_are_there() -> None:
             "kill",
             "capacity",
             "rates",
+            "machine-image",
             "env",
             "down",
             "serve",
         ),
     ]
     assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
-        *("status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates"),
+        *("status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates", "machine-image"),
     ]
 
 
@@ -124,7 +125,7 @@ def test_a_wrong_call_ends_with_2(invoke: Invoke, arguments: tuple[str, ...]) ->
     "arguments",
     [
         *(("status",), ("open",), ("logs",), ("exec", "--", "x"), ("load",), ("interrupt",), ("kill",), ("rates",)),
-        ("capacity",),
+        *(("capacity",), ("machine-image",)),
         *(("env",), ("logs", "--json"), ("status", "--json")),
     ],
 )
@@ -379,6 +380,54 @@ def test_losses_answer_programs(monkeypatch: pytest.MonkeyPatch, invoke: Invoke)
     assert tagged[-1] == ["spotfleet:closed:spot:t3.micro/eu-west-1a"]
     refused = invoke("capacity", "--open", "t3.small/eu-west-1a")
     assert "There is no pool 't3.small/eu-west-1a'. Pools: t3.micro/eu-west-1a, t3.micro/eu-west-1b." in refused.stderr
+
+
+class Images:
+    """What Systems Manager and EC2 answer of machine images; a newer one follows what is put."""
+
+    def __init__(self) -> None:
+        self.newest = "ami-00000001"
+        self.put: dict[str, str] = {}
+
+    def put_parameter(self, Name: str, Value: str, **_more: object) -> None:  # noqa: N803
+        """Take what AWS publishes."""
+        self.put[Name] = self.newest = Value
+
+    def get_parameter(self, Name: str) -> dict[str, dict[str, str]]:  # noqa: N803
+        """Tell the newest image."""
+        assert Name == "/aws/service/ecs/optimized-ami/amazon-linux-2023/recommended/image_id"
+        return {"Parameter": {"Name": Name, "Value": self.newest}}
+
+    def describe_images(self, ImageIds: list[str]) -> dict[str, list[dict[str, str]]]:  # noqa: N803
+        """Tell an image's name."""
+        return {"Images": [{"ImageId": name, "Name": f"named-{name}"} for name in ImageIds]}
+
+    def describe_instances(self, InstanceIds: list[str]) -> dict[str, object]:  # noqa: N803
+        """Tell what machines have started from."""
+        instances = [{"InstanceId": name, "ImageId": "ami-00000001"} for name in InstanceIds]
+        return {"Reservations": [{"Instances": instances}]}
+
+
+def test_a_newer_machine_image_is_published_and_told(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    images, accounts = Images(), set[str]()
+
+    def client(service: str, _region: str, account: str = "local") -> object:
+        accounts.add(f"{service} {account}")
+        return answering(service, images)
+
+    monkeypatch.setattr(fleet, "read", lambda _name: Fleet("eu-west-1", [GROUP], [MACHINE]))
+    monkeypatch.setattr(clients, "client", client)
+    told = json.loads(invoke("machine-image", "--json").stdout)
+    assert told["newest"] == [{"architecture": "x86_64", "id": "ami-00000001", "name": "named-ami-00000001"}]
+    assert told["machines"] == [{"id": "i-1", "image": "ami-00000001"}]
+    assert "(an older one)" not in invoke("machine-image").stdout
+    assert not images.put
+    lines = invoke("machine-image", "--publish").stdout
+    assert "ssm 591542846629" in accounts
+    assert len(images.put) == len(set(images.put.values())) == 3
+    assert f"The newest image for x86_64 is {images.newest}" in lines
+    assert "ami-00000001  (an older one)" in lines
+    assert "NEWEST_MACHINE_IMAGE=dev spotfleet up dev" in lines
 
 
 REPORT = """

@@ -46,9 +46,9 @@ class Asked:
         assert LifecycleHookName == HOOK
         self.asked.append(("let go", InstanceId))
 
-    def set_desired_capacity(self, DesiredCapacity: int, **_more: str) -> None:  # noqa: N803
+    def update_auto_scaling_group(self, AutoScalingGroupName: str) -> None:  # noqa: N803
         """Look whether machines are missing."""
-        self.asked.append(("look", str(DesiredCapacity)))
+        self.asked.append(("look", AutoScalingGroupName))
 
     def create_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:  # noqa: N803
         """Mark machines."""
@@ -109,12 +109,12 @@ def test_a_group_finds_out_about_an_ended_machine_within_half_a_minute_to_two(
 @pytest.mark.parametrize(
     ("changes", "asked"),
     [
-        ({"at_risk": True}, [("at risk", "i"), ("look", "2")]),
+        ({"at_risk": True}, [("at risk", "i"), ("look", "group")]),
         # The recommendation comes with the notice: both begin at once.
         ({"at_risk": True, "notice": NOW + 120}, [("take out", "i")]),
         ({"notice": NOW + 120}, []),
         ({"at_risk": True, "rebalanced": False}, []),
-        ({"at_risk": True, "leaving": True}, [("look", "2")]),
+        ({"at_risk": True, "leaving": True}, [("look", "group")]),
     ],
 )
 def test_what_is_at_risk_gets_its_successor_first(
@@ -139,7 +139,7 @@ UNEVEN = [*(machine(f"a{number}") for number in range(3)), machine("b", zone="eu
 def test_uneven_zones_are_balanced_by_launching_first(aws: Asked) -> None:
     group_capacity.step("eu-west-1", group(4), UNEVEN)
     (marked, name), look = aws.asked
-    assert (marked, name[0], look) == ("zones", "a", ("look", "4"))
+    assert (marked, name[0], look) == ("zones", "a", ("look", "group"))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,7 @@ def test_uneven_zones_are_balanced_by_launching_first(aws: Asked) -> None:
         # What has no capacity in the other zone stays.
         (UNEVEN, {"Tags": [{"Key": tag_of(Kind.SPOT, Pool("t3.micro", "eu-west-1b")), "Value": str(NOW + 1)}]}),
         (UNEVEN[1:], {"DesiredCapacity": 3}),
+        (UNEVEN, {"SuspendedProcesses": [{"ProcessName": "AZRebalance"}]}),
         ([*UNEVEN[:3], replace(UNEVEN[3], pending=True)], {}),
         # Its launch template has changed, so that a roll is under way.
         (UNEVEN, {"Instances": [{"InstanceId": "a0", "LaunchTemplate": {"LaunchTemplateId": "lt", "Version": "1"}}]}),
@@ -167,4 +168,43 @@ def test_zones_wait_while_they_are_even_enough_or_the_group_changes(
 @pytest.mark.parametrize("other", [{"leaving": True}, {"refreshed": True}])
 def test_a_group_that_misses_machines_looks_whether_to_try_again(aws: Asked, other: dict[str, bool]) -> None:
     group_capacity.step("eu-west-1", group(2), [machine("only"), machine("other", zone="eu-west-1b", **other)])
-    assert aws.asked == [("look", "2")]
+    assert aws.asked == [("look", "group")]
+
+
+@pytest.mark.parametrize("process", ["HealthCheck", "ReplaceUnhealthy"])
+def test_a_suspended_group_replaces_nothing(aws: Asked, process: str) -> None:
+    ended = machine("ended", running=False, ended=0.0)
+    suspended = [{"ProcessName": process}]
+    group_capacity.step("eu-west-1", group(1, SuspendedProcesses=suspended), [ended])
+    assert ("take out", "ended") not in aws.asked
+    group_capacity.step("eu-west-1", group(1), [ended])
+    assert ("take out", "ended") in aws.asked
+
+
+DAY = 86_400.0
+FIRST = {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 200}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        # Rule G11: at the same time, unless a maintenance policy says first.
+        ({}, [("take out", "old")]),
+        (FIRST, [("lifetime", "old"), ("look", "group")]),
+    ],
+)
+def test_a_machine_past_its_lifetime_leaves_with_or_after_its_successor(
+    aws: Asked, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], asked: list[tuple[str, str]]
+) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "1")
+    fleet = [machine("old", launched=NOW - DAY), machine("new", launched=NOW - 60, zone="eu-west-1b")]
+    described = group(2, MaxInstanceLifetime=int(DAY), **changes)
+    group_capacity.step("eu-west-1", described, fleet)
+    assert aws.asked == asked
+    aws.asked.clear()
+    if changes:
+        marked = [replace(fleet[0], succeeded=True), fleet[1], machine("newest", launched=NOW, pending=True)]
+        group_capacity.step("eu-west-1", described, marked)
+        assert aws.asked == []
+        group_capacity.step("eu-west-1", described, [*marked[:2], replace(marked[2], pending=False)])
+        assert aws.asked == [("take out", "old")]

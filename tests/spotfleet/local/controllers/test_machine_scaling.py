@@ -76,7 +76,8 @@ def test_a_machine_that_drains_still_made_the_metric(desired: int, tracked: Trac
     assert (decision[0] if decision else None) == wanted
 
 
-def test_a_machines_use_is_that_of_its_tasks() -> None:
+def test_a_machines_use_is_that_of_its_tasks_and_of_its_system() -> None:
+    """Rule G12: EC2 measures the whole machine; at rest a t3.micro shows a percent of its two processors."""
     first, idle, booting = machine("i-1"), machine("i-2"), machine("i-3", ecs=None)
 
     def task(cpu_seconds: float) -> Measured:
@@ -84,15 +85,28 @@ def test_a_machines_use_is_that_of_its_tasks() -> None:
         before, after = Use(100.0, 0.0, 0, received=10, sent=100), Use(160.0, cpu_seconds, 0, received=15, sent=107)
         return Measured(on_first, [before], [after])
 
-    # 30 and 60 CPU seconds of the 120 that two processors have in a minute.
-    found = usage.machine_use([first, idle, booting], [task(30.0), task(60.0)])
+    # 30 and 60 CPU seconds of the 120 that two processors have in a minute, and two containers to watch.
+    ages = {"i-1": 900.0, "i-2": 900.0}
+    found = usage.machine_use([first, idle, booting], [task(30.0), task(60.0)], ages, {})
     assert found == {
         "group": {
-            "i-1": {"CPUUtilization": 75.0, "NetworkIn": 10.0, "NetworkOut": 14.0},
-            "i-2": {"CPUUtilization": 0.0, "NetworkIn": 0.0, "NetworkOut": 0.0},
+            "i-1": {"CPUUtilization": pytest.approx(75.0 + 1.0 + 1.2), "NetworkIn": 10.0, "NetworkOut": 14.0},
+            "i-2": {"CPUUtilization": pytest.approx(1.0), "NetworkIn": 0.0, "NetworkOut": 0.0},
         }
     }
-    assert usage.machine_use([booting], []) == {}
+    assert usage.machine_use([booting], [], {}, {}) == {}
+    # Without credits tasks and system have the baseline together, as B5 shows it: 10 percent.
+    starving = usage.machine_use([first], [task(12.0)], ages, {"i-1": 0.2})
+    assert starving["group"]["i-1"]["CPUUtilization"] == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("since_launch", "vcpus"),
+    [(900, 0.02), (135, 0.02), (105, 0.02 + 0.5 * 15 / 75), (60, 0.02 + 60 / 75 * 15 / 60)],
+)
+def test_a_boot_shows_in_the_minutes_that_it_is_in(since_launch: float, vcpus: float) -> None:
+    """Rules G12 and B3: 15 CPU seconds in the 75 s of a boot."""
+    assert usage.system_vcpus(0, since_launch, 75) == pytest.approx(vcpus)
 
 
 def test_a_machine_that_began_within_five_minutes_counts_as_much_as_the_others() -> None:

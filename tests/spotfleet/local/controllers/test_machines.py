@@ -1,7 +1,7 @@
 """What the fleet decides about each machine, on a clock that the tests set."""
 
 import base64
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -256,7 +256,8 @@ def test_types_chosen_by_attributes_roll_after_the_warm_up() -> None:
     parameters = {name: value for name, value in environment.parameters("machines").items() if isinstance(value, str)}
     template = template_text.read(environment.body("machines"))
     policy = rolling_update.policy_in(template, "AutoScalingGroup", parameters)
-    assert policy == rolling_update.Policy(keep=1, batch=1, pause=120)
+    resting = ("HealthCheck", "ReplaceUnhealthy", "AZRebalance", "ScheduledActions")
+    assert policy == rolling_update.Policy(keep=1, batch=1, pause=120, suspended=resting)
 
 
 def rolled_group(*versions: str) -> Answer:
@@ -287,9 +288,9 @@ class Rolling:
         return {"AutoScalingGroups": [self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]]}
 
 
-def wait_for(*looks: Answer, joined: Callable[[], Collection[str]] = set) -> None:
+def wait_for(*looks: Answer, signals: Callable[[], Mapping[str, bool]] = dict) -> None:
     """Wait for the roll of a group that is another one at each look."""
-    wait(answering("autoscaling", Rolling(*looks)), None, "group", joined)
+    wait(answering("autoscaling", Rolling(*looks)), None, "group", signals)
 
 
 @pytest.fixture
@@ -303,10 +304,10 @@ def rolling(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waits
 
 
-def test_an_update_waits_until_the_new_machines_have_joined(rolling: list[float]) -> None:
+def test_an_update_waits_until_the_new_machines_have_signalled(rolling: list[float]) -> None:
     looks = rolled_group("1"), rolled_group("1", "2"), rolled_group("2"), rolled_group("2")
-    joined = iter([{"i-0"}, {"i-0"}, set(), {"i-0"}])
-    wait_for(*looks, joined=lambda: next(joined))
+    signals = iter([{"i-0": True}, {"i-0": True}, {}, {"i-0": True}])
+    wait_for(*looks[:1], *looks, signals=lambda: next(signals))
     assert len(rolling) == 3
 
 
@@ -315,7 +316,19 @@ def test_an_update_that_rolls_nothing_waits_for_nothing(rolling: list[float]) ->
     assert rolling == []
 
 
-def test_an_update_fails_when_a_machine_has_not_signalled_in_its_pause_time(rolling: list[float]) -> None:
+def test_an_update_fails_when_a_machine_has_not_signalled_in_its_pause_time(
+    rolling: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule F5: UPDATE_FAILED 900 s after the first launch."""
+    monkeypatch.setenv("LOCAL_SPEED", "1")
+    with pytest.raises(ValueError, match=r"^Received 1 FAILURE signal\(s\) out of 1. Unable to satisfy 100%"):
+        wait_for(rolled_group("1"), rolled_group("1", "2"))
+    # The new machine is there at the second look.
+    assert sum(rolling) == 5 + 900
+
+
+def test_an_update_fails_when_no_new_machine_comes(rolling: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_SPEED", "1")
     with pytest.raises(ValueError, match="The roll of group has stood still for 15 minutes at i-0"):
         wait_for(rolled_group("1"))
     assert sum(rolling) == pytest.approx(900, abs=5)

@@ -30,6 +30,7 @@ class Aws:
         self.ended: list[str] = []
         self.empty: list[str] = []
         self.changes: list[tuple[float, int]] = []
+        self.tags: list[dict[str, Any]] = []
         self.points: dict[int, float] = {}
         self.published: dict[int, float] = {}
         monkeypatch.setattr("time.time", lambda: self.now)
@@ -56,7 +57,11 @@ class Aws:
     def describe_auto_scaling_groups(self, AutoScalingGroupNames: list[str]) -> Answer:  # noqa: N803
         """Describe the group."""
         (name,) = AutoScalingGroupNames
-        return {"AutoScalingGroups": [answers.group(name, MaxSize=6, DesiredCapacity=self.desired)]}
+        return {"AutoScalingGroups": [answers.group(name, MaxSize=6, DesiredCapacity=self.desired, Tags=self.tags)]}
+
+    def create_or_update_tags(self, Tags: list[dict[str, Any]]) -> None:  # noqa: N803
+        """Keep the group's tags."""
+        self.tags = Tags
 
     def set_desired_capacity(self, AutoScalingGroupName: str, DesiredCapacity: int) -> None:  # noqa: N803
         """Remember when the size was set."""
@@ -127,3 +132,20 @@ def test_only_with_protection_an_empty_machine_goes_for_sure(
     aws.run(15 * 60 + 1, managedTerminationProtection=protection)
     assert aws.ended == ended
     assert aws.changes == ([] if ended else [(900, 2)])
+
+
+def test_a_restarted_controller_still_knows_when_it_scaled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule C7: fifteen minutes since the last scale-out, although the metric was low all the time."""
+    aws = Aws(monkeypatch, typical=False)
+    aws.waiting = 1
+    aws.run(60)
+    aws.run(61)
+    assert aws.changes == [(60, 2)]
+    aws.waiting, aws.empty = 0, ["i-1"]
+    aws.points = {number: 50.0 for number in range(metrics_store.minute(BEGAN) - 20, metrics_store.minute(BEGAN) + 40)}
+    aws.run(300)
+    aws.scaling = ManagedScaling("eu-west-1", "web", "provider")
+    aws.run(959)
+    assert aws.changes == [(60, 2)]
+    aws.run(961)
+    assert aws.changes == [(60, 2), (960, 1)]
