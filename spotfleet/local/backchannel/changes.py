@@ -5,6 +5,7 @@ emulator, in the same process, says what a look at its tables gives, and the gat
 """
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ _calls = itertools.count()
 _count = next(_calls)
 _published = next(_calls)
 _look: Callable[[], int | None] | None = None
-_looked: tuple[float, int | None] = (0.0, None)
+_looked: tuple[float, int | None] = (-math.inf, None)
 _lock = threading.Lock()
 
 
@@ -26,14 +27,14 @@ def watch(look: Callable[[], int | None] | None) -> None:
     """Take what looks at the tables: it returns a number that is another one after a change, None amid changes."""
     global _look, _looked  # one embedded AWS a process
     with _lock:
-        _look, _looked = look, (0.0, None)
+        _look, _looked = look, (-math.inf, None)
 
 
 def note() -> None:
     """Say that a call has changed something, or may have."""
     global _count, _looked
     with _lock:
-        _count, _looked = next(_calls), (0.0, None)
+        _count, _looked = next(_calls), (-math.inf, None)
 
 
 def note_metrics() -> None:

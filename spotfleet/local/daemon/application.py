@@ -63,7 +63,7 @@ def make(supervisor: Supervisor, key: str) -> Application:
     async def answer_signed(scope: Message, request: Request, receive: Receive, send: Send) -> None:
         if scope["path"] in own:
             gate.require_signed_for(request, embedded_aws.OWN_SCOPE, key)
-            content = json.dumps(own[scope["path"]]()).encode()
+            content = own[scope["path"]]()
             proof = keys.proof(key, request.headers.get(embedded_aws.NONCE_HEADER, ""), scope["path"], content)
             await _send_json(send, 200, content, [(embedded_aws.PROOF_HEADER.encode(), proof.encode())])
             return
@@ -78,15 +78,17 @@ def make(supervisor: Supervisor, key: str) -> Application:
         else:
             await inner(scope, receive, _noting(operation, _without_cors(send)))
 
-    def identity() -> dict[str, Any]:
-        who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
-        return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
-
-    own: dict[str, Callable[[], dict[str, Any]]] = {
-        embedded_aws.IDENTITY_PATH: identity,
-        f"{embedded_aws.PAGE_PATH}.json": snapshot.snapshot,
+    own: dict[str, Callable[[], bytes]] = {
+        embedded_aws.IDENTITY_PATH: lambda: json.dumps(identity(supervisor)).encode(),
+        f"{embedded_aws.PAGE_PATH}.json": snapshot.encoded,
     }
     return answer
+
+
+def identity(supervisor: Supervisor) -> dict[str, Any]:
+    """Return what the embedded AWS says about itself."""
+    who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
+    return who | rehearsal.own().as_json() | {"stacks": live_stacks(), "controllers": supervisor.report()}
 
 
 def _request(scope: Message, headers: Headers, body: bytes) -> Request:

@@ -2,12 +2,14 @@
 
 import asyncio
 import fcntl
+import functools
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import changes
@@ -84,7 +86,8 @@ def _serve() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        start = asyncio.create_task(_start_controllers(supervisor))
+        identity = functools.partial(application.identity, supervisor)
+        start = asyncio.create_task(_start_controllers(supervisor, identity))
 
         async def until_stopped() -> None:
             await stop.wait()
@@ -109,10 +112,11 @@ def running_file() -> Path:
     return paths.state_folder() / "running"
 
 
-async def _start_controllers(supervisor: Supervisor) -> None:
+async def _start_controllers(supervisor: Supervisor, identity: Callable[[], dict[str, Any]]) -> None:
     """Start the controllers once the server answers: they begin with asking it."""
     while await asyncio.to_thread(embedded_aws.find) is None:
         await asyncio.sleep(0.1)
+    embedded_aws.runs_here(identity)
     supervisor.start()
 
 
