@@ -36,7 +36,7 @@ OPERATIONS = {
         "DescribeTargetGroups",
     ),
     *("DescribeTaskDefinition", "DescribeTasks", "ListCertificates", "ListClusters", "ListContainerInstances"),
-    *("ListServices", "ListTasks"),
+    *("DescribeLaunchTemplateVersions", "DescribeServiceRevisions", "ListServices", "ListTasks"),
 }
 # Real seconds after which an answer is asked for again all the same.
 LONGEST = 30.0

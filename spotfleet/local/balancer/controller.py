@@ -66,13 +66,15 @@ class Balancer(controller.Controller):
             ports.save({})
             return
         self._apply_rules()
-        servers = [line for line in self._process.statistics() if line["addr"]]
+        servers: dict[str, dict[str, Statistics]] = {}
+        for line in self._process.statistics():
+            if line["addr"]:
+                servers.setdefault(line["pxname"], {})[line["svname"]] = line
         for arn, group in self._wanted.groups.items():
             registered = read_targets(self._client(self._wanted.regions[arn]), arn)
-            of_group = {line["svname"]: line for line in servers if line["pxname"] == group.backend}
-            measured = self._apply_targets(group, registered, of_group)
+            measured = self._apply_targets(group, registered, servers.get(group.backend, {}))
             unchecked = f"{group.backend}{haproxy_config.OPEN}"
-            self._fail_open(unchecked, measured, {line["svname"] for line in servers if line["pxname"] == unchecked})
+            self._fail_open(unchecked, measured, set(servers.get(unchecked, ())))
             target_health.report(arn, measured)
 
     def close(self) -> None:

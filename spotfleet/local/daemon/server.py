@@ -67,6 +67,7 @@ def _only_one() -> Iterator[None]:
 
 def _serve() -> None:
     key = keys.make()
+    keys.hold(key)
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415

@@ -397,3 +397,12 @@ def test_without_managed_scaling_a_task_that_finds_no_room_is_not_created(
     cluster.deploy("one")
 
     assert len(cluster.of("one")) == created
+
+
+def test_a_look_at_all_tasks_counts_until_one_is_started(cluster: Cluster) -> None:
+    """Otherwise what an API's call has started meanwhile would be started again."""
+    before = cluster.scheduler._Look()
+    cluster.deploy("one")
+    assert len(cluster.tasks) == 2
+    cluster.scheduler.schedule("c", "c/web", before)
+    assert len(cluster.tasks) == 2
