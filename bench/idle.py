@@ -3,8 +3,8 @@
     python -m bench.idle dev          # an environment that is up, over two minutes
     python -m bench.idle dev 60       # over one
 
-What is counted is what the kernel has charged the processes with, which other work on the computer changes little:
-clocks would tell how long they had to wait for it. `python -m bench.many_services` launches and measures more of them.
+It first lets pass what a launch leaves to do. What is counted is what the kernel has charged the processes with, which
+other work on the computer changes less than any clock's time; compare two states side by side all the same.
 """
 
 import json
