@@ -3,6 +3,7 @@
 MiniStack has a thread for each task, which looks ten times a second: fifty idle tasks would keep a computer awake.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ministack.services import ecs
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import replaces
 from spotfleet.local.emulator.records import Record
+
+logger = logging.getLogger("spotfleet.ecs")
 
 # Real seconds between two looks, as many as MiniStack waits.
 LOOK_SECONDS = 0.1
@@ -47,7 +50,11 @@ def watch(task: Record, engine: DockerClient, account: str, region: str) -> None
 
 def _watch_for_ever() -> None:
     while True:
-        look()
+        try:
+            look()
+        except Exception:
+            # Of no task's trouble may it follow that none is watched any more.
+            logger.exception("The tasks could not be looked after, and are tried again.")
         time.sleep(LOOK_SECONDS)
 
 
@@ -77,4 +84,9 @@ def _look_at(arn: str, watched: Watched) -> None:
             _looked_at.discard(arn)
 
     # With the account and region of now.
-    spawn_background(end, thread_name=f"ecs-watch-{arn[-8:]}")
+    try:
+        spawn_background(end, thread_name=f"ecs-watch-{arn[-8:]}")
+    except RuntimeError:
+        # There are too many threads just now.
+        _looked_at.discard(arn)
+        raise

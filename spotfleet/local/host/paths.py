@@ -114,10 +114,14 @@ def _project_code(environment: str, _files: object, _variables: object) -> objec
 def _state_of(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     """Return what is another one when a file below a folder has come, gone or changed."""
     found: list[tuple[str, int, int, int]] = []
-    # What goes while one looks is seen the next time.
-    with suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            if entry.is_dir():
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return ()
+    for entry in entries:
+        # What goes while one looks is seen the next time; an editor's lock may be a link that leads nowhere.
+        with suppress(FileNotFoundError):
+            if entry.is_dir(follow_symlinks=False):
                 found += _state_of(Path(entry.path))
             else:
                 known = entry.stat()

@@ -72,9 +72,9 @@ class EngineWatch:
     def _listen(self) -> None:
         """Listen to the engine's events for ever."""
         while True:
-            with suppress(*ERRORS):
+            # Whatever the end of an engine makes the SDK raise amid an answer.
+            with suppress(Exception):
                 self._listen_once()
-            self._listening = False
             time.sleep(max(FRESH_SECONDS, 0.01))
 
     def _listen_once(self) -> None:
@@ -88,6 +88,7 @@ class EngineWatch:
             for _event in events:
                 self._news.set()
         finally:
+            self._listening = False
             engine.close()
 
     def _ask(self) -> None:

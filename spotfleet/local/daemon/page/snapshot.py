@@ -184,7 +184,7 @@ class Page(controller.Controller):
         by_region: dict[str, list[str]] = {}
         for region, arn in services:
             by_region.setdefault(region, []).append(arn)
-        found = {}
+        found: dict[str, list[Values]] = {}
         for region, arns in by_region.items():
             wanted = [metrics_store.Periods(_use(arn, name), "Average", last, n) for arn in arns for name, n in USED]
             values = iter(metrics_store.read_all(self._client("cloudwatch", region), wanted))

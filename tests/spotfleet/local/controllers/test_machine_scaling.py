@@ -166,7 +166,7 @@ def controller(
 
     def read_all(_cloudwatch: object, wanted: Sequence[metrics_store.Periods]) -> list[list[float]]:
         if asked is not None:
-            asked.extend(one.metric for one in wanted)
+            asked.extend((*one.metric[:2], dict(one.metric[2])) for one in wanted)
         return [[value] * 5 for _ in wanted]
 
     monkeypatch.setattr(metrics_store, "read_all", read_all)
