@@ -58,11 +58,12 @@ class _Look:
     """The tasks of a region by their services, found at once: each service would look through those of all others."""
 
     def __init__(self) -> None:
-        # Before the look: it may miss what is started from here on.
-        self.starts = _starts
         self._found: dict[tuple[str, str], list[Record]] = {}
-        for task in list(ecs._tasks.values()):
-            self._found.setdefault((task["clusterArn"], task.get("group", "")), []).append(task)
+        # Nothing is started meanwhile that would be missed.
+        with _scheduling:
+            self.starts = _starts
+            for task in list(ecs._tasks.values()):
+                self._found.setdefault((task["clusterArn"], task.get("group", "")), []).append(task)
 
     def tasks_of(self, service: Record) -> list[Record]:
         """Return the tasks of a service that are not known to be gone."""

@@ -67,7 +67,8 @@ class EngineWatch:
 
     def _holds(self) -> float:
         """Return for how many seconds an answer holds."""
-        return LONGEST_SECONDS if self._listening and not self._news.is_set() else FRESH_SECONDS
+        quiet = self._listening and self._running is not None and not self._news.is_set()
+        return LONGEST_SECONDS if quiet else FRESH_SECONDS
 
     def _listen(self) -> None:
         """Listen to the engine's events for ever."""

@@ -99,6 +99,13 @@ def test_an_engine_that_tells_of_events_is_asked_after_them_only(monkeypatch: py
     happened.put(b"start")
     _wait_until(lambda: watch.running() == {"a", "b"})
 
+    # One that has failed to answer once is asked again.
+    engine.away = True
+    happened.put(b"die")
+    _wait_until(lambda: watch.running() is None)
+    engine.away = False
+    _wait_until(lambda: watch.running() == {"a", "b"})
+
     # An engine that ends tells of no more events.
     engine.away, engine.happened = True, None
     happened.put(b"end")
