@@ -6,9 +6,13 @@ above LOCAL_SPEED=20, and each of their periods then has their average.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 from spotfleet.behaviour.delays import FAST_METRIC_PUBLISHED, METRIC_PUBLISHED
 from spotfleet.local.api import clients
@@ -24,6 +28,14 @@ UNITS = {
 Dimensions = Mapping[str, str]
 # Namespace, name and dimensions.
 Metric = tuple[str, str, Dimensions]
+# CloudWatch takes 1,000 metrics in a call of at most 1 MB, some of which have 100 values, and 500 questions.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
+PUT_AT_ONCE = 250
+READ_AT_ONCE = 500
+
+# What a thread publishes together, by client and namespace.
+Gathered = dict[tuple[clients.Client, str], list[dict[str, Any]]]
+_of_thread = threading.local()
 
 
 def minute(moment: float, unit: int = MINUTE) -> int:
@@ -87,8 +99,54 @@ def publish(
         for name, taken in values.items()
         if taken
     ]
-    if data:
+    if not data:
+        return
+    gathered: Gathered | None = getattr(_of_thread, "gathered", None)
+    if gathered is None:
         cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+    else:
+        gathered.setdefault((cloudwatch, namespace), []).extend(data)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Send what this thread publishes in the block with its end, in as few calls as CloudWatch takes."""
+    gathered: Gathered = {}
+    _of_thread.gathered = gathered
+    try:
+        yield
+    finally:
+        _of_thread.gathered = None
+        for (cloudwatch, namespace), data in gathered.items():
+            for first in range(0, len(data), PUT_AT_ONCE):
+                cloudwatch.put_metric_data(Namespace=namespace, MetricData=data[first : first + PUT_AT_ONCE])
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Which periods of a metric are read: the last `count` up to the AWS minute `last`.
+
+    One is `minutes_each` AWS minutes long, or as many times `unit` seconds, which `last` then counts as well.
+    """
+
+    metric: Metric
+    statistic: str
+    last: int
+    count: int
+    minutes_each: int = 1
+    unit: int = MINUTE
+
+    @property
+    def begins(self) -> list[int]:
+        """The seconds since 1970 in which each minute of them begins, and the one that follows."""
+        first = self.last - self.count * self.minutes_each + 1
+        return [_second(number, self.unit) for number in range(first, self.last + 2)]
+
+    @property
+    def end(self) -> int:
+        """The second that the reading ends before."""
+        begins = self.begins
+        return max(begins[-1], begins[-2] + 1)
 
 
 def read(
@@ -101,40 +159,51 @@ def read(
     minutes_each: int = 1,
     unit: int = MINUTE,
 ) -> list[float | None]:
-    """Return a metric's last `count` periods up to the AWS minute `last`, oldest first; None where nothing came.
+    """Return the values of a metric's periods, see `Periods`, oldest first; None where nothing came."""
+    return read_all(cloudwatch, [Periods(metric, statistic, last, count, minutes_each, unit)])[0]
 
-    A period is `minutes_each` AWS minutes long, or as many times `unit` seconds, which `last` then counts as well.
-    """
-    namespace, name, dimensions = metric
-    first = last - count * minutes_each + 1
-    begins = [_second(number, unit) for number in range(first, last + 2)]
-    answer = cloudwatch.get_metric_data(
-        MetricDataQueries=[
-            {
-                "Id": "m",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": namespace,
-                        "MetricName": name,
-                        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-                    },
-                    "Period": 1,
-                    "Stat": statistic,
-                },
-            }
-        ],
-        StartTime=datetime.fromtimestamp(begins[0], UTC),
-        EndTime=datetime.fromtimestamp(max(begins[-1], begins[-2] + 1), UTC),
-    )["MetricDataResults"][0]
-    points = {
-        int(moment.timestamp()): value for moment, value in zip(answer["Timestamps"], answer["Values"], strict=True)
+
+def read_all(cloudwatch: clients.Client, wanted: Sequence[Periods]) -> list[list[float | None]]:
+    """Return the values of the periods of several metrics, as `read` does, with as few calls as CloudWatch takes."""
+    found: list[list[float | None]] = []
+    for first in range(0, len(wanted), READ_AT_ONCE):
+        part = wanted[first : first + READ_AT_ONCE]
+        answer = cloudwatch.get_metric_data(
+            MetricDataQueries=[_query(f"m{number}", one) for number, one in enumerate(part)],
+            StartTime=datetime.fromtimestamp(min(one.begins[0] for one in part), UTC),
+            EndTime=datetime.fromtimestamp(max(one.end for one in part), UTC),
+        )
+        results = {result["Id"]: result for result in answer["MetricDataResults"]}
+        found += [_values(one, results[f"m{number}"]) for number, one in enumerate(part)]
+    return found
+
+
+def _query(name: str, one: Periods) -> dict[str, Any]:
+    namespace, metric, dimensions = one.metric
+    return {
+        "Id": name,
+        "MetricStat": {
+            "Metric": {
+                "Namespace": namespace,
+                "MetricName": metric,
+                "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
+            },
+            "Period": 1,
+            "Stat": one.statistic,
+        },
     }
-    periods: list[list[float]] = [[] for _ in range(count)]
-    for number, (begin, following) in enumerate(pairwise(begins)):
+
+
+def _values(one: Periods, result: Mapping[str, Any]) -> list[float | None]:
+    points = {
+        int(moment.timestamp()): value for moment, value in zip(result["Timestamps"], result["Values"], strict=True)
+    }
+    periods: list[list[float]] = [[] for _ in range(one.count)]
+    for number, (begin, following) in enumerate(pairwise(one.begins)):
         # At least the second in which it begins, which shorter ones share.
         found = [points[second] for second in range(begin, max(following, begin + 1)) if second in points]
-        periods[number // minutes_each].extend(found)
-    return [_together(values, statistic) if values else None for values in periods]
+        periods[number // one.minutes_each].extend(found)
+    return [_together(values, one.statistic) if values else None for values in periods]
 
 
 def _second(number: int, unit: int) -> int:

@@ -68,10 +68,16 @@ class Balancer(controller.Controller):
             ports.save({})
             return
         self._apply_rules()
-        servers = [line for line in self._process.statistics() if line["addr"]]
+        servers: dict[str, list[node.Statistics]] = {}
+        for line in self._process.statistics():
+            if line["addr"]:
+                servers.setdefault(proxies.group_of(line["pxname"]), []).append(line)
         groups = {group.backend for group in self._wanted.groups.values()}
         self._nodes = {backend: one for backend, one in self._nodes.items() if backend.group in groups}
-        self._told = {arn: self._apply_targets(group, servers) for arn, group in self._wanted.groups.items()}
+        self._told = {
+            arn: self._apply_targets(group, servers.get(group.backend, []))
+            for arn, group in self._wanted.groups.items()
+        }
         for arn, told in self._told.items():
             target_health.report(arn, told)
             group = self._wanted.groups[arn]

@@ -147,6 +147,7 @@ class BalancerMetrics(controller.Controller):
         # The last looks: when, what was counted, how long the requests took.
         self._recent: deque[tuple[float, dict[str, Counts], dict[str, list[float]]]] = deque()
 
+    @metrics_store.together()
     def step(self) -> None:
         """Look at HAProxy, and publish the AWS minute that has ended."""
         moment = self._clock()

@@ -6,6 +6,7 @@ Each is judged every minute of AWS at a second of its own, or every ten seconds,
 
 import logging
 import time
+from collections.abc import Sequence
 
 from spotfleet.behaviour import alarms
 from spotfleet.behaviour.delays import ALARM_LOOK
@@ -42,11 +43,15 @@ class Alarms(controller.Controller):
                 if "MetricName" in alarm and alarm["ComparisonOperator"] in alarms.COMPARISONS
             ]
             alarm_actions.forget(region, {alarm["AlarmName"] for alarm in described})
-            for alarm in described:
-                key = (region, alarm["AlarmName"])
-                look = seen[key] = last_look(region, alarm, now)
-                if self._judged.get(key) != look:
-                    _judge(region, cloudwatch, alarm, look)
+            looks = {alarm["AlarmName"]: last_look(region, alarm, now) for alarm in described}
+            due = [
+                alarm for alarm in described if self._judged.get((region, name := alarm["AlarmName"])) != looks[name]
+            ]
+            # All of them together: a call costs much more than one more question in it.
+            wanted = [_fetched(alarm, looks[alarm["AlarmName"]]) for alarm in due]
+            for alarm, periods, values in zip(due, wanted, metrics_store.read_all(cloudwatch, wanted), strict=True):
+                _judge(region, cloudwatch, alarm, looks[alarm["AlarmName"]], values, periods.last)
+            seen |= {(region, name): look for name, look in looks.items()}
         self._judged = seen
 
 
@@ -57,8 +62,15 @@ def last_look(region: str, alarm: Record, now: float) -> float:
     return alarms.last_look(now, clock.seconds(every), clock.seconds(phase))
 
 
-def _judge(region: str, cloudwatch: clients.Client, alarm: Record, moment: float) -> None:
-    values, last = fetched_values(cloudwatch, alarm, moment)
+def _judge(
+    region: str,
+    cloudwatch: clients.Client,
+    alarm: Record,
+    moment: float,
+    values: Sequence[float | None],
+    last: int,
+) -> None:
+    """Give an alarm the state that the values ask for which AWS fetched at a moment, up to the period `last`."""
     samples = _samples(cloudwatch, alarm, last) if alarm.get("EvaluateLowSampleCountPercentile") == "ignore" else []
     state, reason = alarms.alarm_state(alarm, values, samples)
     if state != alarm["StateValue"]:
@@ -72,10 +84,14 @@ def fetched_values(cloudwatch: clients.Client, alarm: Record, moment: float) -> 
 
     The periods are AWS minutes, or of `unit(alarm)` seconds.
     """
-    last = metrics_store.newest_readable(_metric(alarm), moment, unit(alarm))
+    periods = _fetched(alarm, moment)
+    return metrics_store.read_all(cloudwatch, [periods])[0], periods.last
+
+
+def _fetched(alarm: Record, moment: float) -> metrics_store.Periods:
     # MiniStack says Average as well where an alarm goes by a percentile.
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-    return _read(cloudwatch, alarm, statistic, last), last
+    return _periods(alarm, statistic, metrics_store.newest_readable(_metric(alarm), moment, unit(alarm)))
 
 
 def unit(alarm: Record) -> int:
@@ -85,13 +101,13 @@ def unit(alarm: Record) -> int:
 
 def _samples(cloudwatch: clients.Client, alarm: Record, last: int) -> list[float | None]:
     """Return how many samples the values of an alarm's periods have, as many as AWS's longer minutes would have."""
-    counts = _read(cloudwatch, alarm, "SampleCount", last)
+    (counts,) = metrics_store.read_all(cloudwatch, [_periods(alarm, "SampleCount", last)])
     return [None if count is None else clock.aws_seconds(count) for count in counts]
 
 
-def _read(cloudwatch: clients.Client, alarm: Record, statistic: str, last: int) -> list[float | None]:
+def _periods(alarm: Record, statistic: str, last: int) -> metrics_store.Periods:
     count, each = alarms.fetched_periods(alarm), max(1, alarm["Period"] // metrics_store.MINUTE)
-    return metrics_store.read(cloudwatch, _metric(alarm), statistic, last, count, minutes_each=each, unit=unit(alarm))
+    return metrics_store.Periods(_metric(alarm), statistic, last, count, each, unit(alarm))
 
 
 def _metric(alarm: Record) -> metrics_store.Metric:

@@ -33,6 +33,7 @@ class FastMetrics(controller.Controller):
         # By container: what it had used at the end of the 20 seconds before.
         self._before: dict[str, Use] = {}
 
+    @metrics_store.together()
     def step(self) -> None:
         """Publish the 20 seconds that have just ended, and each minute look for the services that want it."""
         now = time.time()

@@ -316,6 +316,7 @@ def _close(book: Book) -> None:
         logger.info("The machine %s used %.2f surplus CPU credits: AWS bills %.4f $.", book.id, ended.charged, cost)
 
 
+@metrics_store.together()
 def _publish(period: int) -> None:
     """Publish the credits of five AWS minutes by machine, and by Auto Scaling group."""
     minute = period * burstable_credits.METRIC_MINUTES

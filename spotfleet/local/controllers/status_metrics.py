@@ -51,6 +51,7 @@ class ResourceMetrics(controller.Controller):
         self._clock = clock
         self._minute = metrics_store.minute(clock())
 
+    @metrics_store.together()
     def step(self) -> None:
         """Publish the minute that has just ended."""
         minute = metrics_store.minute(self._clock())

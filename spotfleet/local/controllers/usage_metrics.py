@@ -47,6 +47,7 @@ class Metrics(controller.Controller):
         # By region and group, and by machine: what EC2 measured in each minute since it told of the group's machines.
         self._untold: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
 
+    @metrics_store.together()
     def step(self) -> None:
         """Publish the minute that has just ended."""
         minute = metrics_store.minute(time.time())

@@ -65,8 +65,8 @@ def make(supervisor: Supervisor, key: str) -> Application:
         if scope["path"] in own or environment is not None:
             gate.require_signed_for(request, embedded_aws.OWN_SCOPE, key)
             # In a thread, because it calls the embedded AWS back.
-            answered = own[scope["path"]]() if environment is None else await asyncio.to_thread(status, environment)
-            await _send_proved(send, request, key, json.dumps(answered).encode())
+            content = own[scope["path"]]() if environment is None else await asyncio.to_thread(status, environment)
+            await _send_proved(send, request, key, content)
             return
         signed_for, operation = gate.require_answered(request, key)
         if request.headers.get("x-amz-target", "").startswith(TARGET_PREFIX):
@@ -79,19 +79,22 @@ def make(supervisor: Supervisor, key: str) -> Application:
         else:
             await inner(scope, receive, _noting(operation, _without_cors(send)))
 
-    def identity() -> dict[str, Any]:
-        who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
-        now = {"stacks": live_stacks(), "controllers": supervisor.report(), "early_closes": early_closes.now()}
-        return who | rehearsal.own().as_json() | now
+    def status(environment: str) -> bytes:
+        shown = snapshot.of_environment(environment)
+        return snapshot.as_json(environment_status.answer(environment, identity(supervisor), shown))
 
-    def status(environment: str) -> dict[str, Any]:
-        return environment_status.answer(environment, identity(), snapshot.of_environment(environment))
-
-    own: dict[str, Callable[[], dict[str, Any]]] = {
-        embedded_aws.IDENTITY_PATH: identity,
-        f"{embedded_aws.PAGE_PATH}.json": snapshot.snapshot,
+    own: dict[str, Callable[[], bytes]] = {
+        embedded_aws.IDENTITY_PATH: lambda: json.dumps(identity(supervisor)).encode(),
+        f"{embedded_aws.PAGE_PATH}.json": snapshot.encoded,
     }
     return answer
+
+
+def identity(supervisor: Supervisor) -> dict[str, Any]:
+    """Return what the embedded AWS says about itself."""
+    who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
+    now = {"stacks": live_stacks(), "controllers": supervisor.report(), "early_closes": early_closes.now()}
+    return who | rehearsal.own().as_json() | now
 
 
 def _request(scope: Message, headers: Headers, body: bytes) -> Request:

@@ -1,6 +1,8 @@
 """What an environment consists of now: stacks, image, machines, tasks and their health, URL."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -132,8 +134,9 @@ def read(name: str, identity: dict[str, Any]) -> Status:
     for region, group in resources.get("AWS::AutoScaling::AutoScalingGroup", []):
         status.machines += _machines(region, group)
         status.groups.append((region, group))
+    look = _Look()
     for region, arn in resources.get("AWS::ECS::Service", []):
-        _add_service(status, region, arn)
+        _add_service(status, look, region, arn)
     for _region, arn in resources.get("AWS::ElasticLoadBalancingV2::TargetGroup", []):
         status.troubles += [text for group, text in identity.get("early_closes", {}).items() if group == arn]
     return status
@@ -148,8 +151,32 @@ def answer(name: str, identity: dict[str, Any], shown: dict[str, Any]) -> dict[s
         current = read(name, identity)
     except ClientError as error:
         return {"folder": identity["folder"], "problem": str(error)}
-    current.figures = shown
-    return {"folder": identity["folder"], "status": current.as_json()}
+    return {"folder": identity["folder"], "status": current.as_json() | {"figures": shown}}
+
+
+class _Look:
+    """What the services that are read together share, read once for all of them."""
+
+    def __init__(self) -> None:
+        self._machines: dict[tuple[str, str], dict[str, str]] = {}
+
+    def machines(self, region: str, cluster: str) -> dict[str, str]:
+        """Return the machine of each container instance of a cluster."""
+        if (region, cluster) not in self._machines:
+            found = read_container_instances(clients.client("ecs", region), [cluster])
+            self._machines[region, cluster] = {item["containerInstanceArn"]: id_ for id_, item in found.items()}
+        return self._machines[region, cluster]
+
+    @cached_property
+    def sending(self) -> dict[str, set[str]]:
+        """The addresses that the load balancer sends new requests to, by target group; of each node the same ones."""
+        found: dict[str, set[str]] = {}
+        # No HAProxy sends none.
+        with suppress(OSError):
+            for line in haproxy.Process().statistics():
+                if haproxy.gets_requests(line):
+                    found.setdefault(proxies.group_of(line["pxname"]), set()).add(line["addr"])
+        return found
 
 
 def _troubles(identity: dict[str, Any]) -> list[str]:
@@ -191,7 +218,7 @@ def _machine(member: Record, instance: Record, joined: Record | None) -> Machine
     return machine
 
 
-def _add_service(status: Status, region: str, arn: str) -> None:
+def _add_service(status: Status, look: _Look, region: str, arn: str) -> None:
     ecs = clients.client("ecs", region)
     # arn:aws:ecs:<region>:<account>:service/<cluster>/<service>
     cluster = arn.split("/")[1]
@@ -208,11 +235,11 @@ def _add_service(status: Status, region: str, arn: str) -> None:
     described = read_tasks_of_service(ecs, cluster, service["serviceName"])
     groups = [balancer["targetGroupArn"] for balancer in service["loadBalancers"]]
     health = _health_by_port(region, groups)
-    on_machines = {item["containerInstanceArn"]: id_ for id_, item in read_container_instances(ecs, [cluster]).items()}
-    tasks = [_task(task, health if groups else None, on_machines) for task in described]
+    tasks = [_task(task, health if groups else None, look.machines(region, cluster)) for task in described]
     status.tasks += tasks
     addresses = {task.address for task in tasks}
-    status.leaving += len([address for address in _addresses_with_requests(groups) if address not in addresses])
+    backends = [wanted.Group(arn, name=arn.rpartition(":")[2]).backend for arn in groups]
+    status.leaving += sum(address not in addresses for name in backends for address in look.sending.get(name, ()))
 
 
 def _health_by_port(region: str, groups: list[str]) -> dict[int, str]:
@@ -220,18 +247,6 @@ def _health_by_port(region: str, groups: list[str]) -> dict[int, str]:
     elbv2 = clients.client("elbv2", region)
     found = [read_targets(elbv2, group) for group in groups]
     return {target.port: state for states in found for target, state in states.items()}
-
-
-def _addresses_with_requests(groups: list[str]) -> list[str]:
-    """Return the addresses that the load balancer sends new requests to."""
-    backends = [wanted.Group(arn, name=arn.rpartition(":")[2]).backend for arn in groups]
-    try:
-        lines = list(haproxy.Process().statistics())
-    except OSError:
-        return []
-    found = (line for line in lines if proxies.group_of(line["pxname"]) in backends and haproxy.gets_requests(line))
-    # Of each node the same ones.
-    return sorted({line["addr"] for line in found})
 
 
 def _task(task: dict[str, Any], health: dict[int, str] | None, on_machines: dict[str, str]) -> Task:

@@ -2,12 +2,14 @@
 
 import asyncio
 import fcntl
+import functools
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import changes
@@ -66,6 +68,7 @@ def _only_one() -> Iterator[None]:
 
 def _serve() -> None:
     key = keys.make()
+    keys.hold(key)
     _set_ministack_variables()
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415  # slow to import, only needed here
     from hypercorn.config import Config  # noqa: PLC0415
@@ -85,7 +88,8 @@ def _serve() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        start = asyncio.create_task(_start_controllers(supervisor))
+        identity = functools.partial(application.identity, supervisor)
+        start = asyncio.create_task(_start_controllers(supervisor, identity))
 
         async def until_stopped() -> None:
             await stop.wait()
@@ -110,10 +114,11 @@ def running_file() -> Path:
     return paths.state_folder() / "running"
 
 
-async def _start_controllers(supervisor: Supervisor) -> None:
+async def _start_controllers(supervisor: Supervisor, identity: Callable[[], dict[str, Any]]) -> None:
     """Start the controllers once the server answers: they begin with asking it."""
     while await asyncio.to_thread(embedded_aws.find) is None:
         await asyncio.sleep(0.1)
+    embedded_aws.runs_here(identity)
     supervisor.start()
 
 

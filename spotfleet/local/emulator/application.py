@@ -48,6 +48,7 @@ from spotfleet.local.emulator import (
     route53,
     suspended_processes,
     targets,
+    task_watch,
     waf,
 )
 from spotfleet.local.emulator.patching import extends, replaces
@@ -57,7 +58,7 @@ PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudformation_updates, cloudwatch, ec2, ecr, ecs_draining),
     *(ecs_images, ecs_machines, ecs_order, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2),
     *(group_schedules, group_signals, iam, instance_credits, instance_refreshes, logs, machine_ends, machine_images),
-    *(retention, route53, suspended_processes, targets, waf),
+    *(retention, route53, suspended_processes, targets, task_watch, waf),
 )
 
 
@@ -74,6 +75,7 @@ def application(key: str) -> Callable[..., Any]:
     patching.apply()
     logs.collect()
     ecs_scheduler.start()
+    task_watch.start()
     asgi: Callable[..., Any] = app.app
     return asgi
 

@@ -7,7 +7,7 @@ gone it notices after the delay SCHEDULER; what it does itself it knows at once.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ministack.core.concurrency import spawn_background
@@ -50,6 +50,25 @@ GONE = "gone"
 NOTICED_LATE = (State.HEALTHY, State.FAILING, GONE)
 
 _scheduling = threading.RLock()
+# How often tasks of services have been started, while `_scheduling` was held.
+_starts = 0
+
+
+class _Look:
+    """The tasks of a region by their services, found at once: each service would look through those of all others."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[Record]] = {}
+        # Nothing is started meanwhile that would be missed.
+        with _scheduling:
+            self.starts = _starts
+            for task in list(ecs._tasks.values()):
+                self._found.setdefault((task["clusterArn"], task.get("group", "")), []).append(task)
+
+    def tasks_of(self, service: Record) -> list[Record]:
+        """Return the tasks of a service that are not known to be gone."""
+        found = self._found.get((service["clusterArn"], f"service:{service['serviceName']}"), [])
+        return [task for task in found if task.get("_seen") != GONE]
 
 
 def start() -> None:
@@ -60,10 +79,12 @@ def start() -> None:
 def _look_for_ever() -> None:
     failures: dict[str, str] = {}
     while True:
+        looks: dict[tuple[str, str], _Look] = {}
         for (account, region, key), _service in list(ecs._services.all_items()):
             try:
                 with request_scope(account, region):
-                    schedule(key.partition("/")[0], key)
+                    looks[account, region] = look = looks.get((account, region)) or _Look()
+                    schedule(key.partition("/")[0], key, look)
                 failures.pop(key, None)
             except Exception as error:
                 # One service's trouble must stop no other one; what lasts is told once.
@@ -74,13 +95,14 @@ def _look_for_ever() -> None:
 
 
 @replaces(ecs, "_reconcile_service_tasks")
-def schedule(cluster: str, key: str) -> None:
-    """Start and stop what a service's state calls for now."""
+def schedule(cluster: str, key: str, look: _Look | None = None) -> None:
+    """Start and stop what a service's state calls for now, by a look at all tasks that counts until one is started."""
     service = ecs._services.get(key)
     if not service or service["status"] != "ACTIVE":
         return
     with _scheduling:
-        tasks = [task for task in _tasks_of(service) if _notices(service, task)]
+        look = look if look and look.starts == _starts else _Look()
+        tasks = [task for task in look.tasks_of(service) if _notices(service, task)]
         ecs_rollouts.follow(cluster, service, done=rollout.is_done(_wanted(service), _seen(service, tasks)))
         _count_kept(service, tasks)
         wanted, seen = _wanted(service), _seen(service, tasks)
@@ -106,13 +128,6 @@ def schedule(cluster: str, key: str) -> None:
 @replaces(ecs, "_schedule_service_deployment_completion")
 def complete_nothing(*_arguments: object, **_named: object) -> None:
     """Leave deployments to the scheduler: MiniStack completes them as soon as their tasks run."""
-
-
-def _tasks_of(service: Record) -> Iterator[Record]:
-    group = f"service:{service['serviceName']}"
-    for task in list(ecs._tasks.values()):
-        if task.get("group") == group and task["clusterArn"] == service["clusterArn"] and task.get("_seen") != GONE:
-            yield task
 
 
 def _state(service: Record, task: Record) -> str:
@@ -301,6 +316,9 @@ def _finds_room(service: Record, deployment: Record) -> bool:
 
 
 def _run_parameters(cluster: str, service: Record, deployment: Record, count: int) -> dict[str, Any]:
+    """Return how tasks of a deployment are started, which is about to happen."""
+    global _starts  # noqa: PLW0603  # of the one scheduler
+    _starts += 1
     return {
         "cluster": cluster,
         "taskDefinition": deployment["taskDefinition"],

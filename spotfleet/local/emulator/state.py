@@ -19,11 +19,17 @@ def fingerprint() -> int | None:
             return None
         tasks = [task for task in _values(ecs._tasks) if task["lastStatus"] != "STOPPED"]
         health = [_health(key[-1], items) for key, items in alb._targets.to_dict().items()]
-        tables = (ecs._services, container_instances, autoscaling._asgs, autoscaling._hooks, ec2._instances, ec2._tags)
-        return hash(repr([stacks, tasks, health, *(_values(table) for table in tables)]))
+        services = [_service(service) for service in _values(ecs._services)]
+        tables = (container_instances, autoscaling._asgs, autoscaling._hooks, ec2._instances, ec2._tags)
+        return hash(repr([stacks, tasks, health, services, *(_values(table) for table in tables)]))
     except RuntimeError:
         # A table grew while it was looked at.
         return None
+
+
+def _service(service: Record) -> Record:
+    """Return a service without its older events, which are as they were: there are up to a hundred."""
+    return service | {"events": service.get("events", [])[:1]}
 
 
 def _health(group: str, items: list[Record]) -> list[object]:

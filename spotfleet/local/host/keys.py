@@ -15,6 +15,9 @@ from spotfleet.local.host import paths
 # AWS's own secret access keys have 40 characters.
 KEY_BYTES = 30
 
+# The key where this process is the embedded AWS.
+_held: str | None = None
+
 
 def make() -> str:
     """Make the key of an embedded AWS that starts, in the place of the last one's, and return it."""
@@ -27,8 +30,16 @@ def make() -> str:
     return key
 
 
+def hold(key: str) -> None:
+    """Take this process for the embedded AWS of a key: its parts ask all day, and need not read the file each time."""
+    global _held  # noqa: PLW0603  # one embedded AWS a process
+    _held = key
+
+
 def read() -> str | None:
     """Return the key of the embedded AWS that runs, or None when none runs or it is another user's."""
+    if _held:
+        return _held
     try:
         return paths.key_file().read_text() or None
     except OSError:
@@ -37,6 +48,8 @@ def read() -> str | None:
 
 def forget() -> None:
     """Remove the key of an embedded AWS that has stopped."""
+    global _held  # noqa: PLW0603  # as above
+    _held = None
     paths.key_file().unlink(missing_ok=True)
 
 

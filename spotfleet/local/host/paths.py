@@ -1,6 +1,8 @@
 """Where things are: folders, the embedded AWS's address, the environments, and the variables that lead to it."""
 
 import os
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -95,10 +97,36 @@ def layers(environment: str) -> list[str]:
 def stacks(environment: str) -> list[str]:
     """Return the names of an environment's stacks, as Sceptre makes them: project code, folder and stack file.
 
-    Raises Failure when the files in config/ cannot be read.
+    The files are read again only when one of them has changed: the live page asks all day. Raises Failure when they
+    cannot be read.
     """
-    start = f"{setting(environment, 'project_code')}-{environment.replace('/', '-')}"
+    code = _project_code(environment, _state_of(ROOT / "config"), tuple(sorted(os.environ.items())))
+    start = f"{code}-{environment.replace('/', '-')}"
     return [f"{start}-{layer}" for layer in layers(environment)]
+
+
+# The last two tell apart what an environment's files and variables were.
+@lru_cache(maxsize=256)
+def _project_code(environment: str, _files: object, _variables: object) -> object:
+    return setting(environment, "project_code")
+
+
+def _state_of(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Return what is another one when a file below a folder has come, gone or changed."""
+    found: list[tuple[str, int, int, int]] = []
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return ()
+    for entry in entries:
+        # What goes while one looks is seen the next time; an editor's lock may be a link that leads nowhere.
+        with suppress(FileNotFoundError):
+            if entry.is_dir(follow_symlinks=False):
+                found += _state_of(Path(entry.path))
+            else:
+                known = entry.stat()
+                found.append((entry.path, known.st_ino, known.st_mtime_ns, known.st_size))
+    return tuple(sorted(found))
 
 
 def setting(environment: str, key: str) -> object:

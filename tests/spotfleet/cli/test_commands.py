@@ -423,6 +423,15 @@ def test_projects_of_which_ones_code_ends_like_the_others_are_told_apart(configu
     assert list(environment_status.stack_names("dev", identity)) == ["shop-dev-vpc"]
 
 
+def test_a_file_that_has_changed_is_read_again(configured: Configured) -> None:
+    configured({"config.yaml": "project_code: shop", "dev/config.yaml": "", "dev/vpc.yaml": ""})
+    # An editor's lock leads nowhere.
+    (paths.ROOT / "config/dev/.#lock").symlink_to("me@here")
+    assert paths.stacks("dev") == ["shop-dev-vpc"]
+    configured({"dev/config.yaml": "project_code: web", "dev/service.yaml": ""})
+    assert paths.stacks("dev") == ["web-dev-service", "web-dev-vpc"]
+
+
 def test_project_code_is_read_as_sceptre_reads_it(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAM", "blue")
     configured(

@@ -497,6 +497,8 @@ class ManyTasks:
 def test_a_service_of_any_size_is_seen_as_a_whole(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(clients, "client", lambda service, _region: answering(service, ManyTasks(count)))
     current = Status("dev", stacks={f"spotfleet-dev-{layer}": "CREATE_COMPLETE" for layer in paths.layers("dev")})
-    environment_status._add_service(current, "eu-west-1", "arn:aws:ecs:eu-west-1:0:service/c/web")
+    environment_status._add_service(
+        current, environment_status._Look(), "eu-west-1", "arn:aws:ecs:eu-west-1:0:service/c/web"
+    )
     assert len({task.id for task in current.tasks}) == current.desired_tasks == count
     assert current.complete

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from spotfleet.local.host import clock
 
@@ -17,6 +18,19 @@ Figures = Mapping[str, float | None]
 def window() -> float:
     """Return the real seconds that are kept and shown."""
     return max(clock.seconds(HOUR_SECONDS), LEAST_SECONDS)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The figures that were kept at a moment; what the page is sent is made of them when somebody asks."""
+
+    looks: tuple[tuple[float, Figures], ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the times, and by name the figures at each of them; None where there was none."""
+        names = sorted({name for _, figures in self.looks for name in figures})
+        series = {name: [figures.get(name) for _, figures in self.looks] for name in names}
+        return {"times": [round(moment, 3) for moment, _ in self.looks], "series": series}
 
 
 class History:
@@ -38,11 +52,9 @@ class History:
         while moment - self._kept[0][0] > self._seconds:
             self._kept.popleft()
 
-    def as_json(self) -> dict[str, object]:
-        """Return the times, and by name the figures at each of them; None where there was none."""
-        names = sorted({name for _, figures in self._kept for name in figures})
-        series = {name: [figures.get(name) for _, figures in self._kept] for name in names}
-        return {"times": [round(moment, 3) for moment, _ in self._kept], "series": series}
+    def kept(self) -> "Kept":
+        """Return what is kept now."""
+        return Kept(tuple(self._kept))
 
     def _number(self, moment: float) -> int:
         return int(moment // self._step)

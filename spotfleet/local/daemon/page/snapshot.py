@@ -7,8 +7,9 @@ the same however many pages are open, and one that opens late sees the past as w
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,16 +20,19 @@ from spotfleet.local.api.ecs import read_clusters
 from spotfleet.local.backchannel import traffic
 from spotfleet.local.controllers import machine_limits, managed_scaling
 from spotfleet.local.daemon import environment_status
-from spotfleet.local.daemon.page import events
+from spotfleet.local.daemon.page import events, history
 from spotfleet.local.daemon.page.history import History, window
 from spotfleet.local.host import clock, paths, rehearsal
 
 ACTIVITIES = 20
 # Machines come and go in crowds: of these more, to find the reason of each.
 GROUP_ACTIVITIES = 100
-CPU_MINUTES = 30
 # A minute's metric comes when the next one has begun.
 NEWEST_MINUTES = 3
+# What a service uses, and how many minutes of it are looked at.
+USED = (("CPUUtilization", 30), ("MemoryUtilization", NEWEST_MINUTES))
+
+Values = list[float | None]
 
 _lock = threading.Lock()
 
@@ -62,6 +66,11 @@ def snapshot() -> dict[str, Any]:
         return _shown.snapshot
 
 
+def as_json(shown: dict[str, Any]) -> bytes:
+    """Return something that holds what the page shows as JSON."""
+    return json.dumps(shown, separators=(",", ":"), default=history.Kept.as_json).encode()
+
+
 def of_environment(name: str) -> dict[str, Any]:
     """Return what the page shows of an environment; nothing when it shows none of that name."""
     found: dict[str, Any] = next((item for item in snapshot()["environments"] if item["environment"] == name), {})
@@ -72,7 +81,7 @@ def encoded() -> bytes:
     """Return what the page shows now as JSON, which is made once for all who ask."""
     with _lock:
         if _shown.encoded is None:
-            _shown.encoded = json.dumps(_shown.snapshot, separators=(",", ":")).encode()
+            _shown.encoded = as_json(_shown.snapshot)
         return _shown.encoded
 
 
@@ -122,7 +131,7 @@ class Page(controller.Controller):
                 "machine_activities": [],
                 "cpu_credits": {},
             }
-            nothing |= {"history": {"times": [], "series": {}}, "events": []}
+            nothing |= {"history": history.Kept(), "events": []}
             return (of_environment(name) or nothing) | {"problem": str(error)}
 
     def _look(self, name: str, identity: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +139,8 @@ class Page(controller.Controller):
         moment = time.time()
         past = _pasts.setdefault(name, _Past())
         found: events.Found = {}
-        services = [self._service(region, arn, found) for region, arn in current.services]
+        used = self._used(current.services)
+        services = [self._service(region, arn, used[arn], found) for region, arn in current.services]
         of_groups = [item for region, group in current.groups for item in self._group_activities(region, group)]
         before = current.machines if past.machines is None else past.machines
         found |= events.of_machines(before, current.machines, of_groups, moment)
@@ -146,7 +156,7 @@ class Page(controller.Controller):
             "machine_activities": [_activity(item) for item in of_groups[:ACTIVITIES]],
             "cpu_credits": _credits(current),
             "events": past.log.as_json(),
-            "history": past.history.as_json(),
+            "history": past.history.kept(),
         }
 
     def _group_activities(self, region: str, group: str) -> list[dict[str, Any]]:
@@ -178,18 +188,28 @@ class Page(controller.Controller):
         values = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, NEWEST_MINUTES)
         return newest(values)
 
-    def _service(self, region: str, arn: str, found: events.Found) -> dict[str, Any]:
-        """Return how a service does; add what happened to it to `found`."""
+    def _used(self, services: Sequence[tuple[str, str]]) -> dict[str, list[Values]]:
+        """Return the minutes of CPU and of memory use of each service, by its ARN: those of a region in one call."""
+        last = metrics_store.minute(time.time())
+        by_region: dict[str, list[str]] = {}
+        for region, arn in services:
+            by_region.setdefault(region, []).append(arn)
+        found: dict[str, list[Values]] = {}
+        for region, arns in by_region.items():
+            wanted = [metrics_store.Periods(_use(arn, name), "Average", last, n) for arn in arns for name, n in USED]
+            values = iter(metrics_store.read_all(self._client("cloudwatch", region), wanted))
+            found |= {arn: list(islice(values, len(USED))) for arn in arns}
+        return found
+
+    def _service(self, region: str, arn: str, used: Sequence[Values], found: events.Found) -> dict[str, Any]:
+        """Return how a service does, which has `used` CPU and memory; add what happened to it to `found`."""
         cluster, name = arn.split("/")[1:3]
         resource = f"service/{cluster}/{name}"
         scaling = self._client("application-autoscaling", region)
         policies = scaling.describe_scaling_policies(ServiceNamespace="ecs", ResourceId=resource)["ScalingPolicies"]
         answer = scaling.describe_scaling_activities(ServiceNamespace="ecs", ResourceId=resource)
         activities = answer["ScalingActivities"][:ACTIVITIES]
-        dimensions = {"ClusterName": cluster, "ServiceName": name}
-        last = metrics_store.minute(time.time())
-        metric = ("AWS/ECS", "CPUUtilization", dimensions)
-        cpu = metrics_store.read(self._client("cloudwatch", region), metric, "Average", last, CPU_MINUTES)
+        cpu, memory = used
         ecs = self._client("ecs", region)
         described = ecs.describe_services(cluster=cluster, services=[arn])["services"]
         groups = [balancer["targetGroupArn"] for service in described for balancer in service["loadBalancers"]]
@@ -202,7 +222,7 @@ class Page(controller.Controller):
             "running": sum(service["runningCount"] for service in described),
             "cpu_percent": cpu,
             "cpu_target_percent": _cpu_target(policies),
-            "memory_percent": self._newest(region, ("AWS/ECS", "MemoryUtilization", dimensions)),
+            "memory_percent": newest(memory),
             "activities": [_activity(item) for item in activities],
             "events": [item["message"] for service in described for item in service.get("events", [])[:ACTIVITIES]],
             "groups": [self._group(region, group) for group in groups],
@@ -269,6 +289,12 @@ def phase(current: environment_status.Status) -> str:
 def newest(values: list[float | None]) -> float | None:
     """Return the last value that has come."""
     return next((value for value in reversed(values) if value is not None), None)
+
+
+def _use(arn: str, name: str) -> metrics_store.Metric:
+    """Return the metric of what a service uses, by its ARN."""
+    cluster, service = arn.split("/")[1:3]
+    return ("AWS/ECS", name, {"ClusterName": cluster, "ServiceName": service})
 
 
 def _slowest(groups: list[dict[str, Any]], name: str) -> float | None:

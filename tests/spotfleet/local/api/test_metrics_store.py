@@ -123,3 +123,27 @@ def test_a_typical_value_can_be_read_one_to_three_minutes_after_its_minute(monke
 def test_without_delays_a_minute_can_be_read_when_it_has_ended() -> None:
     assert metrics_store.newest_readable(METRIC, metrics_store.end(100)) == 100
     assert metrics_store.newest_readable(METRIC, metrics_store.end(100) - 0.1) == 99
+
+
+def test_what_is_published_together_is_there_with_the_end_of_the_block(published: Published) -> None:
+    now = metrics_store.minute(time.time())
+    with metrics_store.together():
+        published.publish(now - 1, [10.0])
+        published.publish(now - 1, [30.0], "MemoryUtilization")
+        assert published.read("Average", now, 2) == [None, None]
+    assert published.read("Average", now, 2) == [10.0, None]
+    assert published.read("Average", now, 2, "MemoryUtilization") == [30.0, None]
+
+
+def test_metrics_that_are_read_together_have_their_own_periods(published: Published) -> None:
+    now = metrics_store.minute(time.time())
+    for number in range(6):
+        published.publish(now - number, [float(number)])
+        published.publish(now - number, [10.0 * number], "MemoryUtilization")
+    cpu, memory = (("AWS/ECS", name, published.dimensions) for name in ("CPUUtilization", "MemoryUtilization"))
+    wanted = [
+        metrics_store.Periods(cpu, "Average", now, 2),
+        metrics_store.Periods(memory, "Maximum", now - 1, 2, minutes_each=2),
+    ]
+    assert metrics_store.read_all(published.cloudwatch, wanted) == [[1.0, 0.0], [40.0, 20.0]]
+    assert metrics_store.read_all(published.cloudwatch, []) == []

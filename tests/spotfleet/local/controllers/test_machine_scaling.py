@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -177,12 +178,12 @@ def controller(
 ) -> MachineScaling:
     """Return the controller over a group whose metric has one value; its machines are all there at once, and warm."""
 
-    def read(_cloudwatch: object, metric: Metric, *_rest: object, **_more: int) -> list[float]:
+    def read_all(_cloudwatch: object, wanted: Sequence[metrics_store.Periods]) -> list[list[float]]:
         if asked is not None:
-            asked.append(metric)
-        return [value] * 5
+            asked.extend((*one.metric[:2], dict(one.metric[2])) for one in wanted)
+        return [[value] * 5 for _ in wanted]
 
-    monkeypatch.setattr(metrics_store, "read", read)
+    monkeypatch.setattr(metrics_store, "read_all", read_all)
     monkeypatch.setattr(alarm_actions, "called", lambda _region: {group.name_of_alarm: group.now})
     monkeypatch.setattr(time, "time", lambda: group.now)
     return MachineScaling(

@@ -83,9 +83,10 @@ class Published:
             self.units[Namespace, item["MetricName"], dimensions] = item["Unit"]
             self.values[Namespace, item["MetricName"]] = item["Values"]
 
-    def get_metric_data(self, **_asked: Any) -> Answer:  # noqa: ANN401
+    def get_metric_data(self, **asked: Any) -> Answer:  # noqa: ANN401
         """Return nothing of before."""
-        return {"MetricDataResults": [{"Timestamps": [], "Values": []}]}
+        ids = [query["Id"] for query in asked["MetricDataQueries"]]
+        return {"MetricDataResults": [{"Id": id_, "Timestamps": [], "Values": []} for id_ in ids]}
 
 
 class Engine:

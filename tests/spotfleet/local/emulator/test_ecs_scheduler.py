@@ -462,3 +462,12 @@ def test_failed_health_checks_of_containers_end_a_deployment(cluster: Cluster) -
     assert (counts, second["rolloutState"]) == ([2, 3], "FAILED")
     assert "was triggered after 3 consecutive task failures." in second["rolloutStateReason"]
     assert len(cluster.of("one")) == 2
+
+
+def test_a_look_at_all_tasks_counts_until_one_is_started(cluster: Cluster) -> None:
+    """Otherwise what an API's call has started meanwhile would be started again."""
+    before = cluster.scheduler._Look()
+    cluster.deploy("one")
+    assert len(cluster.tasks) == 2
+    cluster.scheduler.schedule("c", "c/web", before)
+    assert len(cluster.tasks) == 2

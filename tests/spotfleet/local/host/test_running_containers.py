@@ -1,7 +1,9 @@
 """What the embedded AWS makes of a Docker engine that is away, and of containers that are gone."""
 
 import logging
+import queue
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import docker.errors
@@ -22,6 +24,19 @@ class FakeEngine:
         self.asked = 0
         self.headers: dict[str, str] = {}
         self.api = self
+        # What it tells of as it happens; without, nobody can listen.
+        self.happened: queue.Queue[bytes] | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+
+    def events(self, since: int, filters: dict[str, Any]) -> Iterator[bytes]:
+        """Tell what happens from now on."""
+        assert since <= time.time()
+        assert filters["label"] == "mine"
+        if self.happened is None:
+            raise requests.ConnectionError("no such socket")
+        return iter(self.happened.get, b"end")
 
     def containers(self, filters: dict[str, str]) -> list[dict[str, str]]:
         """List the containers."""
@@ -60,6 +75,41 @@ def test_one_answer_serves_everybody_who_asks_within_a_moment() -> None:
     watch = EngineWatch("mine", lambda: engine)
     assert [watch.running() for _ in range(20)] == [{"a"}] * 20
     assert engine.asked == 1
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_an_engine_that_tells_of_events_is_asked_after_them_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_containers, "FRESH_SECONDS", 0.02)
+    engine: Any = FakeEngine("a")
+    happened = engine.happened = queue.Queue()
+    watch = EngineWatch("mine", lambda: engine)
+    _wait_until(lambda: watch.running() == {"a"} and not watch._news.is_set())
+    asked = engine.asked
+    time.sleep(0.1)
+    assert watch.running() == {"a"}
+    assert engine.asked == asked, "nothing has happened"
+
+    engine.present = {"a", "b"}
+    happened.put(b"start")
+    _wait_until(lambda: watch.running() == {"a", "b"})
+
+    # One that has failed to answer once is asked again.
+    engine.away = True
+    happened.put(b"die")
+    _wait_until(lambda: watch.running() is None)
+    engine.away = False
+    _wait_until(lambda: watch.running() == {"a", "b"})
+
+    # An engine that ends tells of no more events.
+    engine.away, engine.happened = True, None
+    happened.put(b"end")
+    _wait_until(lambda: watch.running() is None)
 
 
 @pytest.mark.usefixtures("always_asked")

@@ -71,9 +71,14 @@ class CloudWatch:
     """What CloudWatch answers: one value of each metric."""
 
     def get_metric_data(self, **asked: Any) -> Answer:  # noqa: ANN401
-        name = asked["MetricDataQueries"][0]["MetricStat"]["Metric"]["MetricName"]
-        value = {"CPUUtilization": 64.0, "MemoryUtilization": 41.0, "CapacityProviderReservation": 150.0}[name]
-        return {"MetricDataResults": [{"Timestamps": [asked["EndTime"] - timedelta(minutes=1)], "Values": [value]}]}
+        known = {"CPUUtilization": 64.0, "MemoryUtilization": 41.0, "CapacityProviderReservation": 150.0}
+        names = {query["Id"]: query["MetricStat"]["Metric"]["MetricName"] for query in asked["MetricDataQueries"]}
+        then = [asked["EndTime"] - timedelta(minutes=1)]
+        return {
+            "MetricDataResults": [
+                {"Id": id_, "Timestamps": then, "Values": [known[name]]} for id_, name in names.items()
+            ]
+        }
 
 
 class Watching:
