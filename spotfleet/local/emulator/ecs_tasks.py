@@ -16,7 +16,7 @@ from ministack.services import (
 )
 
 from spotfleet.behaviour import machine_life, restarts, stop_time
-from spotfleet.local.emulator import containment, ecs_restarts, machine_ends
+from spotfleet.local.emulator import containment, ecs_restarts, machine_ends, task_networks
 from spotfleet.local.emulator.ecs_placement import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, is_on_lost_machine, machine_of
@@ -45,6 +45,7 @@ def with_definition(
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
     agent = _agent_of(settings["labels"][TASK_LABEL])
     settings |= _cpu_limit(task, agent)
+    settings |= task_networks.join(settings["labels"][TASK_LABEL], settings["environment"])
     settings["labels"][STOP_TIMEOUT_LABEL] = str(stop_time.stop_seconds(container.get("stopTimeout"), agent))
     return settings
 

@@ -64,6 +64,11 @@ CHANGING = {
     # The secrets of tasks, which a person puts there for a rehearsal.
     "secretsmanager": {"CreateSecret", "PutSecretValue", "DeleteSecret"},
     "sns": set[str](),
+    # What workers and those who give them work do; queues come from templates.
+    "sqs": {
+        *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "DeleteMessage", "DeleteMessageBatch"),
+        *("PurgeQueue", "ReceiveMessage", "SendMessage", "SendMessageBatch"),
+    },
     "ssm": {"PutParameter", "DeleteParameter"},
     "sts": {"AssumeRole"},
     "tagging": set[str](),
@@ -77,6 +82,7 @@ NEVER = {("secretsmanager", "GetRandomPassword"), ("sts", "GetFederationToken"),
 JSON_TARGETS = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "AmazonEC2ContainerServiceV20141113": "ecs",
+    "AmazonSQS": "sqs",
     "AmazonSSM": "ssm",
     "AnyScaleFrontendService": "application-autoscaling",
     "AWSEvents": "events",
