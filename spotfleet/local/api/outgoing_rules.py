@@ -12,6 +12,8 @@ from spotfleet.local.api.clients import Client
 from spotfleet.local.host import task_networks
 from spotfleet.local.host.task_networks import Rules
 
+# Without a group there is no rule that lets anything out.
+NOTHING = Rules([], list(NEVER_OUTSIDE))
 NOT_FOUND = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
 
 
@@ -39,10 +41,7 @@ _lock = threading.Lock()
 def network_for(account: str, region: str, instance_id: str) -> str | None:
     """Return the network that a machine's tasks join, with rules that hold; None where the engine can have none."""
     origin = _with_known_subnets(_origin(account, region, instance_id))
-    rules = rules_of(origin)
-    if rules is None or not task_networks.ensure(origin.network, rules):
-        return None
-    return origin.network
+    return origin.network if task_networks.ensure(origin.network, rules_of(origin) or NOTHING) else None
 
 
 def keep() -> None:
@@ -51,9 +50,8 @@ def keep() -> None:
         origins = list(_origins.values())
     for origin in origins:
         rules = rules_of(origin)
-        if rules is not None:
-            task_networks.set_rules(origin.network, rules)
-        elif task_networks.remove(origin.network):
+        task_networks.set_rules(origin.network, rules or NOTHING)
+        if rules is None and task_networks.remove(origin.network):
             with _lock:
                 _origins.pop(origin.network, None)
 

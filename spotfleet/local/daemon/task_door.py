@@ -13,7 +13,6 @@ from http import HTTPStatus
 from spotfleet.local.api import signature
 from spotfleet.local.api.signature import Request, Unsigned
 from spotfleet.local.backchannel import changes
-from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.daemon import gate
 from spotfleet.local.daemon.gate import Message, Receive, Refusal, Send
 from spotfleet.local.emulator import application as emulator
@@ -63,23 +62,27 @@ def make(key: str) -> Application:
         gate.require_form(request)
         body = await gate.read_body(receive)
         request = _request(scope, body)
-        if operations.may_change(require_allowed(request)):
-            changes.note()
+        operation, account = require_allowed(request)
+        # Nothing else that a task may do changes what is looked at here.
+        if operations.publishes(operation):
+            changes.note_metrics()
         headers = [
-            (name, _as_account(value) if name == b"authorization" else value) for name, value in scope["headers"]
+            (name, _in_account(value, account) if name == b"authorization" else value)
+            for name, value in scope["headers"]
         ]
         await inner(_from_here(scope, headers), gate.again(body, receive), send)
 
     return answer
 
 
-def require_allowed(request: Request) -> Operation:
-    """Return what a request asks for. Raises Refusal unless a task's role lets it through."""
+def require_allowed(request: Request) -> tuple[Operation, str]:
+    """Return what a request asks for and in which account. Raises Refusal unless a task's role lets it through."""
     try:
         session = _session(request)
         signed_for = signature.check(request, session.secret)
         operation = operations.require_answered(request, signed_for.service)
-        task_requests.require_allowed(request, operation, signed_for, DEFAULT_ACCOUNT, session.role_arn)
+        account = session.task_arn.split(":")[4]
+        task_requests.require_allowed(request, operation, signed_for, account, session.role_arn)
     except Unsigned as error:
         raise Refusal(HTTPStatus.FORBIDDEN, "UnrecognizedClientException", str(error)) from error
     except NotAnswered as error:
@@ -87,7 +90,7 @@ def require_allowed(request: Request) -> Operation:
         raise Refusal(HTTPStatus.FORBIDDEN, "AccessDeniedException", reason) from error
     except Denied as error:
         raise Refusal(HTTPStatus.FORBIDDEN, "AccessDeniedException", f"{error}.") from error
-    return operation
+    return operation, account
 
 
 def _session(request: Request) -> Session:
@@ -108,9 +111,9 @@ def _request(scope: Message, body: bytes) -> Request:
     return Request(scope["method"], target, gate.as_text(scope["headers"]), body)
 
 
-def _as_account(authorization: bytes) -> bytes:
-    """Name the account in the place of the access key, by which MiniStack chooses it."""
-    return re.sub(rb"Credential=[^/]+/", f"Credential={DEFAULT_ACCOUNT}/".encode(), authorization, count=1)
+def _in_account(authorization: bytes, account: str) -> bytes:
+    """Name an account in the place of the access key, by which MiniStack chooses it."""
+    return re.sub(rb"Credential=[^/]+/", f"Credential={account}/".encode(), authorization, count=1)
 
 
 def _from_here(scope: Message, headers: gate.Headers) -> Message:

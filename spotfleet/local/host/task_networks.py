@@ -33,6 +33,7 @@ GATEWAY_KEY = "DefaultGatewayIPv4"
 FOLDER_IN_ROUTER = "/tasks"
 # Real seconds: for a router to get ready, and until one is tried again where none could be had.
 READY_SECONDS, RETRY_SECONDS = 20.0, 300.0
+ATTEMPTS = 5
 MEMORY = 64 * 1024 * 1024
 NO_ROUTER = "Tasks reach what this machine reaches, and no AWS (rules N1 and N3): the Docker engine can have no router"
 NO_SOCKET = (
@@ -149,10 +150,19 @@ def _set_rules(name: str, rules: Rules) -> None:
 
 
 def remove(name: str) -> bool:
-    """Remove a network and its router; return whether they are gone: a network with containers in it stays."""
+    """Remove a network and its router; return whether they are gone: with tasks in the network both stay."""
     with _lock:
+        engine = docker.from_env()
+        if _has_tasks(engine, name) or not _remove(engine, name):
+            return False
         _networks.pop(name, None)
-        return _remove(docker.from_env(), name)
+        return True
+
+
+def _has_tasks(engine: DockerClient, name: str) -> bool:
+    with suppress(docker.errors.NotFound):
+        return any(item["Name"] != name for item in engine.api.inspect_network(name)["Containers"].values())
+    return False
 
 
 def remove_all() -> None:
@@ -179,9 +189,7 @@ def _make(engine: DockerClient, name: str, rules: Rules) -> tuple[str, bool]:
     if len(str(aws_socket()).encode()) > LONGEST_SOCKET:
         raise RuntimeError(f"{aws_socket()} is too long for a socket's name")
     if _remove(engine, name):
-        subnet = _free_subnet(engine, name)
-        router = {GATEWAY_KEY: str(subnet[2])}
-        _make_network(engine, name, IPAMPool(subnet=str(subnet), gateway=str(subnet[1]), aux_addresses=router))
+        _make_network_with_gateway(engine, name)
     _write(name, rules)
     config = engine.api.inspect_network(name)["IPAM"]["Config"][0]
     failure: Exception = RuntimeError("no image with Python")
@@ -191,6 +199,20 @@ def _make(engine: DockerClient, name: str, rules: Rules) -> tuple[str, bool]:
         except (docker.errors.DockerException, RuntimeError) as error:
             failure = error
     raise failure
+
+
+def _make_network_with_gateway(engine: DockerClient, name: str) -> None:
+    """Make a network that leads its containers to a router at its third address."""
+    for attempt in range(1, ATTEMPTS + 1):
+        subnet = _free_subnet(engine, name)
+        router = {GATEWAY_KEY: str(subnet[2])}
+        try:
+            _make_network(engine, name, IPAMPool(subnet=str(subnet), gateway=str(subnet[1]), aux_addresses=router))
+            return
+        except docker.errors.APIError:
+            # Somebody else was given the subnet between the two calls.
+            if attempt == ATTEMPTS:
+                raise
 
 
 def _make_network(engine: DockerClient, name: str, pool: IPAMPool | None) -> dict[str, Any]:

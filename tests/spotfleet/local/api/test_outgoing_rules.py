@@ -30,6 +30,11 @@ class Ec2:
             raise ClientError({"Error": {"Code": "InvalidGroup.NotFound", "Message": ""}}, "DescribeSecurityGroups")
         return {"SecurityGroups": [{"IpPermissionsEgress": list(map(egress, self.ports[name]))} for name in GroupIds]}
 
+    def missing(self, GroupIds: list[str]) -> Answer:  # noqa: N803  # as AWS has it
+        raise ClientError(
+            {"Error": {"Code": "InvalidGroup.NotFound", "Message": GroupIds[0]}}, "DescribeSecurityGroups"
+        )
+
     def describe_route_tables(self, **_filters: object) -> Answer:
         tables = [
             {"Associations": [{"SubnetId": subnet, "Main": False}], "Routes": [route(leads)]}
@@ -119,11 +124,17 @@ def test_a_network_goes_with_its_groups_once_it_is_empty(ec2: Ec2, networks: Net
     ec2.ports.clear()
     networks.busy = True
     outgoing_rules.keep()
-    assert networks.rules
+    assert list(networks.rules.values()) == [NOTHING]
     networks.busy = False
     outgoing_rules.keep()
     assert not networks.rules
     outgoing_rules.keep()
+
+
+def test_a_group_that_nobody_knows_lets_nothing_out(ec2: Ec2, networks: Networks) -> None:
+    ec2.describe_security_groups = ec2.missing  # type: ignore[method-assign]
+    name = join()
+    assert networks.rules == {name: NOTHING}
 
 
 def test_where_the_engine_can_have_no_router_a_task_joins_none(
