@@ -8,12 +8,16 @@ from botocore.exceptions import ClientError
 
 from spotfleet.behaviour.outgoing_traffic import ANYWHERE, NEVER_OUTSIDE, passages
 from spotfleet.local.api import clients
-from spotfleet.local.api.clients import Client
+from spotfleet.local.api.clients import Client, pages
+from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
 from spotfleet.local.host import task_networks
 from spotfleet.local.host.task_networks import Rules
 
 # Without a group there is no rule that lets anything out.
 NOTHING = Rules([], list(NEVER_OUTSIDE))
+ALIVE = ("pending", "running")
+# Machines of a fleet have it; a NAT instance has none.
+GROUP_TAG = "aws:autoscaling:groupName"
 NOT_FOUND = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound")
 
 
@@ -42,6 +46,14 @@ def network_for(account: str, region: str, instance_id: str) -> str | None:
     """Return the network that a machine's tasks join, with rules that hold; None where the engine can have none."""
     origin = _with_known_subnets(_origin(account, region, instance_id))
     return origin.network if task_networks.ensure(origin.network, rules_of(origin) or NOTHING) else None
+
+
+def prepare(region: str) -> None:
+    """Make the networks of a region's fleet while its machines boot, so that no task waits for a router."""
+    for reservation in pages(clients.client("ec2", region), "describe_instances", "Reservations"):
+        for machine in reservation["Instances"]:
+            if machine["State"]["Name"] in ALIVE and any(tag["Key"] == GROUP_TAG for tag in machine.get("Tags", [])):
+                network_for(DEFAULT_ACCOUNT, region, machine["InstanceId"])
 
 
 def keep() -> None:

@@ -32,7 +32,7 @@ ROUTER_LABEL = "spotfleet.router"
 GATEWAY_KEY = "DefaultGatewayIPv4"
 FOLDER_IN_ROUTER = "/tasks"
 # Real seconds: for a router to get ready, and until one is tried again where none could be had.
-READY_SECONDS, RETRY_SECONDS = 20.0, 300.0
+READY_SECONDS, RETRY_SECONDS = 60.0, 300.0
 ATTEMPTS = 5
 MEMORY = 64 * 1024 * 1024
 NO_ROUTER = "Tasks reach what this machine reaches, and no AWS (rules N1 and N3): the Docker engine can have no router"

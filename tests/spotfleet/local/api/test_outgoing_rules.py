@@ -1,5 +1,7 @@
 """The routers of tasks follow what EC2 says of groups and routes (rule N1)."""
 
+from collections.abc import Sequence
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -19,11 +21,14 @@ class Ec2:
 
     def __init__(self) -> None:
         self.ports = {"sg-1": [443]}
+        self.state, self.tag = "running", "aws:autoscaling:groupName"
         self.ways_out = {"subnet-1": True, "subnet-2": True}
 
-    def describe_instances(self, InstanceIds: list[str]) -> Answer:  # noqa: N803  # as AWS has it
-        machine = {"SecurityGroups": [{"GroupId": name} for name in self.ports], "VpcId": "vpc-1"}
-        return {"Reservations": [{"Instances": [machine | {"SubnetId": InstanceIds[0].replace("i-", "subnet-")}]}]}
+    def describe_instances(self, InstanceIds: Sequence[str] = ("i-1", "i-2")) -> Answer:  # noqa: N803  # as AWS has it
+        machine: Answer = {"SecurityGroups": [{"GroupId": name} for name in self.ports], "VpcId": "vpc-1"}
+        machine |= {"State": {"Name": self.state}, "Tags": [{"Key": self.tag, "Value": "machines"}]}
+        machines = [{**machine, "InstanceId": name, "SubnetId": name.replace("i-", "subnet-")} for name in InstanceIds]
+        return {"Reservations": [{"Instances": machines}]}
 
     def describe_security_groups(self, GroupIds: list[str]) -> Answer:  # noqa: N803  # as AWS has it
         if not set(GroupIds) <= self.ports.keys():
@@ -103,6 +108,20 @@ def test_a_task_joins_the_network_of_its_machines_groups(ec2: Ec2, networks: Net
     other = join()
     assert other != name
     assert networks.rules[str(other)].allowed == [(6, 443, 443, ANYWHERE), (6, 5432, 5432, ANYWHERE)]
+
+
+@pytest.mark.usefixtures("ec2")
+def test_a_network_is_there_before_the_first_task(networks: Networks) -> None:
+    outgoing_rules.prepare("eu-west-1")
+    assert list(networks.rules.values()) == [HTTPS]
+    assert networks.rules.keys() == {join()}
+
+
+@pytest.mark.parametrize(("state", "tag"), [("terminated", "aws:autoscaling:groupName"), ("running", "Name")])
+def test_machines_that_have_no_tasks_have_no_network(ec2: Ec2, networks: Networks, state: str, tag: str) -> None:
+    ec2.state, ec2.tag = state, tag
+    outgoing_rules.prepare("eu-west-1")
+    assert networks.rules == {}
 
 
 def test_running_tasks_follow_a_changed_group(ec2: Ec2, networks: Networks) -> None:
