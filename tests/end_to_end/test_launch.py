@@ -25,6 +25,10 @@ from tests.support.projects import (
 )
 
 
+# Which answers everybody, https://1.1.1.1/.
+INTERNET = ("1.1.1.1", "443")
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose environment dev is up."""
@@ -135,6 +139,9 @@ def test_a_container_reaches_what_the_machines_security_group_lets_out(
     wait_until(lambda: ends() == "connected")
     ec2.revoke_security_group_egress(**opened)
     wait_until(lambda: ends() == "timed out")
+    # Beyond this computer, where it leads anywhere.
+    if found_by(sys.executable, "-", "connect", *INTERNET) == "connected":
+        assert inside(project, "connect", *INTERNET) == "connected"
 
 
 def test_a_worker_reads_its_queue_and_does_nothing_else(project: Project) -> None:

@@ -195,7 +195,8 @@ def _make(engine: DockerClient, name: str, rules: Rules) -> tuple[str, bool]:
     failure: Exception = RuntimeError("no image with Python")
     for image in _images(engine):
         try:
-            return _start_router(engine, image, name, config["AuxiliaryAddresses"][GATEWAY_KEY], config["Gateway"])
+            addresses = [config["AuxiliaryAddresses"][GATEWAY_KEY], config["Gateway"], config["Subnet"]]
+            return _start_router(engine, image, name, addresses)
         except (docker.errors.DockerException, RuntimeError) as error:
             failure = error
     raise failure
@@ -249,7 +250,7 @@ def _images(engine: DockerClient) -> Iterator[str]:
             yield name
 
 
-def _start_router(engine: DockerClient, image: str, name: str, address: str, gateway: str) -> tuple[str, bool]:
+def _start_router(engine: DockerClient, image: str, name: str, addresses: list[str]) -> tuple[str, bool]:
     """Start a router, past the check that keeps tasks contained: it alone may change the routes, of its own network."""
     source = Path(task_router.__file__)
     binds = [f"{source}:/router.py:ro", f"{folder()}:{FOLDER_IN_ROUTER}:ro"]
@@ -269,7 +270,7 @@ def _start_router(engine: DockerClient, image: str, name: str, address: str, gat
     )
     container = engine.api.create_container(
         image,
-        ["/router.py", address, gateway, f"{FOLDER_IN_ROUTER}/{name}.json"],
+        ["/router.py", *addresses, f"{FOLDER_IN_ROUTER}/{name}.json"],
         entrypoint=["python3", "-u"],
         host_config=host_config,
         labels={INSTANCE_LABEL: instance(), ROUTER_LABEL: name},
