@@ -24,7 +24,6 @@ from tests.support.projects import (
     wait_until_two_tasks_serve,
 )
 
-
 # Which answers everybody, https://1.1.1.1/.
 INTERNET = ("1.1.1.1", "443")
 

@@ -264,4 +264,4 @@ async def run(address: str, gateway: str, neighbours: str, rules_file: Path) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(run(*sys.argv[1:4], Path(sys.argv[4])))
+    asyncio.run(run(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4])))
