@@ -20,10 +20,12 @@ from spotfleet.local.emulator import operations, task_credentials, task_networks
 from spotfleet.local.emulator.operations import NotAnswered, Operation
 from spotfleet.local.emulator.task_credentials import Session
 from spotfleet.local.emulator.task_requests import Denied
-from spotfleet.local.host import paths
+from spotfleet.local.host import paths, task_router
 
 TOKEN_HEADER = "x-amz-security-token"  # noqa: S105  # a header's name
 METADATA_PATH = re.compile(r"/v4/[\w-]{43}(/task)?/?", re.ASCII)
+# Of AWS's clients; MiniStack would listen to others.
+PASSED_ON = re.compile(rb"authorization|host|accept|content-[a-z-]+|x-amz-[a-z0-9-]+")
 JSON = b"application/json"
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
@@ -69,6 +71,7 @@ def make(key: str) -> Application:
         headers = [
             (name, _in_account(value, account) if name == b"authorization" else value)
             for name, value in scope["headers"]
+            if PASSED_ON.fullmatch(name)
         ]
         await inner(_from_here(scope, headers), gate.again(body, receive), send)
 
@@ -77,6 +80,11 @@ def make(key: str) -> Application:
 
 def require_allowed(request: Request) -> tuple[Operation, str]:
     """Return what a request asks for and in which account. Raises Refusal unless a task's role lets it through."""
+    if request.headers.get("host", "").removesuffix(":80") != task_router.CREDENTIALS:
+        # By another name MiniStack would take a request for one to another service.
+        raise Refusal(
+            HTTPStatus.FORBIDDEN, "AccessDeniedException", f"This is {task_router.CREDENTIALS}, and no other host."
+        )
     try:
         session = _session(request)
         signed_for = signature.check(request, session.secret)

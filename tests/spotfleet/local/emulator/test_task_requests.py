@@ -50,7 +50,8 @@ def worker(parts: SimpleNamespace) -> Iterator[SimpleNamespace]:
 
 def signed(given: dict[str, Any], service: str, target: str, body: Any, **changes: str) -> Request:  # noqa: ANN401  # any JSON
     """Return a request as a container's AWS client makes it."""
-    headers = {"host": "169.254.170.2", "content-type": "application/x-amz-json-1.0", "x-amz-target": target}
+    host = changes.get("host", "169.254.170.2")
+    headers = {"host": host, "content-type": "application/x-amz-json-1.0", "x-amz-target": target}
     headers["x-amz-security-token"] = changes.get("token", given["Token"])
     request = Request("POST", "/", headers, json.dumps(body).encode())
     scope = Scope(changes.get("access_key", given["AccessKeyId"]), REGION, service)
@@ -120,7 +121,9 @@ def test_nothing_else_does(
     assert status(parts, signed(worker.given, service, target, body)) == 403
 
 
-@pytest.mark.parametrize("changes", [{"secret": "another"}, {"token": "another"}, {"access_key": "local"}])
+@pytest.mark.parametrize(
+    "changes", [{"secret": "another"}, {"token": "another"}, {"access_key": "local"}, {"host": "a.s3.amazonaws.com"}]
+)
 def test_only_whole_credentials_count(parts: SimpleNamespace, worker: SimpleNamespace, changes: dict[str, str]) -> None:
     assert status(parts, signed(worker.given, *RECEIVE, **changes)) == 403
 
