@@ -17,7 +17,7 @@ RULES = ROOT / "docs" / "rules"
 # What differs besides: the page's last chapter, as it is.
 STAND_INS = RULES / "stand_ins.md"
 # Of the page, in the order in which a request or a task meets them.
-GROUPS = ("e", "c", "g", "s", "t", "w", "l", "b", "f", "m")
+GROUPS = ("e", "c", "g", "s", "t", "w", "l", "b", "f", "m", "n")
 
 Here = Literal["same", "kinder", "harsher", "absent"]
 VERDICTS: tuple[Here, ...] = get_args(Here)

@@ -53,6 +53,8 @@ def up(environment: str) -> None:
     else:
         say(_answer(current.url or ""))
     say(f"\nRehearsed with {current.rehearsal.label}.")
+    if words := (embedded_aws.find() or {}).get("network_problem"):
+        say(words)
     say(f"Live page: {embedded_aws.page_url()}")
 
 

@@ -1,5 +1,6 @@
 """The settings of the layer machines."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +11,10 @@ from spotfleet.settings.section import Percent, Section, Share, check_policy_arn
 
 # User data may have 16 KiB; a machine's own is below 3.
 LARGEST_EXTRA_USER_DATA = 8192
+# https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html: a network interface has five groups, where an
+# account has not asked for more, and the environment's own is one of them.
+OWN_SECURITY_GROUPS = 4
+SECURITY_GROUP_ID = re.compile(r"sg-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 # Names the environment whose machines take the newest image at this launch.
 NEWEST_IMAGE_VARIABLE = "NEWEST_MACHINE_IMAGE"
 
@@ -80,6 +85,13 @@ class MachineSettings(Section):
         "Manager need, such as one that writes the logs of sessions",
     )
 
+    machine_security_group_ids: list[str] = Field(
+        default=[],
+        max_length=OWN_SECURITY_GROUPS,
+        description="security groups of your own, in the environment's VPC, that machines have beside its own, such as "
+        "one that a database lets in. All tasks of a machine share its groups: they keep no services apart",
+    )
+
     @field_validator("machine_policy_arns")
     @classmethod
     def _check_machine_policies(cls, arns: list[str]) -> list[str]:
@@ -88,6 +100,17 @@ class MachineSettings(Section):
         # A container that breaks out has what its machine has.
         require(not administrative, f"must not let a machine raise itself to administrator, as {administrative} does")
         return arns
+
+    @field_validator("machine_security_group_ids")
+    @classmethod
+    def _check_machine_security_groups(cls, ids: list[str]) -> list[str]:
+        for group_id in ids:
+            require(
+                SECURITY_GROUP_ID.fullmatch(group_id),
+                f"must hold ids of security groups such as sg-0a1b2c3d4e5f67890, not {shown.text(group_id)}",
+            )
+        require(len(set(ids)) == len(ids), "must not name a security group twice")
+        return ids
 
     @field_validator("extra_user_data")
     @classmethod

@@ -103,6 +103,11 @@ def private(project: Project) -> None:
     add_environment(project, "private", egress="endpoints", load_balancer_scheme="internal")
 
 
+def database(project: Project) -> None:
+    reached = {"outgoing_ports": [443, 5432, 6379, 587], "machine_security_group_ids": ["sg-0a1b2c3d4e5f67890"]}
+    add_environment(project, "reaching", **reached)
+
+
 def told(project: Project) -> None:
     told = {"alarms": True, "alarm_email": "me@example.com", "deployment_alarms": True, "dashboard": True}
     add_environment(project, "watched", **told)
@@ -146,6 +151,7 @@ CHANGES: dict[str, list[Change]] = {
     "Give the service a variable or a secret": [variable_and_secret],
     "Go to arm64": [arm64],
     "Go private without NAT": [private],
+    "Reach a database, a cache or a mail server": [database],
     "Be told when something is wrong": [told],
     "Save money at night": [saving],
     "Get a newer machine image": [newest_image],

@@ -1,15 +1,31 @@
 """What a user does, on the real thing: environments launched, changed, broken and deleted, with real containers."""
 
+import json
 import re
+import socket
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.support.projects import LAYERS, Project, get, launched, stacks_in_good_state, wait_until_two_tasks_serve
+from tests.support import signed
+from tests.support.projects import (
+    LAYERS,
+    ROOT,
+    Project,
+    get,
+    launched,
+    stacks_in_good_state,
+    wait_until_two_tasks_serve,
+)
+
+# Which answers everybody, https://1.1.1.1/.
+INTERNET = ("1.1.1.1", "443")
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +134,117 @@ def test_tasks_start_from_the_image_by_its_digest(project: Project) -> None:
     wait_until_two_tasks_serve(project)
     # Pulled by nothing but its digest now; taking the project down removes it all the same.
     assert project.run(*shown, "{{.Tag}}@{{.Digest}}").stdout.split() == [f"<none>@{image.partition('@')[2]}"]
+
+
+def inside(project: Project, *arguments: str) -> Any:  # noqa: ANN401  # any JSON
+    """Return what a test finds out inside one of the tasks' containers."""
+    return found_by("docker", "exec", "-i", project.containers()[0], "python3", "-", *arguments)
+
+
+def found_by(*command: str) -> Any:  # noqa: ANN401  # any JSON
+    """Return what `inside_a_task.py` prints where a command runs it."""
+    source = (ROOT / "tests/support/inside_a_task.py").read_text()
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def outside() -> Iterator[tuple[str, int]]:
+    """A server at a public address, of which this machine has one for the test (RFC 5737)."""
+    network = f"spotfleet-test-{uuid4().hex[:8]}"
+    subnet = ["--subnet", "198.51.100.0/28", "--gateway", "198.51.100.1"]
+    subprocess.run(["docker", "network", "create", *subnet, network], check=True, capture_output=True)
+    try:
+        with socket.create_server(("198.51.100.1", 0)) as server:
+            yield server.getsockname()
+    finally:
+        subprocess.run(["docker", "network", "rm", network], check=True, capture_output=True)
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_a_container_reaches_what_the_machines_security_group_lets_out(
+    project: Project, outside: tuple[str, int]
+) -> None:
+    def ends() -> str:
+        return str(inside(project, "connect", outside[0], str(outside[1])))
+
+    assert ends() == "timed out"
+    ec2, cloudformation = project.client("ec2"), project.client("cloudformation")
+    stack = {"StackName": "spotfleet-dev-vpc", "LogicalResourceId": "MachinesSecurityGroup"}
+    group = cloudformation.describe_stack_resource(**stack)["StackResourceDetail"]["PhysicalResourceId"]
+    ports = {"IpProtocol": "tcp", "FromPort": outside[1], "ToPort": outside[1]}
+    opened = {"GroupId": group, "IpPermissions": [{**ports, "IpRanges": [{"CidrIp": "198.51.100.0/24"}]}]}
+    ec2.authorize_security_group_egress(**opened)
+    wait_until(lambda: ends() == "connected")
+    ec2.revoke_security_group_egress(**opened)
+    wait_until(lambda: ends() == "timed out")
+    # Beyond this computer, where it leads anywhere.
+    if found_by(sys.executable, "-", "connect", *INTERNET) == "connected":
+        assert inside(project, "connect", *INTERNET) == "connected"
+
+
+def test_a_worker_reads_its_queue_and_does_nothing_else(project: Project) -> None:
+    cloudformation, sqs = project.client("cloudformation"), project.client("sqs")
+    stack = {"StackName": "spotfleet-dev-service", "LogicalResourceId": "TaskRole"}
+    role = cloudformation.describe_stack_resource(**stack)["StackResourceDetail"]["PhysicalResourceId"]
+    read = {"Effect": "Allow", "Action": "sqs:ReceiveMessage", "Resource": {"Fn::GetAtt": ["Jobs", "Arn"]}}
+    policy = {"PolicyName": "jobs", "Roles": [role], "PolicyDocument": {"Version": "2012-10-17", "Statement": [read]}}
+    resources = {
+        **{"Jobs": {"Type": "AWS::SQS::Queue"}, "Others": {"Type": "AWS::SQS::Queue"}},
+        "Policy": {"Type": "AWS::IAM::Policy", "Properties": policy},
+    }
+    outputs = {name: {"Value": {"Ref": name}} for name in ("Jobs", "Others")}
+    body = json.dumps({"Resources": resources, "Outputs": outputs})
+    cloudformation.create_stack(StackName="jobs", TemplateBody=body, Capabilities=["CAPABILITY_IAM"])
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="jobs", WaiterConfig={"Delay": 1})
+    try:
+        described = cloudformation.describe_stacks(StackName="jobs")["Stacks"][0]["Outputs"]
+        queues = {item["OutputKey"]: json.dumps({"QueueUrl": item["OutputValue"]}) for item in described}
+        sqs.send_message(QueueUrl=json.loads(queues["Jobs"])["QueueUrl"], MessageBody="a parcel")
+        receive = ("sqs", "AmazonSQS.ReceiveMessage", queues["Jobs"])
+        assert inside(project, "ask", *receive)["body"]["Messages"][0]["Body"] == "a parcel"
+        refused = [
+            ("ask", "sqs", "AmazonSQS.ReceiveMessage", queues["Others"]),
+            ("ask", "sqs", "AmazonSQS.PurgeQueue", queues["Jobs"]),
+            ("ask", "ecs", "AmazonEC2ContainerServiceV20141113.ListClusters", "{}"),
+            ("ask-as", "another", *receive),
+            ("ask-as", signed.key(project.folder, project.port), *receive),
+        ]
+        assert [inside(project, *request)["status"] for request in refused] == [403] * len(refused)
+    finally:
+        cloudformation.delete_stack(StackName="jobs")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="jobs", WaiterConfig={"Delay": 1})
+
+
+def test_a_container_finds_what_is_link_local_on_aws(project: Project) -> None:
+    assert inside(project, "metadata")["TaskARN"].startswith("arn:aws:ecs:eu-west-1:")
+    # The token never comes; without one nothing is told.
+    assert inside(project, "get", "http://169.254.169.254/latest/meta-data/") == 401
+    assert inside(project, "put", "http://169.254.169.254/latest/api/token") == "timed out"
+    router = subprocess.run(
+        ["docker", "ps", "--format", "{{.Names}}", "--filter", f"name=spotfleet-{project.port}-"],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    # By the name server at 169.254.169.253 the engine's names are found, and no packet to another one gets out.
+    assert inside(project, "resolve", router.stdout.strip()) is not None
+
+
+def test_nobody_but_its_tasks_finds_the_way_to_the_embedded_aws(project: Project) -> None:
+    unknown = ("get", "http://169.254.170.2/v2/credentials/unknown")
+    assert inside(project, *unknown) == 400
+    another = ["docker", "run", "--rm", "-i", "--entrypoint", "python3", project.status()["image"]]
+    assert found_by(*another, "-", *unknown) != 400
+    assert found_by(sys.executable, "-", *unknown) != 400
+    assert stat.S_IMODE((project.folder / f".local/{project.port}").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("command", ["diff dev", "validate dev", "generate dev/vpc.yaml", "list outputs dev"])

@@ -84,7 +84,7 @@ OTHER: dict[str, Any] = {
     **{"load_balancer_scheme": "internal", "certificate_arn": "{certificate}", "deletion_protection": True},
     **{"access_logs": True, "access_logs_bucket": "{bucket}", "empty_repository_on_delete": False},
     **{"instance_types": [], "min_machines": 0, "capacity_target_percent": 90, "task_placement": "fewest_machines"},
-    "outgoing_ports": [443, 587],
+    **{"outgoing_ports": [443, 587], "machine_security_group_ids": ["sg-0a1b2c3d4e5f67890"]},
     "instance_requirements": {"min_vcpus": 1, "max_vcpus": 4, "min_memory_gib": 2, "max_memory_gib": 8},
     **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
     **{"min_tasks": 1, "max_tasks": 2, "account_id": "123456789012"},

@@ -28,6 +28,7 @@ FULL: dict[str, Any] = {
 SIMPLE: dict[str, Any] = {
     **{"egress": "nat_instance", "load_balancer_scheme": "internal", "foreign_buckets": ["*"], "ipv6": True},
     **{"deployment_failures": 1, "outgoing_ports": [443, 587], "cpu_credits": "standard", "requests_per_task": 600},
+    "machine_security_group_ids": ["sg-0a1b2c3d4e5f67890"],
     **{"permissions_boundary_arn": "arn:aws:iam::aws:policy/PowerUserAccess", "role_path": "/teams/"},
     **{"task_policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"], "allow_administrator_tasks": True},
     "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012",

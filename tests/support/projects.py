@@ -140,6 +140,8 @@ def leftovers(folder: Path, variables: Mapping[str, str]) -> list[str]:
     port = variables["LOCAL_AWS_PORT"]
     filters = {
         "container": ["ps", "-aq", "--filter", f"label=ministack.instance={socket.gethostname()}:{port}"],
+        "router": ["ps", "-aq", "--filter", f"label=spotfleet.instance={socket.gethostname()}:{port}"],
+        "network": ["network", "ls", "-q", "--filter", f"label=spotfleet.instance={socket.gethostname()}:{port}"],
         "image": ["images", "-q", "--filter", f"reference=127.0.0.1:{port}/*"],
     }
     found = [f"{kind} {name}" for kind, command in filters.items() for name in _output("docker", *command).split()]

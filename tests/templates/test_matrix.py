@@ -69,6 +69,7 @@ OPTIONS: dict[str, Values] = {
     "path": switch("role_path", "/teams/shop/"),
     "log key": switch("log_kms_key_arn", KEY),
     "machine policies": switch("machine_policy_arns", ["arn:aws:iam::123456789012:policy/session-logs"]),
+    "machine groups": switch("machine_security_group_ids", ["sg-0a1b2c3d4e5f67890", "sg-0a1b2c3d"]),
     "protection": switch("deletion_protection", True),
     "insights": [{}, {"container_insights": "enabled"}, {"container_insights": "enhanced"}],
     "repository": switch("empty_repository_on_delete", False),

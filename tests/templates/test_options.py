@@ -34,6 +34,7 @@ SECRETS = {
 POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 BOUNDARY = "arn:aws:iam::123456789012:policy/bounds"
 SESSION_LOGS = "arn:aws:iam::123456789012:policy/session-logs"
+GROUPS = ["sg-0a1b2c3d4e5f67890", "sg-0a1b2c3d"]
 COMMANDS = "echo ${HOME}\nif true; then\n  echo '$HOME'\nfi\n"
 REQUIREMENTS = {"min_vcpus": 2, "max_vcpus": 4, "min_memory_gib": 4, "max_memory_gib": 8}
 # Rendering takes a while, so that most tests share two environments: as much as goes together, and the other choices.
@@ -44,7 +45,7 @@ MOST: dict[str, Any] = {
     **{"web_application_firewall_logging": "blocked", "foreign_buckets": ["partner-data"], "log_kms_key_arn": KEY},
     **{"permissions_boundary_arn": BOUNDARY, "role_path": "/teams/shop/", "machine_policy_arns": [SESSION_LOGS]},
     **{"alarms": True, "alarm_email": "me@example.com", "alarm_p99_seconds": 0.5, "dashboard": True},
-    **{"max_machine_lifetime_days": 7, "extra_user_data": COMMANDS},
+    **{"max_machine_lifetime_days": 7, "extra_user_data": COMMANDS, "machine_security_group_ids": GROUPS},
     **{"environment_variables": VARIABLES, "secrets": SECRETS, "secret_key_arns": [KEY], "task_policy_arns": [POLICY]},
     **{"task_memory_target_percent": 80, "requests_per_task": 600, "deployment_alarms": True},
     **{"host_names": ["api.example.com"], "slow_start_seconds": 60, "stop_timeout_seconds": 70},
@@ -439,6 +440,11 @@ def test_types_chosen_by_attributes_are_rolled_as_a_refresh_refuses_them() -> No
 
 def test_extra_commands_reach_the_machine_as_they_were_written() -> None:
     assert user_data(changed(**MOST)).endswith(f"\n{COMMANDS}")
+
+
+def test_machines_have_the_groups_of_a_setting_beside_the_environments() -> None:
+    data = changed(**MOST).properties("machines", "LaunchTemplate")["LaunchTemplateData"]
+    assert data["SecurityGroupIds"] == [{"Ref": "MachinesSecurityGroupId"}, *GROUPS]
 
 
 def test_machines_are_replaced_at_their_age() -> None:

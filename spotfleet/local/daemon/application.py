@@ -20,7 +20,7 @@ from spotfleet.local.emulator import operations
 from spotfleet.local.emulator.application_autoscaling import TARGET_PREFIX, ApplicationAutoScaling
 from spotfleet.local.emulator.cloudformation import live_stacks
 from spotfleet.local.emulator.operations import Operation
-from spotfleet.local.host import keys, paths, rehearsal
+from spotfleet.local.host import keys, paths, rehearsal, task_networks
 
 ACCOUNT = re.compile(r"\d{12}")
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -92,7 +92,8 @@ def make(supervisor: Supervisor, key: str) -> Application:
 
 def identity(supervisor: Supervisor) -> dict[str, Any]:
     """Return what the embedded AWS says about itself."""
-    who = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
+    who: dict[str, Any] = {"project": "spotfleet", "folder": str(paths.ROOT), "pid": os.getpid()}
+    who["network_problem"] = task_networks.problem()
     now = {"stacks": live_stacks(), "controllers": supervisor.report(), "early_closes": early_closes.now()}
     return who | rehearsal.own().as_json() | now
 

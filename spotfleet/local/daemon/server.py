@@ -24,19 +24,20 @@ from spotfleet.local.controllers.group_schedules import GroupSchedules
 from spotfleet.local.controllers.machine_limits import MachineLimits
 from spotfleet.local.controllers.machine_scaling import MachineScaling
 from spotfleet.local.controllers.machines import Fleet
+from spotfleet.local.controllers.outgoing_traffic import OutgoingTraffic
 from spotfleet.local.controllers.service_scaling import Scaling
 from spotfleet.local.controllers.status_metrics import ResourceMetrics
 from spotfleet.local.controllers.task_health import TaskHealth
 from spotfleet.local.controllers.usage_metrics import Metrics
 from spotfleet.local.daemon.page.snapshot import Page
 from spotfleet.local.daemon.supervisor import Supervisor
-from spotfleet.local.host import keys, paths, rehearsal, variables
+from spotfleet.local.host import keys, paths, rehearsal, task_networks, variables
 from spotfleet.local.host.console import Failure
 
 
 def classes() -> list[Callable[[], Controller]]:
     """Return the controllers that run beside the embedded AWS."""
-    tasks_and_machines = [TaskHealth, Fleet, MachineLimits, MachineScaling, GroupSchedules]
+    tasks_and_machines = [TaskHealth, Fleet, MachineLimits, MachineScaling, GroupSchedules, OutgoingTraffic]
     metrics = [BalancerMetrics, Metrics, FastMetrics, ResourceMetrics]
     return [Balancer, *tasks_and_machines, *metrics, Alarms, Scaling, Page]
 
@@ -74,13 +75,18 @@ def _serve() -> None:
     from hypercorn.config import Config  # noqa: PLC0415
 
     # MiniStack reads the variables when it is imported.
-    from spotfleet.local.daemon import application  # noqa: PLC0415
+    from spotfleet.local.daemon import application, task_door  # noqa: PLC0415
     from spotfleet.local.emulator.state import fingerprint  # noqa: PLC0415
 
     config = Config()
     config.bind = [f"127.0.0.1:{paths.port()}"]
     config.keep_alive_timeout = 75
     config.graceful_timeout = 2
+
+    for_tasks = Config()
+    for_tasks.bind = [f"unix:{task_networks.aws_socket()}"]
+    for_tasks.keep_alive_timeout = 75
+    for_tasks.graceful_timeout = 2
 
     supervisor = Supervisor(classes())
 
@@ -100,11 +106,14 @@ def _serve() -> None:
         # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
         asgi = application.make(supervisor, key)
         changes.watch(fingerprint)
-        await hypercorn_serve(asgi, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
+        door = task_door.make(key)
+        doors = hypercorn_serve(door, for_tasks, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        await asyncio.gather(hypercorn_serve(asgi, config, shutdown_trigger=until_stopped), doors)  # type: ignore[arg-type]
 
     running = running_file()
     running.touch()
     asyncio.run(run())
+    task_networks.remove_all()
     keys.forget()
     running.unlink(missing_ok=True)
 

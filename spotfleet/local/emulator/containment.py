@@ -29,7 +29,7 @@ CONTAINER_ID = re.compile("[0-9a-f]{64}")
 
 # The arguments of Docker's run that describe a container and its limits.
 HARMLESS_ARGUMENTS = {
-    *("cap_drop", "command", "cpu_period", "cpu_quota", "cpu_shares", "detach", "entrypoint", "environment"),
+    *("cap_drop", "command", "cpu_period", "cpu_quota", "cpu_shares", "detach", "dns", "entrypoint", "environment"),
     *("extra_hosts", "healthcheck", "image", "init", "labels", "mem_limit", "mem_reservation", "name", "platform"),
     *("ports", "read_only", "shm_size", "stop_signal", "tmpfs", "ulimits", "user", "working_dir"),
 }

@@ -13,7 +13,7 @@ from ministack.services import (
 )
 
 from spotfleet.behaviour import container_health, container_order, machine_life, restarts, stop_time
-from spotfleet.local.emulator import containment, ecs_health, ecs_order, ecs_restarts, machine_ends
+from spotfleet.local.emulator import containment, ecs_health, ecs_order, ecs_restarts, machine_ends, task_networks
 from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import Record, Response, ecs_error, is_on_lost_machine, machine_of
@@ -42,6 +42,7 @@ def with_definition(
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
     agent = _agent_of(settings["labels"][TASK_LABEL])
     settings |= _cpu_limit(task, agent)
+    settings |= task_networks.join(settings["labels"][TASK_LABEL], settings["environment"])
     settings |= _seen_by_name(settings, container)
     settings["labels"][STOP_TIMEOUT_LABEL] = str(stop_time.stop_seconds(container.get("stopTimeout"), agent))
     return settings

@@ -67,7 +67,12 @@ CHANGING = {
     # The secrets of tasks, which a person puts there for a rehearsal.
     "secretsmanager": {"CreateSecret", "PutSecretValue", "DeleteSecret"},
     "sns": set[str](),
-    "sqs": {"CreateQueue", "DeleteQueue", "SetQueueAttributes", "ReceiveMessage", "DeleteMessage", "PurgeQueue"},
+    # What workers and those who give them work do.
+    "sqs": {
+        *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "CreateQueue", "DeleteMessage"),
+        *("DeleteMessageBatch", "DeleteQueue", "PurgeQueue", "ReceiveMessage", "SendMessage", "SendMessageBatch"),
+        "SetQueueAttributes",
+    },
     "ssm": {"PutParameter", "DeleteParameter"},
     "sts": {"AssumeRole"},
     "tagging": set[str](),
@@ -122,13 +127,15 @@ class Operation:
     name: str
 
 
+# Services of which no environment knows anything; a worker asks for its messages all the time.
+OF_ITS_USER = {"sqs"}
 # Of what is published each minute nothing follows until somebody reads it.
 PUBLISHING = Operation("monitoring", "PutMetricData")
 
 
 def may_change(operation: Operation) -> bool:
-    """Return whether what the APIs tell may be something else after a call."""
-    return not READING.fullmatch(operation.name)
+    """Return whether what the APIs tell of an environment may be something else after a call."""
+    return operation.service not in OF_ITS_USER and not READING.fullmatch(operation.name)
 
 
 def publishes(operation: Operation) -> bool:

@@ -126,10 +126,14 @@ def _is_dockerd(pid: int) -> bool:
 
 def remove_leftovers(port: int) -> tuple[int, int]:
     """Remove the containers and the registry's images of the embedded AWS on this port; return how many of each."""
-    label = f"label=ministack.instance={socket.gethostname()}:{port}"
-    containers = (output(["docker", "ps", "-aq", "--filter", label]) or "").split()
-    if containers:
-        output(["docker", "rm", "-f", "-v", *containers], seconds=120)
+    instance = f"{socket.gethostname()}:{port}"
+    containers = _found("ps", "-a", label=f"ministack.instance={instance}")
+    routers = _found("ps", "-a", label=f"spotfleet.instance={instance}")
+    if containers or routers:
+        output(["docker", "rm", "-f", "-v", *containers, *routers], seconds=120)
+    networks = _found("network", "ls", label=f"spotfleet.instance={instance}")
+    if networks:
+        output(["docker", "network", "rm", *networks], seconds=120)
     listing = ["docker", "images", "--digests", "--filter", f"reference=127.0.0.1:{port}/*"]
     by_tag = output([*listing, "--format", "{{.Repository}}:{{.Tag}}"]) or ""
     by_digest = output([*listing, "--format", "{{.Repository}}@{{.Digest}}"]) or ""
@@ -138,3 +142,8 @@ def remove_leftovers(port: int) -> tuple[int, int]:
     if names:
         output(["docker", "rmi", *sorted(names)], seconds=120)
     return len(containers), len(names)
+
+
+def _found(*listing: str, label: str) -> list[str]:
+    """Return the ids of what the docker command lists with a label."""
+    return (output(["docker", *listing, "-q", "--filter", f"label={label}"]) or "").split()

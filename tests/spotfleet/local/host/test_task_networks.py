@@ -1,0 +1,57 @@
+"""Networks of tasks with a router: what is told when the engine has none, and how rules reach the router."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import pytest
+
+from spotfleet.local.host import paths, task_networks, task_router
+from spotfleet.local.host.task_networks import Rules
+
+RULES = Rules([(6, 443, 443, "0.0.0.0/0"), (0, 0, 0, "203.0.113.0/24")], ["10.0.0.0/8"])
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the module know nothing yet, and write into the test's folder."""
+    monkeypatch.setattr(paths, "STATE", tmp_path / ".local")
+    monkeypatch.setattr(task_networks, "_networks", {})
+    monkeypatch.setattr(task_networks, "_problem", "")
+    monkeypatch.setattr(task_networks, "_failed_at", None)
+
+
+def test_an_engine_without_a_router_is_said_in_one_line_and_not_asked_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def refuse(*_arguments: object, **_named: object) -> Any:  # noqa: ANN401  # nothing
+        asked.append(1)
+        raise docker.errors.APIError("no\nsysctls here")
+
+    monkeypatch.setattr(task_networks, "_make", refuse)
+    monkeypatch.setattr(task_networks, "_remove", lambda *_arguments: True)
+    monkeypatch.setattr(docker, "from_env", lambda: None)
+    assert not task_networks.ensure("spotfleet-1-a", RULES)
+    assert not task_networks.ensure("spotfleet-1-a", RULES)
+    assert len(asked) == 1
+    assert "no sysctls here" in task_networks.problem()
+    assert "\n" not in task_networks.problem()
+
+
+def test_the_router_reads_rules_as_they_are_written() -> None:
+    settings = json.loads(RULES.as_json())
+    found = task_router.rules(settings)
+    assert found == [
+        task_router.rule(1000, task_router.BLACKHOLE, "10.0.0.0/8"),
+        task_router.rule(1001, task_router.TO_TABLE, "0.0.0.0/0", 6, 443, 443),
+        task_router.rule(1002, task_router.TO_TABLE, "203.0.113.0/24"),
+    ]
+
+
+def test_the_socket_and_the_rules_are_in_a_folder_for_their_owner_only() -> None:
+    assert task_networks.folder().stat().st_mode & 0o777 == 0o700
+    assert task_networks.aws_socket().parent == task_networks.folder()
