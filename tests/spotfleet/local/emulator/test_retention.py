@@ -29,5 +29,5 @@ def test_only_tasks_that_stopped_long_ago_go() -> None:
 @pytest.mark.parametrize("stopped", [True, False])
 def test_who_stops_a_task_learns_whether_it_did(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
     """Who has stopped it stops what is left of its containers."""
-    monkeypatch.setattr(retention.ecs, "_tasks", {})
+    monkeypatch.setattr("ministack.services.ecs._tasks", {})
     assert retention.and_forget_older_ones(lambda *_arguments: stopped, "arn", {}) is stopped
