@@ -46,12 +46,13 @@ def recent(points: Iterable[Record], oldest: float) -> list[Record]:
 
 
 @extends(ecs, "_mark_task_stopped")
-def and_forget_older_ones(original: Callable[..., None], *arguments: object, **named: object) -> None:
-    """Forget the tasks that stopped long ago whenever another one stops."""
-    original(*arguments, **named)
+def and_forget_older_ones(original: Callable[..., bool], *arguments: object, **named: object) -> bool:
+    """Forget the tasks that stopped long ago whenever another one stops; return whether this one did."""
+    stopped = original(*arguments, **named)
     oldest = time.time() - max(clock.seconds(TASK_SECONDS), LEAST_SECONDS)
     for arn in over(ecs._tasks.items(), oldest):
         ecs._tasks.pop(arn, None)
+    return stopped
 
 
 def over(tasks: Iterable[tuple[str, Record]], oldest: float) -> list[str]:

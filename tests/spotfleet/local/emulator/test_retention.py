@@ -1,5 +1,7 @@
 """What is over is forgotten: an embedded AWS that runs all day does not grow."""
 
+import pytest
+
 from spotfleet.local.emulator import retention
 from spotfleet.local.emulator.records import Record
 
@@ -22,3 +24,10 @@ def test_only_tasks_that_stopped_long_ago_go() -> None:
     }
 
     assert retention.over(tasks.items(), NOW) == ["long-gone", "long-gone-as-text"]
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_who_stops_a_task_learns_whether_it_did(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
+    """Who has stopped it stops what is left of its containers."""
+    monkeypatch.setattr("ministack.services.ecs._tasks", {})
+    assert retention.and_forget_older_ones(lambda *_arguments: stopped, "arn", {}) is stopped
