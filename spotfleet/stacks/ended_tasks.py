@@ -1,0 +1,176 @@
+"""Watches a service's tasks while its stack is launched, and says of those that end which setting they lack.
+
+CloudFormation says of a service that cannot start only that its deployment failed, and takes the log group of a failed
+creation away with the rest: what its containers said has to be read while they end.
+"""
+
+import re
+import threading
+from logging import Logger
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from sceptre.stack import Stack
+
+from spotfleet.stacks.container_ends import other_port, setting_that_lacks
+
+ATTRIBUTE = "spotfleet_ended_tasks"
+POLL_SECONDS = 3.0
+# Lines of a log that are read, from its end.
+LINES = 50
+SERVICE, LOG_GROUP = "Service", "LogGroup"
+CODES = re.compile(r"codes: \[(?P<codes>[0-9, ]+)\]")
+
+
+def watch(stack: Stack, logger: Logger) -> None:
+    """Begin to watch the service of a stack; a second call for the same stack object does nothing."""
+    if ATTRIBUTE not in vars(stack):
+        vars(stack)[ATTRIBUTE] = watcher = EndedTasks(stack, logger)
+        threading.Thread(target=watcher.run, daemon=True, name=f"ended tasks of {stack.name}").start()
+
+
+def first_cause(stack: Stack) -> str | None:
+    """Stop to watch, and return what the first task lacked that ended while the stack was launched, if it is known."""
+    watcher: EndedTasks | None = vars(stack).pop(ATTRIBUTE, None)
+    return watcher.stop() if watcher else None
+
+
+class EndedTasks:
+    """The tasks of a stack's service that have ended since the watch began."""
+
+    def __init__(self, stack: Stack, logger: Logger) -> None:
+        self._stack, self._logger = stack, logger
+        self._over = threading.Event()
+        self._looking = threading.Lock()
+        self._said: dict[str, str] = {}
+        # Those that had ended before: known when they are first asked for.
+        self._seen: set[str] = set()
+        self._is_first = True
+        # Why the load balancer holds a task for unhealthy, and the path that it asks for.
+        self._failed_check: tuple[str, str] | None = None
+
+    def run(self) -> None:
+        """Look at the tasks every few seconds, until the watch is over."""
+        while not self._over.wait(POLL_SECONDS if not self._is_first else 0):
+            self._try()
+
+    def stop(self) -> str | None:
+        """Look once more, and return the first cause that was found."""
+        self._over.set()
+        self._try()
+        return next(iter(self._said), None)
+
+    def _try(self) -> None:
+        try:
+            with self._looking:
+                self.look()
+        except (BotoCoreError, ClientError):
+            # The stack or the service is not there yet, or not any more, or the role may not ask: nobody waits for it.
+            return
+        finally:
+            self._is_first = False
+
+    def look(self) -> None:
+        """Ask for the tasks that have ended, and say of each new cause what it is."""
+        service = self._physical_id(SERVICE)
+        if not service.startswith("arn:"):
+            return
+        cluster = service.split("/")[1]
+        self._look_at_targets(cluster, service)
+        arns = self._call("ecs", "list_tasks", cluster=cluster, serviceName=service, desiredStatus="STOPPED")[
+            "taskArns"
+        ]
+        new = [arn for arn in arns if arn not in self._seen]
+        self._seen.update(new)
+        if self._is_first or not new:
+            return
+        tasks = self._call("ecs", "describe_tasks", cluster=cluster, tasks=new[:100])["tasks"]
+        for task in sorted(tasks, key=lambda one: str(one.get("stoppedAt", ""))):
+            if task.get("lastStatus") != "STOPPED":
+                # Its exit code is not known yet.
+                self._seen.discard(task["taskArn"])
+            elif cause := self._cause(task):
+                self._say(cause, task)
+
+    def _say(self, cause: str, task: dict[str, Any]) -> None:
+        if cause not in self._said:
+            self._said[cause] = task["taskArn"]
+            self._logger.warning("A task of %s has ended: %s", self._stack.name, cause)
+
+    def _look_at_targets(self, cluster: str, service: str) -> None:
+        """Remember why a target is unhealthy: when its task has ended, it is none any more."""
+        found = self._call("ecs", "describe_services", cluster=cluster, services=[service])["services"]
+        for balancer in found[0].get("loadBalancers", []) if found else []:
+            arn = balancer["targetGroupArn"]
+            health = self._call("elbv2", "describe_target_health", TargetGroupArn=arn)
+            for target in health["TargetHealthDescriptions"]:
+                state = target["TargetHealth"]
+                if state["State"] == "unhealthy" and state.get("Description"):
+                    (group,) = self._call("elbv2", "describe_target_groups", TargetGroupArns=[arn])["TargetGroups"]
+                    self._failed_check = str(state["Description"]), str(group.get("HealthCheckPath", ""))
+
+    def _cause(self, task: dict[str, Any]) -> str | None:
+        for container in task.get("containers", []):
+            log = self._log(container["name"], task["taskArn"].rpartition("/")[2])
+            words = [text for text in (container.get("reason"), task.get("stoppedReason")) if text]
+            if cause := setting_that_lacks([*log, *words], container.get("exitCode")):
+                return cause
+            if "health" in str(task.get("stoppedReason", "")).lower():
+                port = self._port(task["taskDefinitionArn"], container["name"])
+                found = other_port(log, port) if port else None
+                return found or (of_health_check(*self._failed_check) if self._failed_check else None)
+        return None
+
+    def _log(self, container: str, task: str) -> list[str]:
+        try:
+            group = self._physical_id(LOG_GROUP)
+            stream = f"ecs/{container}/{task}"
+            answer = self._call("logs", "get_log_events", logGroupName=group, logStreamName=stream, limit=LINES)
+        except ClientError:
+            # A container that was never started has no log.
+            return []
+        return [event["message"] for event in answer["events"]]
+
+    def _port(self, task_definition: str, container: str) -> int | None:
+        found = self._call("ecs", "describe_task_definition", taskDefinition=task_definition)["taskDefinition"]
+        ports = [
+            int(mapping["containerPort"])
+            for one in found["containerDefinitions"]
+            if one["name"] == container
+            for mapping in one.get("portMappings", [])
+        ]
+        return ports[0] if ports else None
+
+    def _physical_id(self, logical_id: str) -> str:
+        answer = self._call(
+            *("cloudformation", "describe_stack_resource"),
+            StackName=self._stack.external_name,
+            LogicalResourceId=logical_id,
+        )
+        return str(answer["StackResourceDetail"].get("PhysicalResourceId", ""))
+
+    def _call(self, service: str, command: str, **kwargs: object) -> dict[str, Any]:
+        answer: dict[str, Any] = self._stack.connection_manager.call(service=service, command=command, kwargs=kwargs)
+        return answer
+
+
+def of_health_check(reason: str, path: str) -> str:
+    """Return a sentence on why health checks fail, from the load balancer's reason.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/check-target-health.html#target-health-reason-codes
+    """
+    found = CODES.search(reason)
+    if not found:
+        return f"its health checks at {path} fail ({reason}): see container_port and health_check_grace_seconds"
+    codes = found["codes"].replace(" ", "")
+    first = codes.partition(",")[0]
+    if first.startswith("3"):
+        return (
+            f"{path} answers {codes}, a redirect: set health_check_path to the path that it leads to, or add {first} "
+            "to health_check_codes if a redirect says that all is well"
+        )
+    if first in {"401", "403"}:
+        return f"{path} answers {codes}: set health_check_path to one that needs no login"
+    if first == "404":
+        return f"{path} answers 404: set health_check_path to a path that the service has"
+    return f"{path} answers {codes}: set health_check_path or health_check_codes, or mend what it answers"
