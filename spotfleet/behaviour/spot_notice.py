@@ -25,13 +25,13 @@ def problems(
     on_one_machine: int,
     checks: int,
     interval: int,
-    deregistration: int,
+    deregistration: int | None,
     stop: int,
 ) -> Iterator[tuple[str, str]]:
     """Yield which setting keeps tasks from ending before their Spot machine does, and what would let them.
 
     `tasks` run at least, `on_one_machine` of them on one machine; a replacement serves after `checks`. The others are
-    seconds.
+    seconds; without a load balancer there is no `deregistration`.
     """
     must_serve = math.ceil(tasks * min_healthy_percent / ALL)
     may_stop = tasks - must_serve
@@ -53,8 +53,14 @@ def problems(
             f", {replaced} s until replacements serve ({checks} checks, {interval} s apart), for "
             f"min_healthy_percent lets {may_stop} of {on_one_machine} tasks on a machine stop at once"
         )
-    if gone + deregistration + stop > NOTICE_SECONDS:
-        most = max(0, NOTICE_SECONDS - gone)
+    most = max(0, NOTICE_SECONDS - gone)
+    if deregistration is None:
+        if stop > most:
+            yield (
+                "stop_timeout_seconds",
+                f"must be at most {most}: of the {NOTICE_SECONDS} s of a Spot notice go {words}",
+            )
+    elif gone + deregistration + stop > NOTICE_SECONDS:
         yield (
             "stop_timeout_seconds",
             f"must be at most {most} together with deregistration_delay_seconds ({deregistration}), which it "

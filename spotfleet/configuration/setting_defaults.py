@@ -13,7 +13,7 @@ from spotfleet.facts.aws_names import ecr_repository_arn, is_reserved_for_capaci
 from spotfleet.facts.regions import endpoint_prefix
 from spotfleet.settings import environment_file
 from spotfleet.settings.environment import defaults
-from spotfleet.settings.service import ServiceSettings
+from spotfleet.settings.service import ServiceSettings, as_single
 
 
 class SettingDefaults(Extension):
@@ -42,7 +42,7 @@ def settings_of_service(context: Context, name: str | Undefined) -> dict[str, An
     services = context.resolve("services")
     own = services.get(name) if isinstance(services, dict) else None
     # What is of a wrong type is for the hook !valid_settings to name.
-    settings = shared | own if isinstance(own, dict) else shared
+    settings = as_single(shared | own if isinstance(own, dict) else shared)
     variables = _variables_of_file(context.environment, settings["environment_file"])
     if variables and isinstance(settings["environment_variables"], dict):
         settings["environment_variables"] = variables | settings["environment_variables"]

@@ -2,9 +2,9 @@
 
 import zoneinfo
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from spotfleet.facts import aws_names, schedule
 from spotfleet.facts.origins import parse_origins
@@ -35,6 +35,26 @@ class ScheduledChange(Section):
 class ServiceSettings(ContainerSettings):
     """The layer service; each one can have another value for a further service, under `services`."""
 
+    kind: Literal["web", "worker"] = Field(
+        default="web",
+        description="web: behind the load balancer; worker: nobody asks it, so it has no port, rule or health check of "
+        "the load balancer, and may use the whole notice of a Spot machine to stop",
+    )
+    single: bool = Field(
+        default=False,
+        description="whether two tasks must never run at once, such as of a scheduler: min_healthy_percent is 0, "
+        "max_percent 100 and max_tasks 1 then, whatever they say, and for a while none runs during a deployment",
+    )
+    container_health_command: list[str] = Field(
+        default=[],
+        description="words of a command that ECS runs in the container, such as [python3, check.py]: where it fails "
+        "the task is replaced; the image's own HEALTHCHECK is not looked at",
+    )
+    container_health_interval_seconds: int = Field(default=30, ge=5, le=300, description="time between two such runs")
+    container_health_timeout_seconds: int = Field(default=5, ge=2, le=60, description="time for such a run")
+    container_health_retries: int = Field(
+        default=3, ge=1, le=10, description="failures in a row until a task is replaced"
+    )
     cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
     task_cpu_units: int = Field(ge=128, le=196_608, description="CPU units of a task; 1024 is one vCPU")
     task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
@@ -160,6 +180,11 @@ class ServiceSettings(ContainerSettings):
     log_retention_days: LOG_RETENTION_DAYS = Field(description="age at which log entries are deleted")
     service_timeout_minutes: int = Field(ge=5, le=600, description="gives up on a service without healthy tasks")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_single(cls, settings: Any) -> Any:  # noqa: ANN401  # whatever a file says
+        return as_single(settings) if isinstance(settings, dict) else settings
+
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, origins: str) -> str:
@@ -223,6 +248,15 @@ class ServiceSettings(ContainerSettings):
     def _check_slow_start(cls, seconds: int) -> int:
         require(seconds == 0 or seconds >= SHORTEST_SLOW_START, f"must be 0, or {SHORTEST_SLOW_START} to 900")
         return seconds
+
+
+def as_single(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a service with what `single` makes of them."""
+    if settings.get("single") is not True:
+        return settings
+    least = settings.get("min_tasks")
+    only = {"min_tasks": 1} if isinstance(least, int) and least > 1 else {}
+    return settings | only | {"max_tasks": 1, "min_healthy_percent": 0, "max_percent": 100}
 
 
 @cache

@@ -1,7 +1,7 @@
 """Which settings of services do not go together, or not with the machines, and what would."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from spotfleet.behaviour import spot_notice
 from spotfleet.facts import administration, aws_names, instance_types, regions, sizes
@@ -20,6 +20,13 @@ from spotfleet.settings.service import ServiceSettings
 CPU_MARGIN_PERCENT = 5
 # Seconds between two values of a service's own metrics where nothing else is said, which cost nothing.
 USUAL_RESOLUTION = 60
+# What a load balancer asks for, or is told.
+WEB_ONLY = (
+    *("cors_origins", "container_port", "path_pattern", "host_names", "listener_priority", "slow_start_seconds"),
+    *("health_check_path", "health_check_codes", "health_check_interval_seconds", "health_check_timeout_seconds"),
+    *("health_check_healthy_count", "health_check_unhealthy_count", "deregistration_delay_seconds"),
+    *("requests_per_task", "deployment_alarms"),
+)
 # What tells a container where to listen.
 PORT = "PORT"
 # A repository's policy has 50 rules at most; one is for the first service, two for images of no service:
@@ -27,7 +34,10 @@ PORT = "PORT"
 MOST_FURTHER_SERVICES = 47
 
 
-def contradictions_of_a_service(settings: Settings, service: ServiceSettings) -> Iterator[tuple[str, str]]:
+def contradictions_of_a_service(
+    settings: Settings, service: ServiceSettings, own: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield each setting of a service that does not go with others; `own` are those that it has for itself."""
     if service.max_tasks < service.min_tasks:
         yield "max_tasks", f"must be at least min_tasks ({service.min_tasks})"
     if any(change.max_tasks < change.min_tasks for change in service.scheduled_scaling):
@@ -36,6 +46,7 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
         yield "scheduled_scaling", f"must not have more than max_tasks ({service.max_tasks}), which the machines hold"
     yield from _contradictions_of_the_container(service)
     yield from _contradictions_of_the_health_check(service)
+    yield from _settings_of_other_kinds(service, own)
     both = service.environment_variables.keys() & service.secrets.keys() | service.secrets.keys() & {"CORS_ORIGINS"}
     if both:
         yield "secrets", f"must not name {', '.join(sorted(both))}, which is a plain variable too"
@@ -81,7 +92,7 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
             math.ceil(service.min_tasks / settings.availability_zones),
             service.health_check_healthy_count,
             service.health_check_interval_seconds,
-            service.deregistration_delay_seconds,
+            service.deregistration_delay_seconds if service.kind == "web" else None,
             service.stop_timeout_seconds,
         )
     yield from _targets_that_throttled_machines_never_reach(settings, service)
@@ -109,6 +120,24 @@ def _contradictions_of_the_container(service: ServiceSettings) -> Iterator[tuple
             f"must leave the program some of task_memory_mib ({service.task_memory_mib}), as what is in these folders "
             f"and in shared_memory_mib is the task's memory: together they are {in_memory} MiB",
         )
+
+
+def _settings_of_other_kinds(service: ServiceSettings, own: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield what a worker cannot use: what it says for itself, and what the first service has another value of."""
+    if service.kind == "worker":
+        for name in WEB_ONLY:
+            field = ServiceSettings.model_fields[name]
+            if name in own or (not field.is_required() and getattr(service, name) != field.get_default()):
+                yield name, "is not used by a worker, which no load balancer asks"
+    for name in ("interval_seconds", "timeout_seconds", "retries"):
+        key = f"container_health_{name}"
+        if not service.container_health_command and getattr(service, key) != ServiceSettings.model_fields[key].default:
+            yield key, "is not used without container_health_command"
+    interval = service.container_health_interval_seconds
+    if service.container_health_command and service.container_health_timeout_seconds >= interval:
+        yield "container_health_timeout_seconds", f"must be less than container_health_interval_seconds ({interval})"
+    if service.single and service.requests_per_task:
+        yield "requests_per_task", "is not used with single, of which there is one task"
 
 
 def _contradictions_of_the_health_check(service: ServiceSettings) -> Iterator[tuple[str, str]]:
@@ -168,8 +197,9 @@ def contradictions_between_services(
 ) -> Iterator[tuple[str, str]]:
     if len(settings.services) > MOST_FURTHER_SERVICES:
         yield "services", f"must be at most {MOST_FURTHER_SERVICES}: ECR takes 50 rules that say which images are kept"
-    priorities = {service.listener_priority: name for name, service in services.items()}
-    for name, service in services.items():
+    web = {name: service for name, service in services.items() if service.kind == "web"}
+    priorities = {service.listener_priority: name for name, service in web.items()}
+    for name, service in web.items():
         if priorities[service.listener_priority] != name:
             other = priorities[service.listener_priority]
             yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"

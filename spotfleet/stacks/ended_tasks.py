@@ -1,7 +1,8 @@
 """Watches a service's tasks while its stack is launched, and says of those that end which setting they lack.
 
 CloudFormation says of a service that cannot start only that its deployment failed, and takes the log group of a failed
-creation away with the rest: what its containers said has to be read while they end.
+creation away with the rest: what its containers said has to be read while they end. And it waits for hours: a container
+that ends after it has run is no failure to ECS's circuit breaker (aws/containers-roadmap#1206), however often.
 """
 
 import re
@@ -12,10 +13,15 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.stack import Stack
 
+from spotfleet.stacks import name_stack_in_errors, stack_state
 from spotfleet.stacks.container_ends import other_port, setting_that_lacks
 
 ATTRIBUTE = "spotfleet_ended_tasks"
 POLL_SECONDS = 3.0
+# So many tasks have to end of one cause until the launch is ended as well: one may have met something that has passed.
+ENOUGH = 3
+# What DescribeTasks takes.
+DESCRIBED_AT_ONCE = 100
 # Lines of a log that are read, from its end.
 LINES = 50
 SERVICE, LOG_GROUP = "Service", "LogGroup"
@@ -42,10 +48,13 @@ class EndedTasks:
         self._stack, self._logger = stack, logger
         self._over = threading.Event()
         self._looking = threading.Lock()
-        self._said: dict[str, str] = {}
+        # By cause, the tasks that ended of it.
+        self._causes: dict[str, int] = {}
         # Those that had ended before: known when they are first asked for.
         self._seen: set[str] = set()
         self._is_first = True
+        # The task definition that a launch finds, of whose tasks nothing is told.
+        self._before = ""
         # Why the load balancer holds a task for unhealthy, and the path that it asks for.
         self._failed_check: tuple[str, str] | None = None
 
@@ -58,7 +67,7 @@ class EndedTasks:
         """Look once more, and return the first cause that was found."""
         self._over.set()
         self._try()
-        return next(iter(self._said), None)
+        return next(iter(self._causes), None)
 
     def _try(self) -> None:
         try:
@@ -72,35 +81,62 @@ class EndedTasks:
 
     def look(self) -> None:
         """Ask for the tasks that have ended, and say of each new cause what it is."""
-        service = self._physical_id(SERVICE)
-        if not service.startswith("arn:"):
+        cluster = stack_state.parameters(stack_state.describe(self._stack)).get("ClusterName", "")
+        service = self._service(cluster)
+        if service is None:
             return
-        cluster = service.split("/")[1]
-        self._look_at_targets(cluster, service)
-        arns = self._call("ecs", "list_tasks", cluster=cluster, serviceName=service, desiredStatus="STOPPED")[
-            "taskArns"
-        ]
-        new = [arn for arn in arns if arn not in self._seen]
+        wanted = str(service.get("taskDefinition", ""))
+        if self._is_first:
+            self._before = wanted
+        self._look_at_targets(service)
+        arns = self._call("ecs", "list_tasks", cluster=cluster, desiredStatus="STOPPED")["taskArns"]
+        new = [arn for arn in arns if arn not in self._seen][:DESCRIBED_AT_ONCE]
         self._seen.update(new)
         if self._is_first or not new:
             return
-        tasks = self._call("ecs", "describe_tasks", cluster=cluster, tasks=new[:100])["tasks"]
+        tasks = self._call("ecs", "describe_tasks", cluster=cluster, tasks=new)["tasks"]
         for task in sorted(tasks, key=lambda one: str(one.get("stoppedAt", ""))):
             if task.get("lastStatus") != "STOPPED":
                 # Its exit code is not known yet.
                 self._seen.discard(task["taskArn"])
-            elif cause := self._cause(task):
-                self._say(cause, task)
+            elif task["taskDefinitionArn"] == wanted != self._before and (cause := self._cause(task)):
+                self._count(cause)
 
-    def _say(self, cause: str, task: dict[str, Any]) -> None:
-        if cause not in self._said:
-            self._said[cause] = task["taskArn"]
+    def _service(self, cluster: str) -> dict[str, Any] | None:
+        """Return the stack's service, which CloudFormation names after it; it need not say so until it is made."""
+        token: dict[str, str] = {}
+        while cluster:
+            page = self._call("ecs", "list_services", cluster=cluster, **token)
+            for arn in page["serviceArns"]:
+                if str(arn).rpartition("/")[2].startswith(f"{self._stack.external_name}-{SERVICE}-"):
+                    found = self._call("ecs", "describe_services", cluster=cluster, services=[arn])["services"]
+                    return found[0] if found else None
+            if not page.get("nextToken"):
+                return None
+            token = {"nextToken": page["nextToken"]}
+        return None
+
+    def _count(self, cause: str) -> None:
+        self._causes[cause] = self._causes.get(cause, 0) + 1
+        if self._causes[cause] == 1:
             self._logger.warning("A task of %s has ended: %s", self._stack.name, cause)
+        if self._causes[cause] == ENOUGH and not self._over.is_set():
+            self._end_launch(cause)
 
-    def _look_at_targets(self, cluster: str, service: str) -> None:
+    def _end_launch(self, cause: str) -> None:
+        """Let CloudFormation give up: an update goes back to what ran, and of a creation nothing is left."""
+        status = stack_state.describe(self._stack)["StackStatus"]
+        if status == "UPDATE_IN_PROGRESS":
+            self._logger.error("%s tasks of %s have ended of it: the update is cancelled", ENOUGH, self._stack.name)
+            stack_state.cancel_update(self._stack)
+        elif status == "CREATE_IN_PROGRESS":
+            self._logger.error("%s tasks of %s have ended of it: its creation is ended", ENOUGH, self._stack.name)
+            name_stack_in_errors.explain_end(self._stack, cause)
+            stack_state.call_with_role(self._stack, "delete_stack")
+
+    def _look_at_targets(self, described: dict[str, Any]) -> None:
         """Remember why a target is unhealthy: when its task has ended, it is none any more."""
-        found = self._call("ecs", "describe_services", cluster=cluster, services=[service])["services"]
-        for balancer in found[0].get("loadBalancers", []) if found else []:
+        for balancer in described.get("loadBalancers", []):
             arn = balancer["targetGroupArn"]
             health = self._call("elbv2", "describe_target_health", TargetGroupArn=arn)
             for target in health["TargetHealthDescriptions"]:

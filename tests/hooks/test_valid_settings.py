@@ -237,6 +237,22 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
             "environment_variables",
             "must not give PORT another value than container_port (5000), where the load balancer asks",
         ),
+        ({"kind": "worker", "host_names": ["a.example.com"]}, "host_names", "is not used by a worker, which no load"),
+        ({"kind": "worker", "requests_per_task": 60}, "requests_per_task", "is not used by a worker"),
+        ({"kind": "worker", "container_port": 80}, "container_port", "is not used by a worker"),
+        ({"kind": "worker", "stop_timeout_seconds": 105}, "stop_timeout_seconds", "must be at most 104: of the 120 s"),
+        (
+            {"services": {"mail": {"kind": "worker", "listener_priority": 90}}, "max_machines": 9},
+            "services.mail.listener_priority",
+            "is not used by a worker",
+        ),
+        ({"container_health_retries": 5}, "container_health_retries", "is not used without container_health_command"),
+        (
+            {"container_health_command": ["true"], "container_health_interval_seconds": 5},
+            "container_health_timeout_seconds",
+            "must be less than container_health_interval_seconds (5)",
+        ),
+        ({"single": True, "requests_per_task": 60}, "requests_per_task", "is not used with single"),
         ({"secrets": {"PORT": "/port"}}, "secrets", "must not name PORT: that is the setting container_port"),
         (
             {"image": "nginx:1.27", "build_arguments": {"A": "1"}},
@@ -342,6 +358,11 @@ def test_settings_that_do_not_go_together_are_named(changes: dict[str, object], 
         {"max_percent": 100, "min_healthy_percent": 0},
         {"min_tasks": 0, "max_tasks": 0},
         {"image": "nginx:1.27", "user": "", "capabilities": ["CHOWN", "SETGID", "SETUID"]},
+        {"kind": "worker", "stop_timeout_seconds": 104, "deregistration_delay_seconds": 300},
+        {"single": True, "min_tasks": 3},
+        {"services": {"mail": {"kind": "worker", "command": ["work"], "single": True}}, "max_machines": 6},
+        # What the first service asks for does not count against a further one.
+        {"requests_per_task": 600, "services": {"mail": {"kind": "worker"}}, "max_machines": 9},
     ],
 )
 def test_settings_that_go_together_pass(changes: dict[str, object]) -> None:

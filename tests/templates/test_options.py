@@ -672,6 +672,68 @@ def test_a_file_of_variables_is_written_out_and_single_ones_come_before_it(tmp_p
     assert given.items() >= {"LEVEL": "info", "WORDS": '"a b" # c', "EMPTY": "", "OTHER": "own"}.items()
 
 
+# --- Workers
+
+WORKER: dict[str, Any] = {
+    **{"kind": "worker", "command": ["python3", "-m", "work"], "stop_timeout_seconds": 95},
+    **{"container_health_command": ["python3", "check.py"], "container_health_timeout_seconds": 10},
+    "health_check_grace_seconds": 400,
+}
+
+
+def test_a_worker_has_nothing_of_the_load_balancer() -> None:
+    mail = WORKER | {"single": True}
+    environment = changed("mail", services={"mail": mail}, alarms=True, dashboard=True, max_machines=6)
+    assert environment.of_type("mail", "AWS::ElasticLoadBalancingV2::TargetGroup") == {}
+    assert environment.of_type("mail", "AWS::ElasticLoadBalancingV2::ListenerRule") == {}
+    service = environment.resources("mail")["Service"]
+    assert "DependsOn" not in service
+    assert not service["Properties"].keys() & {"LoadBalancers", "HealthCheckGracePeriodSeconds"}
+    # It launches beside the load balancer.
+    needed = {dependency.name for dependency in environment.stacks["mail"].dependencies}
+    assert needed == {"dev/cluster", "dev/machines"}
+    assert set(environment.template("mail")["Outputs"]) == {"ServiceName"}
+
+
+def test_a_workers_container_has_no_port_and_the_whole_stop_time() -> None:
+    environment = changed("mail", services={"mail": WORKER}, max_machines=8)
+    found = container(environment, "mail")
+    assert "PortMappings" not in found
+    assert {item["Name"]: item["Value"] for item in found["Environment"]} == {"SHUTDOWN_SECONDS": "92"}
+    assert found["HealthCheck"] == {
+        **{"Command": ["CMD", "python3", "check.py"], "Interval": 30, "Timeout": 10, "Retries": 3},
+        "StartPeriod": 300,
+    }
+    assert "HealthCheck" not in container(environment)
+
+
+def test_alarms_and_dashboard_of_a_worker_ask_ecs_alone() -> None:
+    environment = changed("mail", services={"mail": WORKER}, alarms=True, dashboard=True, max_machines=8)
+    alarms = environment.of_type("mail", "AWS::CloudWatch::Alarm")
+    assert set(alarms) == {"NoRunningTask", "TaskCpuUse", "TaskMemoryUse"}
+    assert {alarm["Namespace"] for alarm in alarms.values()} == {"AWS/ECS"}
+    assert (alarms["NoRunningTask"]["Statistic"], alarms["NoRunningTask"]["TreatMissingData"]) == (
+        *("SampleCount", "breaching"),
+    )
+    board = environment.properties("mail", "Dashboard")["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[^}]+\}", "1", board))["widgets"]
+    assert "AWS/ApplicationELB" not in json.dumps(widgets)
+    assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets) > 4
+
+
+def test_a_single_worker_never_runs_twice() -> None:
+    environment = changed("beat", services={"beat": {"kind": "worker", "single": True}}, min_machines=2, max_machines=6)
+    given = environment.parameters("beat")
+    assert [given[name] for name in ("MinTasks", "MaxTasks", "MinHealthyPercent", "MaxPercent")] == [
+        "1",
+        "1",
+        "0",
+        "100",
+    ]
+    assert environment.properties("beat", "Service")["AvailabilityZoneRebalancing"] == "DISABLED"
+    assert environment.parameters("service")["MaxPercent"] == "200"
+
+
 # --- Operations
 
 
