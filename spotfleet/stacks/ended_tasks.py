@@ -89,9 +89,11 @@ class EndedTasks:
         if self._is_first:
             self._before = wanted
         self._look_at_targets(service)
-        arns = self._call("ecs", "list_tasks", cluster=cluster, desiredStatus="STOPPED")["taskArns"]
-        new = [arn for arn in arns if arn not in self._seen][:DESCRIBED_AT_ONCE]
+        ended = self._ended(cluster, wanted.rpartition("/")[2].partition(":")[0])
+        new = [arn for arn in ended if arn not in self._seen][:DESCRIBED_AT_ONCE]
         self._seen.update(new)
+        if self._is_first:
+            self._seen.update(ended)
         if self._is_first or not new:
             return
         tasks = self._call("ecs", "describe_tasks", cluster=cluster, tasks=new)["tasks"]
@@ -101,6 +103,15 @@ class EndedTasks:
                 self._seen.discard(task["taskArn"])
             elif task["taskDefinitionArn"] == wanted != self._before and (cause := self._cause(task)):
                 self._count(cause)
+
+    def _ended(self, cluster: str, family: str) -> list[str]:
+        asked: dict[str, str] = {"cluster": cluster, "family": family, "desiredStatus": "STOPPED"}
+        page = self._call("ecs", "list_tasks", **asked)
+        found = list(page["taskArns"])
+        while page.get("nextToken"):
+            page = self._call("ecs", "list_tasks", **asked, nextToken=page["nextToken"])
+            found += page["taskArns"]
+        return found
 
     def _service(self, cluster: str) -> dict[str, Any] | None:
         """Return the stack's service, which CloudFormation names after it; it need not say so until it is made."""
@@ -131,6 +142,8 @@ class EndedTasks:
             stack_state.cancel_update(self._stack)
         elif status == "CREATE_IN_PROGRESS":
             self._logger.error("%s tasks of %s have ended of it: its creation is ended", ENOUGH, self._stack.name)
+            # The next one to ask for the stack must be Sceptre, which is told why there is none.
+            self._over.set()
             name_stack_in_errors.explain_end(self._stack, cause)
             stack_state.call_with_role(self._stack, "delete_stack")
 
