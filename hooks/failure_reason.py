@@ -23,6 +23,10 @@ class FailureReason(Hook):
         if refusal := name_stack_in_errors.unreported(self.stack):
             raise SceptreException(refusal)
         cause = ended_tasks.first_cause(self.stack)
+        if cause and status == ABSENT:
+            raise SceptreException(
+                f"{self.stack.name} was deleted again, because {cause}. Mend that, then launch again"
+            )
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return
