@@ -48,7 +48,7 @@ FULL: dict[str, Any] = {
     **{
         "machine_image": "ami-0ec5a12023aaa8664",
         "instance_types": ["m5.large", "m6i.large"],
-        "min_machines": 2,
+        "min_machines": 3,
         "max_machines": 8,
     },
     **{"on_demand_base": 2, "on_demand_percent_above_base": 50, "machine_scaling": "cpu"},
