@@ -1,14 +1,14 @@
-"""The hook !docker_image: builds the service's image and pushes it, unless the repository has it already."""
+"""The hook !docker_image: builds the service's image and pushes it, unless there is one already."""
 
 from dataclasses import replace
 
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from spotfleet.image import docker_cli, launched_image
+from spotfleet.image import docker_cli, existing_image, launched_image
 from spotfleet.image.base_image import named_without_digest
 from spotfleet.image.build_context import dockerfile, fingerprint
-from spotfleet.image.image import Image, image_of, pushed_digest
+from spotfleet.image.image import Image, existing, image_of, platform_of, pushed_digest
 from spotfleet.stacks import account, kept_images
 from spotfleet.stacks.once import once_per_command
 
@@ -32,10 +32,13 @@ class DockerImage(Hook):
         """
         account.require_right(self.stack, self.logger)
         launched_image.taken_over(self.stack, self.argument)
+        if existing(self.argument):
+            launched_image.hand_over(self.stack, self.argument, self._existing())
+            return
         image = image_of(self.stack, self.argument, pull=self._report)
         if image.base.remark:
             self._report(image.base.remark)
-        for name in named_without_digest(dockerfile(image.context)):
+        for name in named_without_digest(dockerfile(image.context, image.dockerfile)):
             self._report(
                 f"The Dockerfile builds on {name}, whatever that is now: give it a digest, or use ARG BASE_IMAGE"
             )
@@ -45,6 +48,13 @@ class DockerImage(Hook):
         else:
             digest = self._built_and_pushed(image)
         launched_image.hand_over(self.stack, self.argument, image.with_digest(digest))
+
+    def _existing(self) -> str:
+        """Return the name, by a digest, of the image that is there already."""
+        platform = platform_of(self.argument)
+        uri, remark = existing_image.resolve(self.argument["image"], platform, account.is_embedded(self.stack))
+        self._report(remark or f"Image {self.argument['image']} is {uri}")
+        return uri
 
     def _built_and_pushed(self, image: Image) -> str:
         """Build and push the image, and return its digest."""
@@ -74,7 +84,7 @@ class DockerImage(Hook):
         """
         for _ in range(MOST_BUILDS):
             docker_cli.build(docker, image, self._report)
-            contents = fingerprint(image.context)
+            contents = fingerprint(image.context, image.dockerfile)
             if contents.content != image.contents.content:
                 raise SceptreException(
                     f"Files in {image.context} changed while the image was built from them; nothing was pushed, and "

@@ -8,7 +8,7 @@ same holds for its commands create, update and execute.
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from spotfleet.stacks import account, name_stack_in_errors, stack_state
+from spotfleet.stacks import account, ended_tasks, name_stack_in_errors, stack_state
 from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
 
@@ -22,10 +22,17 @@ class FailureReason(Hook):
         status = description["StackStatus"]
         if refusal := name_stack_in_errors.unreported(self.stack):
             raise SceptreException(refusal)
+        cause = ended_tasks.first_cause(self.stack)
+        if cause and status == ABSENT:
+            raise SceptreException(
+                f"{self.stack.name} was deleted again, because {cause}. Mend that, then launch again"
+            )
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return
         reason = stack_state.first_failure(self.stack).removesuffix(".")
+        if cause:
+            reason = f"{reason}. A task ended first: {cause}"
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", reason)
         way_out = stack_state.way_out(self.stack, status)

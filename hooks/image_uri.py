@@ -5,8 +5,9 @@ from sceptre.exceptions import SceptreException
 from sceptre.resolvers import Resolver
 from sceptre.resolvers.placeholders import are_placeholders_enabled
 
-from spotfleet.image import launched_image
-from spotfleet.image.image import Image, image_of, pushed_digest
+from spotfleet.image import existing_image, launched_image
+from spotfleet.image.image import Image, existing, image_of, platform_of, pushed_digest
+from spotfleet.stacks import account
 
 # A repository that is not there yet, or whose name is still a placeholder of Sceptre.
 NO_REPOSITORY = {"RepositoryNotFoundException", "InvalidParameterException"}
@@ -29,6 +30,8 @@ class ImageUri(Resolver):
         launched = launched_image.taken_over(self.stack, self.argument)
         if launched is not None:
             return launched
+        if existing(self.argument):
+            return self._existing()
         image = image_of(self.stack, self.argument)
         digest = self._pushed_digest(image)
         if digest is not None:
@@ -36,6 +39,15 @@ class ImageUri(Resolver):
         if are_placeholders_enabled():
             return image.uri
         raise SceptreException(f"Image {image.tag} is not in the repository: run `sceptre launch`.")
+
+    def _existing(self) -> str:
+        try:
+            embedded = account.is_embedded(self.stack)
+            return existing_image.resolve(existing(self.argument), platform_of(self.argument), embedded)[0]
+        except SceptreException:
+            if are_placeholders_enabled():
+                return existing(self.argument)
+            raise
 
     def _pushed_digest(self, image: Image) -> str | None:
         try:

@@ -15,7 +15,7 @@ from sceptre.plan.plan import SceptrePlan
 
 from spotfleet.configuration.wiring import included
 from spotfleet.facts import aws_names
-from spotfleet.settings import shown
+from spotfleet.settings import environment_file, shown
 from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE
 from spotfleet.settings.problems import LAYERS, find_problems, remarks
 from spotfleet.stacks.once import once_per_command
@@ -47,7 +47,11 @@ class ValidSettings(Hook):
         environment = self.stack.config["stack_group_path"]
         _require_name(environment, settings)
         _require_environment_of_newest_image(config_folder)
-        problems = find_problems(settings) or dict(_problems_of_service_files(settings, config_folder, environment))
+        problems = (
+            find_problems(settings)
+            or dict(_problems_of_service_files(settings, config_folder, environment))
+            or dict(_problems_of_environment_files(settings, project))
+        )
         if not problems and len(str(settings)) > SETTINGS_OF_ANY_SIZE and not settings.get("template_bucket_name"):
             problems = dict(_problems_of_sizes(project, environment))
         if problems:
@@ -108,6 +112,17 @@ def _problems_of_sizes(project: Path, environment: str) -> Iterator[tuple[str, s
                 f"is missing: with these settings the template of {stack.name} has {size} bytes, and CloudFormation "
                 f"takes more than {LARGEST_TEMPLATE} from a bucket only",
             )
+
+
+def _problems_of_environment_files(settings: dict[str, Any], project: Path) -> Iterator[tuple[str, str]]:
+    """Yield which file of variables cannot be taken over, and why."""
+    services = {f"services.{name}.": own for name, own in settings.get("services", {}).items()}
+    for prefix, own in {"": settings, **services}.items():
+        if name := own.get("environment_file"):
+            try:
+                environment_file.read(project, name)
+            except ValueError as error:
+                yield f"{prefix}environment_file", f"is {shown.text(name)}, and {error}"
 
 
 def _problems_of_service_files(

@@ -16,16 +16,22 @@ AGENT_SECONDS = 6
 SCHEDULER_SECONDS = 10
 # A container's start, on a machine that has its image.
 START_SECONDS = 5
-HEALTHY_CHECKS = 2
 ALL = 100  # percent
 
 
 def problems(
-    tasks: int, min_healthy_percent: int, on_one_machine: int, interval: int, deregistration: int, stop: int
+    tasks: int,
+    min_healthy_percent: int,
+    on_one_machine: int,
+    checks: int,
+    interval: int,
+    deregistration: int | None,
+    stop: int,
 ) -> Iterator[tuple[str, str]]:
     """Yield which setting keeps tasks from ending before their Spot machine does, and what would let them.
 
-    `tasks` run at least, `on_one_machine` of them on one machine; the others are seconds.
+    `tasks` run at least, `on_one_machine` of them on one machine; a replacement serves after `checks`. The others are
+    seconds; without a load balancer there is no `deregistration`.
     """
     must_serve = math.ceil(tasks * min_healthy_percent / ALL)
     may_stop = tasks - must_serve
@@ -41,14 +47,20 @@ def problems(
     gone = AGENT_SECONDS + SCHEDULER_SECONDS
     words = f"{gone} s until ECS acts"
     if on_one_machine > max(may_stop, 1):
-        replaced = START_SECONDS + HEALTHY_CHECKS * interval + SCHEDULER_SECONDS
+        replaced = START_SECONDS + checks * interval + SCHEDULER_SECONDS
         gone += replaced
         words += (
-            f", {replaced} s until replacements serve ({HEALTHY_CHECKS} checks, {interval} s apart), for "
+            f", {replaced} s until replacements serve ({checks} checks, {interval} s apart), for "
             f"min_healthy_percent lets {may_stop} of {on_one_machine} tasks on a machine stop at once"
         )
-    if gone + deregistration + stop > NOTICE_SECONDS:
-        most = max(0, NOTICE_SECONDS - gone)
+    most = max(0, NOTICE_SECONDS - gone)
+    if deregistration is None:
+        if stop > most:
+            yield (
+                "stop_timeout_seconds",
+                f"must be at most {most}: of the {NOTICE_SECONDS} s of a Spot notice go {words}",
+            )
+    elif gone + deregistration + stop > NOTICE_SECONDS:
         yield (
             "stop_timeout_seconds",
             f"must be at most {most} together with deregistration_delay_seconds ({deregistration}), which it "

@@ -59,6 +59,11 @@ LONGEST_CERTIFIED_DOMAIN = 64
 # Conditions of a listener's rule: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
 HOST_PATTERN = re.compile(r"(?=.{1,128}$)[A-Za-z0-9.*?-]*\.([A-Za-z]+|[Xx][Nn]--[A-Za-z0-9-]+)")
 PATH_PATTERN = r"""[/*?][A-Za-z0-9_.$/~"'@:+&*?-]{0,127}"""
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html: up to 1024
+# characters, and of the codes 200 to 499.
+HEALTH_CHECK_PATH = r"""/[A-Za-z0-9_.$/~"'@:+&*?=%,;!()-]{0,1023}"""
+STATUS_CODE = "[2-4][0-9]{2}"
+STATUS_CODES = f"{STATUS_CODE}(-{STATUS_CODE})?(,{STATUS_CODE}(-{STATUS_CODE})?)*"
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
 WILDCARDS = 6
 
@@ -71,6 +76,9 @@ TAG_TEXT = re.compile(r"(\w| |[.:/=+\-@])*")
 HOST = rf"([{LETTERS}]([{LETTERS}-]*[{LETTERS}])?)(\.[{LETTERS}]([{LETTERS}-]*[{LETTERS}])?)*(:[0-9]+)?"
 REPOSITORY = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 IMAGE = rf"({HOST}/)?{REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+
+# A private repository of ECR, whose images need a permission: account, region and name.
+ECR_IMAGE = re.compile(rf"({ACCOUNT})\.dkr\.ecr(-fips)?\.({REGION})\.amazonaws\.[a-z.]+/({REPOSITORY})([:@].*)?")
 
 
 def is_reserved_for_capacity_providers(name: str) -> bool:
@@ -103,6 +111,12 @@ def problem_of_tags(tags: dict[str, str]) -> str | None:
         (all(TAG_TEXT.fullmatch(text) for text in (*tags, *tags.values())), "has a character no tag may have"),
     )
     return next((problem for holds, problem in rules if not holds), None)
+
+
+def ecr_repository_arn(image: str) -> str:
+    """Return the ARN of the repository that an image is in, without its partition; '' where it is none of ECR's own."""
+    found = ECR_IMAGE.fullmatch(image)
+    return f"ecr:{found[3]}:{found[1]}:repository/{found[4]}" if found else ""
 
 
 def foreign_arns(arns: Iterable[str], partition: str | None) -> list[str]:

@@ -71,7 +71,7 @@ def resolve(name: str, platform: str, project: Path, pull: Report | None = None)
         raise SceptreException(
             f"Base image {name} is not pinned, and Docker here has none of that name for {platform}: {PIN_COMMAND}"
         )
-    digest = _digest(copy, name)
+    digest = digest_of(copy, name)
     if digest is None:
         return BaseImage(name, copy.id, copy.id, f"Base image {name} is from no registry: its id {copy.id} counts")
     remark = f"Base image {name} is not pinned: it is {digest}, as Docker has it. To pin it: {PIN_COMMAND}"
@@ -83,7 +83,7 @@ def _pinned(name: str, pin: str, copy: EngineImage | None) -> BaseImage:
         return _in_engine(name, pin, copy)
     if copy is None or registry_answers(registry_of(name)):
         return BaseImage(f"{repository_of(name)}@{pin}", pin)
-    identity = _digest(copy, name) or copy.id
+    identity = digest_of(copy, name) or copy.id
     remark = (
         f"{registry_of(name)} cannot be reached: building on the {name} that Docker has, {identity}, not on the pin"
     )
@@ -149,7 +149,7 @@ def _full(repository: str) -> str:
     return f"{DOCKER_HUB}/{'' if '/' in repository else 'library/'}{repository}"
 
 
-def _digest(copy: EngineImage, name: str) -> str | None:
+def digest_of(copy: EngineImage, name: str) -> str | None:
     """Return the digest that the registry of `name` has given for the engine's copy, if it is from there."""
     wanted = _full(repository_of(name))
     found = [reference.partition("@") for reference in copy.repository_digests]

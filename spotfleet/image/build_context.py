@@ -19,10 +19,9 @@ from sceptre.exceptions import SceptreException
 
 from spotfleet.image.dockerignore import IgnoreRules, LegacyIgnoreRules, PatternError, decoded, encoded, read_patterns
 
-# Either name, as Docker looks for them.
-DOCKERFILES = ("Dockerfile", "dockerfile")
-# The first that is there counts, even an empty one; https://docs.docker.com/build/concepts/context/#filename-and-location
-IGNORE_FILES = ("Dockerfile.dockerignore", ".dockerignore")
+DOCKERFILE = "Dockerfile"
+# Docker looks for this name too where it is told none.
+OTHER_DOCKERFILE = "dockerfile"
 KINDS = {
     **{stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link", stat.S_IFIFO: "pipe"},
     **{stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "block device"},
@@ -64,18 +63,19 @@ class Entry:
         return 0 if self.kind == "link" else stat.S_IMODE(self.status.st_mode)
 
 
-def fingerprint(context: Path) -> Fingerprint:
+def fingerprint(context: Path, name_of_dockerfile: str = DOCKERFILE) -> Fingerprint:
     """Look at everything that a build is sent, and at the files that say how to build, which count in any case.
 
     Files are read in pieces, so that large ones take no memory. Raises SceptreException, in one sentence, where there
     is no Dockerfile, the ignore file is malformed, or something cannot be read.
     """
     content, writes = hashlib.sha256(), hashlib.sha256()
-    for name, file in [("Dockerfile", _dockerfile(context)), *_ignore_files(context)]:
+    how = [(DOCKERFILE, _dockerfile(context, name_of_dockerfile)), *_ignore_files(context, name_of_dockerfile)]
+    for name, file in how:
         text = hashlib.sha256(_read(context, file)).hexdigest()
         content.update(f"{name} {text}\n".encode())
         writes.update(f"{file.status.st_ino} {file.status.st_ctime_ns}\n".encode())
-    for entry in entries(context):
+    for entry in entries(context, name_of_dockerfile):
         digest = _digest(context, entry)
         if digest is not None:
             path = encoded(entry.path) + b"\0"
@@ -84,36 +84,39 @@ def fingerprint(context: Path) -> Fingerprint:
     return Fingerprint(content.hexdigest(), writes.hexdigest())
 
 
-def dockerfile(context: Path) -> bytes:
+def dockerfile(context: Path, name: str = DOCKERFILE) -> bytes:
     """Return the Dockerfile's text. Raises SceptreException where there is none, or it cannot be read."""
-    return _read(context, _dockerfile(context))
+    return _read(context, _dockerfile(context, name))
 
 
-def _dockerfile(context: Path) -> Entry:
-    for name in DOCKERFILES:
-        file = _file_below(context, name)
+def _dockerfile(context: Path, name: str) -> Entry:
+    for each in (name, OTHER_DOCKERFILE) if name == DOCKERFILE else (name,):
+        file = _file_below(context, each)
         if file is not None:
             return file
     raise SceptreException(
-        f"No Dockerfile in {context}: run sceptre from the project's folder, with the setting build_context in it."
+        f"No {name} in {context}: run sceptre from the project's folder, with the settings build_context and "
+        "dockerfile in it."
     )
 
 
-def _ignore_files(context: Path) -> Iterator[tuple[str, Entry]]:
-    for name in IGNORE_FILES:
+def _ignore_files(context: Path, name_of_dockerfile: str) -> Iterator[tuple[str, Entry]]:
+    # The first that is there counts, even an empty one:
+    # https://docs.docker.com/build/concepts/context/#filename-and-location
+    for name in (f"{name_of_dockerfile}.dockerignore", ".dockerignore"):
         file = _file_below(context, name)
         if file is not None:
             yield name, file
 
 
-def entries(context: Path) -> Iterator[Entry]:
+def entries(context: Path, name_of_dockerfile: str = DOCKERFILE) -> Iterator[Entry]:
     """Yield everything that a build can be sent, a folder before what is in it.
 
     Clients differ in a few cases: what only some of them send counts, because to count too much makes a build that was
     not needed, and to count too little an image that is not what its tag says.
     Raises SceptreException as `fingerprint` does.
     """
-    file, patterns = _ignore_file(context)
+    file, patterns = _ignore_file(context, name_of_dockerfile)
     try:
         rules = IgnoreRules(patterns)
         sent = let_through(context, rules)
@@ -139,9 +142,9 @@ def _until_malformed(listing: Iterator[Entry]) -> Iterator[Entry]:
         yield from listing
 
 
-def _ignore_file(context: Path) -> tuple[str, list[str]]:
+def _ignore_file(context: Path, name_of_dockerfile: str) -> tuple[str, list[str]]:
     """Return the name of the ignore file that counts, and its patterns."""
-    for name, file in _ignore_files(context):
+    for name, file in _ignore_files(context, name_of_dockerfile):
         try:
             return name, read_patterns(_read(context, file))
         except PatternError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sceptre.exceptions import SceptreException
 
-from spotfleet.image import docker_command, docker_config
+from spotfleet.image import build_context, docker_command, docker_config
 from spotfleet.image.docker_command import Report
 from spotfleet.image.image import Image
 
@@ -46,6 +46,12 @@ def build(docker: str, image: Image, report: Report) -> None:
     """
     command = [docker, "build", "--progress", "plain", "--platform", image.platform]
     command += ["--build-arg", f"BASE_IMAGE={image.base.reference}", "--tag", image.uri]
+    if image.dockerfile != build_context.DOCKERFILE:
+        command += ["--file", str(image.context / image.dockerfile)]
+    if image.target:
+        command += ["--target", image.target]
+    for name, value in image.arguments:
+        command += ["--build-arg", f"{name}={value}"]
     if _builds_with_buildx(docker):
         # A builder in a container of its own would keep the image to itself.
         command.append("--load")

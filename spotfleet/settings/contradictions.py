@@ -18,7 +18,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, service in services.items():
         prefix = f"services.{name}." if name else ""
         own = settings.services[name] if name else {}
-        for key, should in contradictions_of_a_service(settings, service):
+        for key, should in contradictions_of_a_service(settings, service, own):
             # A further service is only to blame for what it says itself.
             if not name or key in own:
                 yield f"{prefix}{key}", should

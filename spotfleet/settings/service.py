@@ -2,13 +2,14 @@
 
 import zoneinfo
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from spotfleet.facts import aws_names, schedule
 from spotfleet.facts.origins import parse_origins
 from spotfleet.settings import shown
+from spotfleet.settings.container import ContainerSettings
 from spotfleet.settings.section import LOG_RETENTION_DAYS, Percent, Section, Share, check_policy_arns, require
 
 SHORTEST_SLOW_START = 30  # seconds
@@ -31,23 +32,32 @@ class ScheduledChange(Section):
         return expression
 
 
-class ServiceSettings(Section):
+class ServiceSettings(ContainerSettings):
     """The layer service; each one can have another value for a further service, under `services`."""
 
-    base_image: str = Field(
-        max_length=512, pattern=f"^{aws_names.IMAGE}$", description="Python image that the service image is built on"
+    kind: Literal["web", "worker"] = Field(
+        default="web",
+        description="web: behind the load balancer; worker: nobody asks it, so it has no port, rule or health check of "
+        "the load balancer, and may use the whole notice of a Spot machine to stop",
     )
-    build_context: str = Field(
-        default=".",
-        pattern=r"^(\.|[\w-][\w.-]*(/[\w-][\w.-]*)*)$",
-        description="folder of the project that holds the Dockerfile and what it copies, such as services/api",
+    single: bool = Field(
+        default=False,
+        description="whether two tasks must never run at once, such as of a scheduler: min_healthy_percent is 0, "
+        "max_percent 100 and max_tasks 1 then, whatever they say, and for a while none runs during a deployment",
+    )
+    container_health_command: list[str] = Field(
+        default=[],
+        description="words of a command that ECS runs in the container, such as [python3, check.py]: where it fails "
+        "the task is replaced; the image's own HEALTHCHECK is not looked at",
+    )
+    container_health_interval_seconds: int = Field(default=30, ge=5, le=300, description="time between two such runs")
+    container_health_timeout_seconds: int = Field(default=5, ge=2, le=60, description="time for such a run")
+    container_health_retries: int = Field(
+        default=3, ge=1, le=10, description="failures in a row until a task is replaced"
     )
     cors_origins: str = Field(description="comma-separated origins such as https://example.com, or *")
     task_cpu_units: int = Field(ge=128, le=196_608, description="CPU units of a task; 1024 is one vCPU")
     task_memory_mib: int = Field(ge=64, le=122880, description="memory limit of a task")
-    environment_variables: dict[str, str] = Field(
-        default={}, description="variables of the containers, such as {LOG_LEVEL: info}; nothing secret"
-    )
     secrets: dict[str, str] = Field(
         default={},
         description="variables whose values ECS reads when it starts a task: by name the ARN of a Secrets Manager "
@@ -68,8 +78,12 @@ class ServiceSettings(Section):
         default=False,
         description="whether task_policy_arns may hold policies that make the service an administrator of the account",
     )
-    min_tasks: int = Field(ge=1, le=5000, description="tasks that always run")
-    max_tasks: int = Field(ge=1, le=5000, description="tasks that may run, apart from deployments")
+    min_tasks: int = Field(
+        ge=0,
+        le=5000,
+        description="tasks that always run; where there is none, load starts none, only scheduled_scaling does",
+    )
+    max_tasks: int = Field(ge=0, le=5000, description="tasks that may run, apart from deployments")
     task_cpu_target_percent: Percent = Field(description="average CPU use of the tasks that scaling aims at")
     task_memory_target_percent: Share = Field(
         default=0, description="average memory use of the tasks that scaling aims at as well; 0: memory does not count"
@@ -106,7 +120,12 @@ class ServiceSettings(Section):
         description="share of the tasks that keeps serving during a deployment and while a machine is drained; where "
         "tasks can stand on Spot it must let one stop before its replacement serves"
     )
-    max_percent: int = Field(ge=101, le=400, description="share of the tasks that may run during a deployment")
+    max_percent: int = Field(
+        ge=100,
+        le=400,
+        description="share of the tasks that may run during a deployment; 100, with a min_healthy_percent of 0: old "
+        "tasks stop before new ones start, and none is moved to another zone",
+    )
     deployment_failures: int = Field(
         default=0,
         ge=0,
@@ -127,7 +146,29 @@ class ServiceSettings(Section):
     slow_start_seconds: int = Field(
         default=0, ge=0, le=900, description="a new task gets its full share of requests after it; 0, or 30 to 900"
     )
-    health_check_interval_seconds: int = Field(ge=6, le=300, description="time between two health checks")
+    health_check_path: str = Field(
+        default="/healthcheck",
+        pattern=f"^{aws_names.HEALTH_CHECK_PATH}$",
+        description="path that the load balancer asks for, to see whether a task is healthy",
+    )
+    health_check_codes: str = Field(
+        default="200",
+        pattern=f"^{aws_names.STATUS_CODES}$",
+        description="status codes of a healthy task's answer, such as 200,302 or 200-399",
+    )
+    health_check_interval_seconds: int = Field(ge=5, le=300, description="time between two health checks")
+    health_check_timeout_seconds: int = Field(
+        default=5, ge=2, le=120, description="time for the answer, less than between two checks"
+    )
+    health_check_healthy_count: int = Field(
+        default=2, ge=2, le=10, description="checks in a row that a task must pass to get requests"
+    )
+    health_check_unhealthy_count: int = Field(
+        default=3,
+        ge=2,
+        le=10,
+        description="checks in a row after whose failure a task gets no requests, and is replaced",
+    )
     health_check_grace_seconds: int = Field(ge=0, le=3600, description="failed health checks are ignored this long")
     deregistration_delay_seconds: int = Field(ge=5, le=3600, description="time for requests in flight")
     stop_timeout_seconds: int = Field(ge=2, le=120, description="from SIGTERM to SIGKILL")
@@ -139,13 +180,18 @@ class ServiceSettings(Section):
     log_retention_days: LOG_RETENTION_DAYS = Field(description="age at which log entries are deleted")
     service_timeout_minutes: int = Field(ge=5, le=600, description="gives up on a service without healthy tasks")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_single(cls, settings: Any) -> Any:  # noqa: ANN401  # whatever a file says
+        return as_single(settings) if isinstance(settings, dict) else settings
+
     @field_validator("cors_origins")
     @classmethod
     def _check_cors_origins(cls, origins: str) -> str:
         parse_origins(origins)
         return origins
 
-    @field_validator("environment_variables", "secrets")
+    @field_validator("secrets")
     @classmethod
     def _check_variable_names(cls, variables: dict[str, str]) -> dict[str, str]:
         for number, name in enumerate(variables, 1):
@@ -202,6 +248,15 @@ class ServiceSettings(Section):
     def _check_slow_start(cls, seconds: int) -> int:
         require(seconds == 0 or seconds >= SHORTEST_SLOW_START, f"must be 0, or {SHORTEST_SLOW_START} to 900")
         return seconds
+
+
+def as_single(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a service with what `single` makes of them."""
+    if settings.get("single") is not True:
+        return settings
+    least = settings.get("min_tasks")
+    only = {"min_tasks": 1} if isinstance(least, int) and least > 1 else {}
+    return settings | only | {"max_tasks": 1, "min_healthy_percent": 0, "max_percent": 100}
 
 
 @cache

@@ -1,7 +1,7 @@
 """Which settings of services do not go together, or not with the machines, and what would."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from spotfleet.behaviour import spot_notice
 from spotfleet.facts import administration, aws_names, instance_types, regions, sizes
@@ -20,18 +20,33 @@ from spotfleet.settings.service import ServiceSettings
 CPU_MARGIN_PERCENT = 5
 # Seconds between two values of a service's own metrics where nothing else is said, which cost nothing.
 USUAL_RESOLUTION = 60
+# What a load balancer asks for, or is told.
+WEB_ONLY = (
+    *("cors_origins", "container_port", "path_pattern", "host_names", "listener_priority", "slow_start_seconds"),
+    *("health_check_path", "health_check_codes", "health_check_interval_seconds", "health_check_timeout_seconds"),
+    *("health_check_healthy_count", "health_check_unhealthy_count", "deregistration_delay_seconds"),
+    *("requests_per_task", "deployment_alarms"),
+)
+# What tells a container where to listen.
+PORT = "PORT"
 # A repository's policy has 50 rules at most; one is for the first service, two for images of no service:
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
 MOST_FURTHER_SERVICES = 47
 
 
-def contradictions_of_a_service(settings: Settings, service: ServiceSettings) -> Iterator[tuple[str, str]]:
+def contradictions_of_a_service(
+    settings: Settings, service: ServiceSettings, own: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield each setting of a service that does not go with others; `own` are those that it has for itself."""
     if service.max_tasks < service.min_tasks:
         yield "max_tasks", f"must be at least min_tasks ({service.min_tasks})"
     if any(change.max_tasks < change.min_tasks for change in service.scheduled_scaling):
         yield "scheduled_scaling", "must not have max_tasks below min_tasks"
     if any(change.max_tasks > service.max_tasks for change in service.scheduled_scaling):
         yield "scheduled_scaling", f"must not have more than max_tasks ({service.max_tasks}), which the machines hold"
+    yield from _contradictions_of_the_container(service)
+    yield from _contradictions_of_the_health_check(service)
+    yield from _settings_of_other_kinds(service, own)
     both = service.environment_variables.keys() & service.secrets.keys() | service.secrets.keys() & {"CORS_ORIGINS"}
     if both:
         yield "secrets", f"must not name {', '.join(sorted(both))}, which is a plain variable too"
@@ -60,9 +75,10 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
     yield from _foreign_arns(settings.region, service)
 
     # ECS rounds what may run down and what must keep running up: one of them has to leave room to move.
-    may_run = service.min_tasks * service.max_percent // 100
-    must_run = -(-service.min_tasks * service.min_healthy_percent // 100)
-    if may_run <= service.min_tasks <= must_run:
+    tasks = max(1, service.min_tasks)
+    may_run = tasks * service.max_percent // 100
+    must_run = -(-tasks * service.min_healthy_percent // 100)
+    if may_run <= tasks <= must_run:
         yield "max_percent", f"must let a deployment start one more task than min_tasks ({service.min_tasks})"
 
     if has_types(settings) and tasks_per_machine(settings, service) == 0:
@@ -74,11 +90,66 @@ def contradictions_of_a_service(settings: Settings, service: ServiceSettings) ->
             service.min_tasks,
             service.min_healthy_percent,
             math.ceil(service.min_tasks / settings.availability_zones),
+            service.health_check_healthy_count,
             service.health_check_interval_seconds,
-            service.deregistration_delay_seconds,
+            service.deregistration_delay_seconds if service.kind == "web" else None,
             service.stop_timeout_seconds,
         )
     yield from _targets_that_throttled_machines_never_reach(settings, service)
+
+
+def _contradictions_of_the_container(service: ServiceSettings) -> Iterator[tuple[str, str]]:
+    port = str(service.container_port)
+    if service.environment_variables.get(PORT, port) != port:
+        yield (
+            "environment_variables",
+            f"must not give {PORT} another value than container_port ({port}), where the load balancer asks: set "
+            "container_port",
+        )
+    if PORT in service.secrets:
+        yield "secrets", f"must not name {PORT}: that is the setting container_port"
+    if service.image:
+        for key in ("build_target", "build_arguments"):
+            if getattr(service, key):
+                yield key, "is not used with image, of which nothing is built"
+    in_memory = sum(service.writable_folders.values()) + service.shared_memory_mib
+    if in_memory >= service.task_memory_mib:
+        key = "writable_folders" if service.writable_folders else "shared_memory_mib"
+        yield (
+            key,
+            f"must leave the program some of task_memory_mib ({service.task_memory_mib}), as what is in these folders "
+            f"and in shared_memory_mib is the task's memory: together they are {in_memory} MiB",
+        )
+
+
+def _settings_of_other_kinds(service: ServiceSettings, own: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield what a worker cannot use: what it says for itself, and what the first service has another value of."""
+    if service.kind == "worker":
+        for name in WEB_ONLY:
+            field = ServiceSettings.model_fields[name]
+            if name in own or (not field.is_required() and getattr(service, name) != field.get_default()):
+                yield name, "is not used by a worker, which no load balancer asks"
+    for name in ("interval_seconds", "timeout_seconds", "retries"):
+        key = f"container_health_{name}"
+        if not service.container_health_command and getattr(service, key) != ServiceSettings.model_fields[key].default:
+            yield key, "is not used without container_health_command"
+    interval = service.container_health_interval_seconds
+    if service.container_health_command and service.container_health_timeout_seconds >= interval:
+        yield "container_health_timeout_seconds", f"must be less than container_health_interval_seconds ({interval})"
+    if service.single and service.requests_per_task:
+        yield "requests_per_task", "is not used with single, of which there is one task"
+
+
+def _contradictions_of_the_health_check(service: ServiceSettings) -> Iterator[tuple[str, str]]:
+    if service.health_check_timeout_seconds >= service.health_check_interval_seconds:
+        yield (
+            "health_check_timeout_seconds",
+            f"must be less than health_check_interval_seconds ({service.health_check_interval_seconds})",
+        )
+    for span in service.health_check_codes.split(","):
+        first, _, last = span.partition("-")
+        if last and int(last) <= int(first):
+            yield "health_check_codes", f"must not have a range that ends before it begins, such as {span}"
 
 
 def _scales(service: ServiceSettings) -> bool:
@@ -126,8 +197,9 @@ def contradictions_between_services(
 ) -> Iterator[tuple[str, str]]:
     if len(settings.services) > MOST_FURTHER_SERVICES:
         yield "services", f"must be at most {MOST_FURTHER_SERVICES}: ECR takes 50 rules that say which images are kept"
-    priorities = {service.listener_priority: name for name, service in services.items()}
-    for name, service in services.items():
+    web = {name: service for name, service in services.items() if service.kind == "web"}
+    priorities = {service.listener_priority: name for name, service in web.items()}
+    for name, service in web.items():
         if priorities[service.listener_priority] != name:
             other = priorities[service.listener_priority]
             yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"

@@ -39,11 +39,22 @@ class Place:
     region: str
     endpoint: str
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded AWS on this computer."""
+        return self.account == EMBEDDED and _is_this_machine(self.endpoint)
+
     def __str__(self) -> str:
-        if self.account == EMBEDDED and _is_this_machine(self.endpoint):
+        if self.is_embedded:
             return f"the embedded AWS at {self.endpoint}, region {self.region}; no account of AWS"
         name = "AWS" if _is_of_aws(self.endpoint) else "an endpoint that is none of AWS's own"
         return f"{name}: account {self.account}, region {self.region}, {self.endpoint}"
+
+
+def is_embedded(stack: Stack) -> bool:
+    """Return whether a stack is on the embedded AWS of this computer. Raises SceptreException as `require_right`."""
+    place: Place = vars(stack).get(ATTRIBUTE) or _place(stack)
+    return place.is_embedded
 
 
 def require_right(stack: Stack, logger: Logger) -> None:
@@ -96,7 +107,7 @@ def _require_account(stack: Stack, place: Place) -> None:
     wanted = stack.stack_group_config.get("account_id") or ""
     environment = stack.name.rpartition("/")[0]
     file = f"config/{environment}/config.yaml"
-    if place.account == EMBEDDED and _is_this_machine(place.endpoint):
+    if place.is_embedded:
         return
     if not wanted and stack.stack_group_config.get("deletion_protection"):
         raise SceptreException(

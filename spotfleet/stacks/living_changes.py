@@ -119,7 +119,8 @@ def _https(deployed: Deployed, settings: Settings) -> Iterator[str]:
 
 
 def _priorities(deployed: Deployed, settings: Settings) -> Iterator[str]:
-    wanted = {name or FIRST_SERVICE: own.listener_priority for name, own in service_settings(settings).items()}
+    services = {name or FIRST_SERVICE: own for name, own in service_settings(settings).items()}
+    wanted = {name: own.listener_priority for name, own in services.items() if own.kind == "web"}
     holders = {priority: name for name, priority in deployed.listener_priorities.items()}
     taken = {*wanted.values(), *holders}
     free = (number for number in range(1, 50_001) if number not in taken)

@@ -5,6 +5,7 @@ Sceptre's last line would be AWS's own text, without a name. One that concerns a
 with exit code 0.
 """
 
+import re
 from typing import Any
 
 from botocore.model import OperationModel
@@ -17,6 +18,9 @@ CHANGE_SETS = ("CreateChangeSet", "ExecuteChangeSet")
 
 # What AWS has said no to, by the stack's name in AWS.
 _unreported: dict[str, str] = {}
+# Why a stack was deleted while Sceptre waits for it, by its name in AWS.
+_causes: dict[str, str] = {}
+GONE = re.compile(r"Stack with id (\S+) does not exist")
 
 
 def name_stack(stack: Stack) -> None:
@@ -30,11 +34,23 @@ def name_stack(stack: Stack) -> None:
         # All stacks of a run share the session: the unique ids keep it to one registration.
         events.register(f"before-parameter-build.cloudformation.{operation}", _remember_name, f"{NAME}-{operation}")
         events.register(f"after-call.cloudformation.{operation}", _add_name, f"{NAME}-added-{operation}")
+    events.register("after-call.cloudformation.DescribeStacks", _add_cause, f"{NAME}-cause")
+
+
+def explain_end(stack: Stack, cause: str) -> None:
+    """Say why a stack is gone to Sceptre, which waits for it and would end with AWS's words, that it does not exist."""
+    _causes[stack.external_name] = f"{stack.name} was deleted again, because {cause}. Mend that, then launch again"
 
 
 def unreported(stack: Stack) -> str | None:
     """Return, once, the refusal of a change set of this stack that Sceptre has passed over."""
     return _unreported.pop(stack.external_name, None)
+
+
+def _add_cause(parsed: dict[str, Any], **_more: object) -> None:
+    gone = GONE.fullmatch(parsed.get("Error", {}).get("Message", ""))
+    if gone and (cause := _causes.pop(gone[1], None)):
+        parsed["Error"]["Message"] = cause
 
 
 def _remember_name(params: dict[str, Any], context: dict[str, Any], **_more: object) -> None:

@@ -90,6 +90,11 @@ def protect(stack: Stack, wanted: bool) -> None:
     _call(stack, "update_termination_protection", EnableTerminationProtection=wanted)
 
 
+def cancel_update(stack: Stack) -> None:
+    """Let a running update of a stack go back to what was before, with the role that it has begun with."""
+    _call(stack, "cancel_update_stack")
+
+
 def call_with_role(stack: Stack, command: str) -> None:
     """Start an operation on a stack, with the role that its configuration gives CloudFormation."""
     role = stack.cloudformation_service_role

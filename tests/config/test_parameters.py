@@ -23,13 +23,16 @@ VALUES: dict[str, SearchStrategy[str]] = {
     "vpc_cidr": from_regex(r"\A(10|100|172|9)\.([0-9]|64|31|16)\.(0|128)\.0/(1[6-9]|2[0-9])\Z"),
     "certificate_arn": from_regex(rf"\A{aws_names.CERTIFICATE_ARN}\Z"),
     "domain_name": from_regex(rf"\A{aws_names.DOMAIN}\Z"),
+    "health_check_path": from_regex(rf"\A{aws_names.HEALTH_CHECK_PATH}\Z"),
+    "health_check_codes": from_regex(rf"\A{aws_names.STATUS_CODES}\Z"),
     "path_pattern": from_regex(rf"\A{aws_names.PATH_PATTERN}\Z"),
     "tls_policy": from_regex(r"\AELBSecurityPolicy-TLS13-1-[23](-Res|-Ext[0-2])?(-FIPS)?(-PQ)?-20[0-9]{2}-[01][0-9]\Z"),
 }
 # By parameter the setting where it has another name.
 NAMES = {"flow_log_retention_days": "log_retention_days"}
-# What the stacks' files write instead of a setting's own value: words for true and false, and upper case.
-WRITTEN = {"deletion_protection", "empty_repository_on_delete", "detailed_monitoring", "cpu_architecture"}
+# What the stacks' files write instead of a setting's own value: words for true and false, upper case, and an image
+# with its digest.
+WRITTEN = {"image", "deletion_protection", "empty_repository_on_delete", "detailed_monitoring", "cpu_architecture"}
 
 
 def limited_parameters() -> Iterator[tuple[str, dict[str, Any]]]:

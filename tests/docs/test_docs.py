@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from spotfleet.settings.problems import find_problems
+from tests.support import sample_project
 from tests.support.projects import ROOT
 
 PAGES = [
@@ -38,3 +42,17 @@ def test_every_hook_is_in_the_drawing_of_a_launch() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     tags = {path.stem for path in (ROOT / "hooks").glob("*.py")} - {"__init__"}
     assert {tag for tag in tags if f"!{tag}" not in text} == {"ignored_dependencies"}, "which acts in a diff alone"
+
+
+def test_the_settings_of_each_kind_of_program_are_valid() -> None:
+    page = (ROOT / "docs/bring-your-own-container.md").read_text()
+    table = page[page.index("## 4. Settings for") : page.index("## 5. Workers")]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and ": " in line]
+    larger = {"instance_types": ["t3.medium", "t3a.medium"], "max_machines": 9}
+    for row in rows:
+        given: dict[str, Any] = {}
+        for text in re.findall(r"`(\w+: [^`]+)`", row):
+            given |= yaml.safe_load(text)
+        assert given
+        assert find_problems(sample_project.settings("dev") | larger | given) == {}, row
+    assert len(rows) >= 10

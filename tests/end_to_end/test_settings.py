@@ -48,7 +48,7 @@ FULL: dict[str, Any] = {
     **{
         "machine_image": "ami-0ec5a12023aaa8664",
         "instance_types": ["m5.large", "m6i.large"],
-        "min_machines": 2,
+        "min_machines": 3,
         "max_machines": 8,
     },
     **{"on_demand_base": 2, "on_demand_percent_above_base": 50, "machine_scaling": "cpu"},
@@ -75,10 +75,40 @@ FULL: dict[str, Any] = {
     "services": {
         "api": {
             **{"path_pattern": "/api/*", "listener_priority": 90, "min_tasks": 1, "max_tasks": 1},
-            "build_context": "services/api",
-        }
+            **{"build_context": "services/api", "container_port": 8080, "health_check_path": "/api/hello"},
+            **{"health_check_codes": "200-299", "health_check_timeout_seconds": 6},
+            **{"health_check_healthy_count": 3, "health_check_unhealthy_count": 4},
+        },
+        "mail": {
+            **{"kind": "worker", "single": True, "build_context": "services/mail", "dockerfile": "mail.Dockerfile"},
+            **{"build_target": "worker", "build_arguments": {"WORDS": "a 'b'"}, "entry_point": ["python3"]},
+            **{"command": ["/work.py", "$HOME"], "environment_file": "services/mail/mail.env", "user": ""},
+            **{"read_only": False, "writable_folders": {"/run/mail": 1}, "capabilities": ["CHOWN"]},
+            **{"shared_memory_mib": 16, "open_files_limit": 4096, "stop_timeout_seconds": 100},
+            **{"container_health_command": ["python3", "-c", "open('/run/mail/alive')"]},
+            **{"container_health_interval_seconds": 10, "container_health_timeout_seconds": 4},
+            "container_health_retries": 2,
+        },
     },
 }
+# What the worker above finds; its second stage cannot be built.
+WORK = """
+import json, os, sys, time
+
+open("/run/mail/alive", "w").close()
+os.chown("/run/mail/alive", 1, 1)
+found = {"words": open("/words").read(), "level": os.environ["LEVEL"], "user": os.getuid(), "given": sys.argv[1:]}
+print(json.dumps(found), flush=True)
+time.sleep(10_000)
+"""
+MAIL = """ARG BASE_IMAGE
+FROM $BASE_IMAGE AS worker
+ARG WORDS
+RUN printf '%s' "$WORDS" > /words
+COPY work.py /
+FROM worker
+RUN exit 1
+"""
 OTHER: dict[str, Any] = {
     **{"vpc_cidr": "10.9.0.0/16", "egress": "nat_gateway_per_zone", "flow_logs": "rejected"},
     **{"load_balancer_scheme": "internal", "certificate_arn": "{certificate}", "deletion_protection": True},
@@ -89,6 +119,7 @@ OTHER: dict[str, Any] = {
     **{"host_names": ["other.example.test"], "path_pattern": "/health*", "execute_command": True},
     **{"min_tasks": 1, "max_tasks": 2, "account_id": "123456789012"},
     **{"task_policy_arns": ["arn:aws:iam::aws:policy/AdministratorAccess"], "allow_administrator_tasks": True},
+    "image": "{image}",
 }
 # Without the service: its image would need a machine of the other architecture.
 ARM: dict[str, Any] = {
@@ -176,7 +207,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def test_every_setting_is_launched_with_another_value_than_that_of_dev() -> None:
     settings = {name for section in SECTIONS for name in section.model_fields} | {"services"}
-    launched = {*FULL, *FULL["services"]["api"], *OTHER, *ARM, *GATEWAY}
+    launched = {*FULL, *FULL["services"]["api"], *FULL["services"]["mail"], *OTHER, *ARM, *GATEWAY}
     assert settings - launched == SAME_EVERYWHERE
     text = (sample_project.SAMPLE / "config/dev/config.yaml").read_text()
     dev = yaml.safe_load(jinja2.Template(text).render(environment_variable={}))
@@ -224,16 +255,18 @@ def options(cloud: Cloud) -> dict[str, Any]:
 def test_everything_at_once(cloud: Cloud) -> None:
     secret = cloud.client("secretsmanager").create_secret(Name="word", SecretString="horse")["ARN"]
     cloud.client("ssm").put_parameter(Name="/shop/key", Value="42", Type="String")
-    cloud.add("full", FULL, "api", secret=secret)
+    cloud.add("full", FULL, "api", "mail", secret=secret)
     add_program(cloud.project.folder / "services/api")
+    add_worker(cloud.project.folder / "services/mail")
     launched = cloud.project.local("up", "full")
     assert launched.returncode == 0, launched.stdout
     check_answers(cloud, launched.stdout)
-    assert cloud.stacks("full") == dict.fromkeys((*LAYERS, "api"), "CREATE_COMPLETE")
+    assert cloud.stacks("full") == dict.fromkeys((*LAYERS, "api", "mail"), "CREATE_COMPLETE")
 
     given = {"KEY=42", "WORD=horse", "LOG_LEVEL=info", "CORS_ORIGINS=https://example.test"}
     inside = [set(container["Config"]["Env"]) for container in cloud.containers()]
     assert [given <= variables for variables in inside].count(True) == 2  # one task of each service
+    check_worker(cloud)
     check_network(cloud)
     check_load_balancer(cloud)
     check_operations(cloud)
@@ -253,6 +286,27 @@ def add_program(folder: Path) -> None:
     (folder / "service/handlers.py").write_text(
         pages.replace('"/"', '"/api/hello"').replace("HELLO WORLD", "HELLO API")
     )
+
+
+def add_worker(folder: Path) -> None:
+    """Make a folder from which the image of a worker is built."""
+    folder.mkdir()
+    (folder / "work.py").write_text(WORK)
+    (folder / "mail.Dockerfile").write_text(MAIL)
+    (folder / "mail.env").write_text('# of the worker\nLEVEL="low" # as it is\n')
+
+
+def check_worker(cloud: Cloud) -> None:
+    """Check that the worker was built, started and given what its settings say, and nothing else."""
+    (worker,) = [each for each in cloud.containers() if each["Config"]["Entrypoint"] == ["python3"]]
+    logged = cloud.project.run("docker", "logs", worker["Id"]).stdout.splitlines()
+    assert json.loads(logged[0]) == {
+        **{"words": "a 'b'", "level": '"low" # as it is', "user": 0, "given": ["$HOME"]},
+    }
+    assert not worker["NetworkSettings"]["Ports"]
+    assert worker["HostConfig"]["CapAdd"] in (["CHOWN"], ["CAP_CHOWN"])
+    assert worker["HostConfig"]["CapDrop"] == ["ALL"]
+    assert cloud.resources("full", "mail", "AWS::ElasticLoadBalancingV2::TargetGroup") == []
 
 
 def check_answers(cloud: Cloud, output: str) -> None:
@@ -356,7 +410,9 @@ def has_data(cloud: Cloud, namespace: str, name: str, *dimensions: str) -> bool:
 def test_the_other_choices(cloud: Cloud) -> None:
     cloud.client("s3").create_bucket(Bucket="our-logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     certificate = cloud.client("acm").request_certificate(DomainName="other.example.test", ValidationMethod="DNS")
-    cloud.add("other", OTHER, bucket="our-logs", certificate=certificate["CertificateArn"])
+    # Nothing is built for it: it runs the image of dev.
+    image = cloud.project.status("dev")["image"]
+    cloud.add("other", OTHER, bucket="our-logs", certificate=certificate["CertificateArn"], image=image)
     cloud.launch("other")
     assert cloud.stacks("other") == dict.fromkeys(LAYERS, "CREATE_COMPLETE")
     refused = cloud.project.sceptre("delete", "-y", "other")

@@ -121,6 +121,16 @@ def test_a_tag_that_the_repository_has_is_neither_built_nor_pushed(path: Path) -
     assert not (path / "calls").exists()
 
 
+def test_another_dockerfile_its_stage_and_its_arguments_reach_the_build(path: Path, project: Path) -> None:
+    (project / "api.Dockerfile").write_text("FROM scratch AS slim\n")
+    write_docker(path, "exit 0")
+    how = {"dockerfile": "api.Dockerfile", "build_target": "slim", "build_arguments": {"VARIANT": "a", "B": "2"}}
+    stack = make_stack("dev/service", Repository(pushes=path / "calls").aws, project)
+    DockerImage(ARGUMENT | how, stack).run()
+    build = (path / "calls").read_text().splitlines()[0]
+    assert f"--file {project}/api.Dockerfile --target slim --build-arg B=2 --build-arg VARIANT=a" in build
+
+
 def test_a_failed_build_stops_the_launch_and_shows_the_end_of_the_output(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

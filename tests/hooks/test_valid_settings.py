@@ -126,14 +126,33 @@ def test_every_setting_says_what_it_is() -> None:
         ("container_insights", True, "must be 'disabled', 'enabled' or 'enhanced'"),
         ("build_context", "../other", "must be the folder of the project that holds the Dockerfile"),
         ("build_context", "/srv/api", "must be the folder of the project that holds the Dockerfile"),
+        ("dockerfile", "../Dockerfile", "must be the path of the Dockerfile in that folder"),
+        ("build_target", "--push", "must be the stage of the Dockerfile to build"),
+        ("build_arguments", {"A-B": "1"}, "must have names such as LOG_LEVEL, which no. 1 is not"),
+        ("image", "nginx", "must end in a tag or a digest, such as :1.27"),
+        ("image", "registry.example.com:5000/team/shop", "must end in a tag or a digest"),
+        ("image", "https://hub.docker.com/_/nginx:1", "must be the existing image by its tag or digest"),
+        ("command", "gunicorn app:app", "must be a valid list"),
+        ("command", ["migrate", "&&", "serve"], "must not have && as a word, which means something to a shell only"),
+        ("container_port", 0, "must be greater than or equal to 1"),
+        ("environment_file", "/etc/environment", "must be the file of the project with lines such as LOG_LEVEL=info"),
+        ("user", "nobody nogroup", "must be the user of the container"),
+        ("writable_folders", {"tmp": 64}, "must hold paths such as /tmp, without a slash at the end, not tmp"),
+        ("writable_folders", {"/tmp/": 64}, "must hold paths such as /tmp"),  # noqa: S108
+        ("writable_folders", {"/tmp/../etc": 64}, "must hold paths such as /tmp"),  # noqa: S108
+        ("writable_folders", {"/usr": 64}, "must not hold /usr, as it would hide what the image or Docker has there"),
+        ("writable_folders", {"/dev/shm": 64}, "must not hold /dev/shm"),  # noqa: S108
+        ("capabilities", ["CHOWN", "CHOWN"], "must not name a capability twice"),
+        ("health_check_path", "health", "must be the path that the load balancer asks for"),
+        ("health_check_codes", "500", "must be the status codes of a healthy task's answer"),
+        ("max_percent", 99, "must be greater than or equal to 100"),
         ("cpu_architecture", "amd64", "must be 'x86_64' or 'arm64'"),
         ("instance_types", "t3.micro", "must be a valid list"),
         ("instance_types", ["t2.micro"], "not t2.micro"),
         ("instance_types", ["t3.micro", "t3.micro"], "must not name a type twice"),
         ("instance_types", ["t3.micro", "m5.large"], "must not mix t types with others"),
         ("on_demand_percent_above_base", 101, "must be less than or equal to 100"),
-        ("max_tasks", 0, "must be greater than or equal to 1"),
-        ("max_percent", 100, "must be greater than or equal to 101"),
+        ("max_tasks", -1, "must be greater than or equal to 0"),
         ("listener_priority", 70000, "must be less than or equal to 50000"),
         ("path_pattern", "api/*", "must be the paths of the service's requests"),
         ("cors_origins", "example.com", "must be * or origins such as https://example.com"),
@@ -154,6 +173,11 @@ def test_wrong_value_is_named_with_what_would_be_right(key: str, value: object, 
     assert problems[key].startswith(f"is {value!r}: ")
     assert should in problems[key]
     assert "\n" not in problems[key]
+
+
+def test_a_capability_that_docker_would_not_give_either_is_named() -> None:
+    problems = find_problems(settings(capabilities=["SYS_ADMIN"]))
+    assert problems["capabilities.0"].startswith("is 'SYS_ADMIN': must be 'AUDIT_WRITE', 'CHOWN'")
 
 
 def test_a_wrong_schedule_is_named_with_its_place() -> None:
@@ -211,6 +235,54 @@ def test_a_wrong_schedule_is_named_with_its_place() -> None:
             "must not have max_tasks below min_tasks",
         ),
         ({"environment_variables": {"CORS_ORIGINS": "*"}}, "environment_variables", "that is the setting cors_origins"),
+        (
+            {"environment_variables": {"PORT": "8080"}},
+            "environment_variables",
+            "must not give PORT another value than container_port (5000), where the load balancer asks",
+        ),
+        ({"kind": "worker", "host_names": ["a.example.com"]}, "host_names", "is not used by a worker, which no load"),
+        ({"kind": "worker", "requests_per_task": 60}, "requests_per_task", "is not used by a worker"),
+        ({"kind": "worker", "container_port": 80}, "container_port", "is not used by a worker"),
+        ({"kind": "worker", "stop_timeout_seconds": 105}, "stop_timeout_seconds", "must be at most 104: of the 120 s"),
+        (
+            {"services": {"mail": {"kind": "worker", "listener_priority": 90}}, "max_machines": 9},
+            "services.mail.listener_priority",
+            "is not used by a worker",
+        ),
+        ({"container_health_retries": 5}, "container_health_retries", "is not used without container_health_command"),
+        (
+            {"container_health_command": ["true"], "container_health_interval_seconds": 5},
+            "container_health_timeout_seconds",
+            "must be less than container_health_interval_seconds (5)",
+        ),
+        ({"single": True, "requests_per_task": 60}, "requests_per_task", "is not used with single"),
+        ({"secrets": {"PORT": "/port"}}, "secrets", "must not name PORT: that is the setting container_port"),
+        (
+            {"image": "nginx:1.27", "build_arguments": {"A": "1"}},
+            "build_arguments",
+            "is not used with image, of which nothing is built",
+        ),
+        (
+            {"writable_folders": {"/tmp": 200}, "shared_memory_mib": 64},  # noqa: S108
+            "writable_folders",
+            "must leave the program some of task_memory_mib (256)",
+        ),
+        ({"shared_memory_mib": 256}, "shared_memory_mib", "together they are 256 MiB"),
+        (
+            {"health_check_interval_seconds": 5},
+            "health_check_timeout_seconds",
+            "must be less than health_check_interval_seconds (5)",
+        ),
+        (
+            {"health_check_codes": "200,399-300"},
+            "health_check_codes",
+            "a range that ends before it begins",
+        ),
+        (
+            {"max_percent": 100, "min_tasks": 0, "min_healthy_percent": 50},
+            "max_percent",
+            "one more task than min_tasks",
+        ),
         (
             {"environment_variables": {"KEY": "1"}, "secrets": {"KEY": "/key"}},
             "secrets",
@@ -284,6 +356,16 @@ def test_settings_that_do_not_go_together_are_named(changes: dict[str, object], 
         {**STANDARD, **BY_REQUESTS},
         {**STANDARD, "task_cpu_target_percent": 26},
         {**STANDARD, "instance_types": ["m7i.large"]},
+        {"environment_variables": {"PORT": "8080"}, "container_port": 8080},
+        {"health_check_interval_seconds": 5, "health_check_timeout_seconds": 4},
+        {"max_percent": 100, "min_healthy_percent": 0},
+        {"min_tasks": 0, "max_tasks": 0},
+        {"image": "nginx:1.27", "user": "", "capabilities": ["CHOWN", "SETGID", "SETUID"]},
+        {"kind": "worker", "stop_timeout_seconds": 104, "deregistration_delay_seconds": 300},
+        {"single": True, "min_tasks": 3},
+        {"services": {"mail": {"kind": "worker", "command": ["work"], "single": True}}, "max_machines": 6},
+        # What the first service asks for does not count against a further one.
+        {"requests_per_task": 600, "services": {"mail": {"kind": "worker"}}, "max_machines": 9},
     ],
 )
 def test_settings_that_go_together_pass(changes: dict[str, object]) -> None:
@@ -313,7 +395,7 @@ def test_a_deployment_may_stop_a_task_first_where_it_may_not_start_one() -> None
 
 
 def test_all_wrong_settings_are_named_at_once() -> None:
-    assert list(find_problems(settings(min_tasks=0, egress="two"))) == ["egress", "min_tasks"]
+    assert list(find_problems(settings(min_tasks=-1, egress="two"))) == ["egress", "min_tasks"]
 
 
 def test_missing_setting_is_named_with_its_meaning() -> None:
@@ -345,7 +427,7 @@ def test_unknown_setting_that_is_like_no_other_is_named() -> None:
     [
         ({"max_task": 3}, "services.api.max_task", "is not a setting; the nearest is max_tasks"),
         ({"vpc_cidr": "10.0.0.0/16"}, "services.api.vpc_cidr", "is not a setting"),
-        ({"max_tasks": 0}, "services.api.max_tasks", "is 0: must be greater than or equal to 1"),
+        ({"max_tasks": -1}, "services.api.max_tasks", "is -1: must be greater than or equal to 0"),
     ],
 )
 def test_wrong_setting_of_a_further_service_is_named(own: dict[str, object], key: str, problem: str) -> None:
@@ -363,6 +445,31 @@ def test_machines_chosen_by_what_they_have_are_counted_by_the_smallest() -> None
     chosen = settings(instance_types=[], instance_requirements=REQUIREMENTS)
     assert find_problems(chosen) == {}
     assert tasks_per_machine(Settings.model_validate(chosen)) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("API_TOKEN=abc\n", "holds API_TOKEN in line 1, which looks secret"),
+        ("# ours\n\nDATABASE_URL=postgres://shop:s3cret@db/shop\n", "holds an address with a password in line 3"),
+        ("LOG_LEVEL\n", "has LOG_LEVEL without = in line 1"),
+        ("export LOG_LEVEL=info\n", "has no name such as LOG_LEVEL and = in line 1, without export"),
+    ],
+)
+def test_hook_refuses_a_file_of_variables_without_showing_a_value(project: Path, text: str, problem: str) -> None:
+    (project / "app.env").write_text(text)
+    edit(project, r"\Z", "environment_file: app.env\n")
+    with pytest.raises(SceptreException) as error:
+        run_hook(project)
+    assert f"config/dev/config.yaml: environment_file is 'app.env', and {problem}".replace("'", "") in str(error.value)
+    assert "abc" not in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_hook_names_a_file_of_variables_that_is_not_there(project: Path) -> None:
+    edit(project, r"\Z", "environment_file: app.env\n")
+    with pytest.raises(SceptreException, match=r"environment_file is app.env, and names a file that cannot be read"):
+        run_hook(project)
 
 
 def test_hook_names_a_service_whose_file_or_settings_are_missing(project: Path) -> None:
@@ -398,9 +505,9 @@ def test_an_order_of_newer_machine_images_for_no_environment_is_named(
 
 
 def test_hook_names_file_key_value_and_what_would_be_right(project: Path) -> None:
-    edit(project, r"^max_tasks: 4", "max_tasks: 0")
+    edit(project, r"^max_tasks: 4", "max_tasks: -1")
     with pytest.raises(
-        SceptreException, match=r"^config/dev/config\.yaml: max_tasks is 0: must be greater than"
+        SceptreException, match=r"^config/dev/config\.yaml: max_tasks is -1: must be greater than"
     ) as error:
         run_hook(project)
     assert "\n" not in str(error.value)

@@ -8,6 +8,7 @@ from allpairspy import AllPairs
 
 from spotfleet.settings.environment import Settings
 from spotfleet.settings.sceptre import SceptreSettings
+from spotfleet.settings.service_contradictions import WEB_ONLY
 from tests.support.changed import changed
 from tools.lint_templates import lint
 
@@ -102,6 +103,22 @@ OPTIONS: dict[str, Values] = {
         {"secrets": {"KEY": "/shop/key", "OTHER": SECRET}, "secret_key_arns": [KEY]},
     ],
     "shell": switch("execute_command", True),
+    "kind": [
+        *({}, {"kind": "worker"}, {"kind": "worker", "single": True, "stop_timeout_seconds": 95}),
+        {"container_health_command": ["python3", "check.py"], "container_health_retries": 5},
+    ],
+    "command": switch("command", ["gunicorn", "app:app"]),
+    "entry point": switch("entry_point", ["/bin/sh", "-c", "exec ${PROGRAM}"]),
+    "image": switch("image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/shop:1.4"),
+    "user": [{}, {"user": ""}, {"user": "1000"}],
+    "files": [
+        *({}, {"read_only": False}, {"writable_folders": {"/tmp": 64, "/var/cache/nginx": 16}}),  # noqa: S108
+        {"shared_memory_mib": 64},
+    ],
+    "capabilities": switch("capabilities", ["CHOWN", "SETGID", "SETUID"]),
+    "open files": switch("open_files_limit", 65_536),
+    "stop before start": [{}, {"max_percent": 100, "min_healthy_percent": 0}],
+    "none": switch("min_tasks", 0),
     "policies": [
         *({}, {"task_policy_arns": ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]}),
         {"task_policy_arns": ["arn:aws:iam::aws:policy/PowerUserAccess"], "allow_administrator_tasks": True},
@@ -117,23 +134,32 @@ OPTIONS: dict[str, Values] = {
 PLAIN = {
     *("vpc_cidr", "subnet_host_bits", "idle_timeout_seconds", "kept_images", "max_machines", "on_demand_base"),
     *("on_demand_percent_above_base", "root_volume_gib"),
-    *("account_id", "build_context", "machine_image"),
+    *("account_id", "machine_image"),
+    *("build_context", "dockerfile", "build_target", "build_arguments", "environment_file"),
+    *("container_port", "health_check_path", "health_check_codes", "health_check_timeout_seconds"),
+    *("health_check_healthy_count", "health_check_unhealthy_count"),
+    *("container_health_interval_seconds", "container_health_timeout_seconds"),
     *("machine_warmup_seconds", "reserved_memory_mib", "base_image", "cors_origins", "task_cpu_units"),
-    *("task_memory_mib", "min_tasks", "max_tasks", "task_cpu_target_percent", "scale_out_cooldown_seconds"),
-    *("scale_in_cooldown_seconds", "min_healthy_percent", "max_percent", "path_pattern", "listener_priority"),
+    *("task_memory_mib", "max_tasks", "task_cpu_target_percent", "scale_out_cooldown_seconds"),
+    *("scale_in_cooldown_seconds", "path_pattern", "listener_priority"),
     *("health_check_interval_seconds", "health_check_grace_seconds", "deregistration_delay_seconds"),
-    *("stop_timeout_seconds", "log_retention_days", "service_timeout_minutes"),
+    *("log_retention_days", "service_timeout_minutes"),
     # Further services are stacks of the same template.
     "services",
 }
 
 
 def settings_of(combination: dict[str, int]) -> dict[str, Any]:
-    """Return the settings of one value of each option."""
+    """Return the settings of one value of each option, without those that the kind cannot use."""
     settings: dict[str, Any] = {}
     for option, value in combination.items():
         settings |= OPTIONS[option][value]
-    return settings
+    unused = set(WEB_ONLY) if settings.get("kind") == "worker" else set()
+    if settings.get("single"):
+        unused |= {"min_tasks", "max_percent", "min_healthy_percent", "metric_resolution_seconds", "scheduled_scaling"}
+    if settings.get("cpu_credits") == "standard" and "requests_per_task" in unused:
+        unused.add("cpu_credits")
+    return {name: value for name, value in settings.items() if name not in unused}
 
 
 def test_matrix_varies_every_setting_that_shapes_a_template() -> None:

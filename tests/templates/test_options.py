@@ -2,15 +2,19 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sceptre.context import SceptreContext
+from sceptre.plan.plan import SceptrePlan
 
 from hooks.docker_image import DockerImage
+from tests.support import sample_project
 from tests.support.changed import Changed, changed
-from tests.support.rendered import SUBSTITUTED, substitution
+from tests.support.rendered import SUBSTITUTED, decoded, fill_in, substitution
 
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf"  # noqa: S105  # an ARN, no secret
@@ -584,6 +588,156 @@ def test_deployment_alarms_bring_the_old_tasks_back() -> None:
     for name in watched:
         # One that needed the service could not exist before it.
         assert "Service" not in json.dumps(environment.properties("service", name)["Dimensions"])
+
+
+# --- The container
+
+ROOT_IMAGE: dict[str, Any] = {
+    **{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/web:1.4", "container_port": 80, "user": ""},
+    **{"health_check_path": "/", "health_check_codes": "200-399", "health_check_interval_seconds": 20},
+    **{"health_check_timeout_seconds": 10, "health_check_healthy_count": 4, "health_check_unhealthy_count": 6},
+    **{"command": ["nginx", "-g", "daemon off;"], "entry_point": ["/entry.sh"]},
+    **{"writable_folders": {"/var/cache/nginx": 16, "/run": 1}, "capabilities": ["CHOWN", "SETGID", "SETUID"]},
+    **{"shared_memory_mib": 32, "open_files_limit": 65_536, "min_tasks": 0, "alarms": True},
+    **{"max_percent": 100, "min_healthy_percent": 0, "min_machines": 2, "deregistration_delay_seconds": 20},
+}
+
+
+def filled(environment: Changed, kind: str) -> Any:  # noqa: ANN401  # any JSON
+    """Return the one resource of a type, with the parameters' values."""
+    (found,) = environment.of_type("service", kind).values()
+    values = {name: value for name, value in environment.parameters("service").items() if isinstance(value, str)}
+    return fill_in(found, values, {})
+
+
+def test_an_image_made_to_run_as_root_gets_what_it_is_given_and_no_more() -> None:
+    environment = changed(**ROOT_IMAGE)
+    (found,) = filled(environment, "AWS::ECS::TaskDefinition")["ContainerDefinitions"]
+    assert "User" not in found
+    assert found["ReadonlyRootFilesystem"] is True
+    assert (found["EntryPoint"], found["Command"]) == (["/entry.sh"], ["nginx", "-g", "daemon off;"])
+    assert found["PortMappings"] == [{"ContainerPort": "80", "HostPort": 0, "Protocol": "tcp"}]
+    assert {"Name": "PORT", "Value": "80"} in found["Environment"]
+    linux = found["LinuxParameters"]
+    assert linux["Capabilities"] == {"Add": ["CHOWN", "SETGID", "SETUID"], "Drop": ["ALL"]}
+    assert {folder["ContainerPath"]: folder["Size"] for folder in linux["Tmpfs"]} == {"/var/cache/nginx": 16, "/run": 1}
+    assert all(folder["MountOptions"] == ["mode=1777"] for folder in linux["Tmpfs"])
+    assert linux["SharedMemorySize"] == 32
+    assert found["Ulimits"] == [{"Name": "nofile", "SoftLimit": 65_536, "HardLimit": 65_536}]
+
+
+def test_health_checks_are_those_of_the_settings() -> None:
+    group = filled(changed(**ROOT_IMAGE), "AWS::ElasticLoadBalancingV2::TargetGroup")
+    assert (group["HealthCheckPath"], group["Matcher"]) == ("/", {"HttpCode": "200-399"})
+    names = ("HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds", "HealthyThresholdCount")
+    assert [group[name] for name in (*names, "UnhealthyThresholdCount")] == ["20", "10", "4", "6"]
+    # Another one would replace the group, which the rule uses.
+    assert group["Port"] == 5000
+    (balancer,) = filled(changed(**ROOT_IMAGE), "AWS::ECS::Service")["LoadBalancers"]
+    assert balancer["ContainerPort"] == "80"
+
+
+def test_an_image_of_ecr_may_be_pulled_from_its_own_repository() -> None:
+    pull = str(["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"])
+    arn = {"Fn::Sub": "arn:${AWS::Partition}:ecr:eu-west-1:123456789012:repository/team/web"}
+    assert statements(changed(**ROOT_IMAGE), "ExecutionRole")[pull] == [{"Ref": "RepositoryArn"}, arn]
+    assert statements(changed(image="nginx:1.27"), "ExecutionRole")[pull] == {"Ref": "RepositoryArn"}
+
+
+def test_stop_before_start_moves_no_task_to_another_zone() -> None:
+    assert changed(**ROOT_IMAGE).properties("service", "Service")["AvailabilityZoneRebalancing"] == "DISABLED"
+    assert changed(min_machines=2).properties("service", "Service")["AvailabilityZoneRebalancing"] == "ENABLED"
+
+
+def test_no_task_is_no_alarm_where_there_may_be_none() -> None:
+    assert "NoRunningTask" not in changed(**ROOT_IMAGE).resources("service")
+
+
+def test_the_port_that_a_user_names_is_there_once() -> None:
+    environment = changed(container_port=8080, environment_variables={"PORT": "8080"})
+    assert variables(environment)["PORT"] == "8080"
+
+
+def test_how_an_image_is_built_reaches_hook_and_resolver() -> None:
+    own = {"dockerfile": "docker/api.Dockerfile", "build_target": "slim", "build_arguments": {"VARIANT": "a b"}}
+    environment = changed(**own)
+    (hook,) = [hook for hook in environment.stacks["service"].hooks["before_launch"] if isinstance(hook, DockerImage)]
+    for argument in (hook._argument, environment.parameters("service")["Image"]._argument):
+        assert argument.items() >= own.items()
+
+
+def test_a_file_of_variables_is_written_out_and_single_ones_come_before_it(tmp_path: Path) -> None:
+    shutil.copytree(sample_project.folder() / "config", tmp_path / "config")
+    (tmp_path / "templates").symlink_to(sample_project.folder() / "templates")
+    (tmp_path / "app.env").write_text('# ours\r\n\n  LEVEL=info\nWORDS="a b" # c\nEMPTY=\nOTHER=file\n')
+    file = tmp_path / "config/dev/config.yaml"
+    file.write_text(f"{file.read_text()}\nenvironment_file: app.env\nenvironment_variables: {{OTHER: own}}\n")
+    stack = next(s for s in SceptrePlan(SceptreContext(str(tmp_path), "dev")).graph if s.name == "dev/service")
+    (found,) = decoded(stack.template.body)["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    given = {item["Name"]: item["Value"] for item in found["Environment"]}
+    assert given.items() >= {"LEVEL": "info", "WORDS": '"a b" # c', "EMPTY": "", "OTHER": "own"}.items()
+
+
+# --- Workers
+
+WORKER: dict[str, Any] = {
+    **{"kind": "worker", "command": ["python3", "-m", "work"], "stop_timeout_seconds": 95},
+    **{"container_health_command": ["python3", "check.py"], "container_health_timeout_seconds": 10},
+    "health_check_grace_seconds": 400,
+}
+
+
+def test_a_worker_has_nothing_of_the_load_balancer() -> None:
+    mail = WORKER | {"single": True}
+    environment = changed("mail", services={"mail": mail}, alarms=True, dashboard=True, max_machines=6)
+    assert environment.of_type("mail", "AWS::ElasticLoadBalancingV2::TargetGroup") == {}
+    assert environment.of_type("mail", "AWS::ElasticLoadBalancingV2::ListenerRule") == {}
+    service = environment.resources("mail")["Service"]
+    assert "DependsOn" not in service
+    assert not service["Properties"].keys() & {"LoadBalancers", "HealthCheckGracePeriodSeconds"}
+    # It launches beside the load balancer.
+    needed = {dependency.name for dependency in environment.stacks["mail"].dependencies}
+    assert needed == {"dev/cluster", "dev/machines"}
+    assert set(environment.template("mail")["Outputs"]) == {"ServiceName"}
+
+
+def test_a_workers_container_has_no_port_and_the_whole_stop_time() -> None:
+    environment = changed("mail", services={"mail": WORKER}, max_machines=8)
+    found = container(environment, "mail")
+    assert "PortMappings" not in found
+    assert {item["Name"]: item["Value"] for item in found["Environment"]} == {"SHUTDOWN_SECONDS": "92"}
+    assert found["HealthCheck"] == {
+        **{"Command": ["CMD", "python3", "check.py"], "Interval": 30, "Timeout": 10, "Retries": 3},
+        "StartPeriod": 300,
+    }
+    assert "HealthCheck" not in container(environment)
+
+
+def test_alarms_and_dashboard_of_a_worker_ask_ecs_alone() -> None:
+    environment = changed("mail", services={"mail": WORKER}, alarms=True, dashboard=True, max_machines=8)
+    alarms = environment.of_type("mail", "AWS::CloudWatch::Alarm")
+    assert set(alarms) == {"NoRunningTask", "TaskCpuUse", "TaskMemoryUse"}
+    assert {alarm["Namespace"] for alarm in alarms.values()} == {"AWS/ECS"}
+    assert (alarms["NoRunningTask"]["Statistic"], alarms["NoRunningTask"]["TreatMissingData"]) == (
+        *("SampleCount", "breaching"),
+    )
+    board = environment.properties("mail", "Dashboard")["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(re.sub(r"\$\{[^}]+\}", "1", board))["widgets"]
+    assert "AWS/ApplicationELB" not in json.dumps(widgets)
+    assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets) > 4
+
+
+def test_a_single_worker_never_runs_twice() -> None:
+    environment = changed("beat", services={"beat": {"kind": "worker", "single": True}}, min_machines=2, max_machines=6)
+    given = environment.parameters("beat")
+    assert [given[name] for name in ("MinTasks", "MaxTasks", "MinHealthyPercent", "MaxPercent")] == [
+        "1",
+        "1",
+        "0",
+        "100",
+    ]
+    assert environment.properties("beat", "Service")["AvailabilityZoneRebalancing"] == "DISABLED"
+    assert environment.parameters("service")["MaxPercent"] == "200"
 
 
 # --- Operations

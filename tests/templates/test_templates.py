@@ -492,7 +492,8 @@ def test_several_tasks_share_a_machine_on_ports_of_dockers_choice(environment: s
     task = resource(environment, "service", "TaskDefinition")
     (container,) = task["ContainerDefinitions"]
     assert task["NetworkMode"] == "bridge"
-    assert container["PortMappings"] == [{"ContainerPort": 5000, "HostPort": 0, "Protocol": "tcp"}]
+    assert container["PortMappings"] == [{"ContainerPort": "5000", "HostPort": 0, "Protocol": "tcp"}]
+    assert {"Name": "PORT", "Value": "5000"} in container["Environment"]
     assert resource(environment, "service", "TargetGroup")["TargetType"] == "instance"
 
 

@@ -1,5 +1,6 @@
 """CloudFormation: our resource types, what a stack was given, templates in S3, rollbacks that lose nothing."""
 
+import asyncio
 import functools
 import re
 import time
@@ -23,6 +24,10 @@ from spotfleet.local.emulator.resource_types.ecs import REPLACING_A_SERVICE
 from spotfleet.local.emulator.resource_types.table import TAGGED, TYPES
 
 NO_PRICES = "The embedded AWS knows no prices: ask AWS, or see docs/settings.md, which has what each setting costs."
+
+# Where a stack keeps that somebody has deleted it while it was created.
+DELETION_WANTED = "_deletion_wanted"
+POLL_SECONDS = 0.05
 
 # Types whose failed update a rollback takes back.
 SENT_BACK = ("AWS::ECS::Service", rolling_policy.GROUP_TYPE)
@@ -94,6 +99,8 @@ def ends_early(stack_name: str) -> str:
     status, patience = stack.get("StackStatus"), int(stack.get("TimeoutInMinutes") or 0)
     if status == "UPDATE_IN_PROGRESS" and stack.get("_cancel_requested"):
         return "Resource update cancelled."
+    if status == "CREATE_IN_PROGRESS" and stack.get(DELETION_WANTED):
+        return "Resource creation cancelled."
     if (
         status == "CREATE_IN_PROGRESS"
         and patience
@@ -101,6 +108,19 @@ def ends_early(stack_name: str) -> str:
     ):
         return f"Stack creation time exceeded the specified timeout of {patience} minutes."
     return ""
+
+
+@extends(stacks, "_delete_stack_async", held_by=[(handlers, "_delete_stack_async")])
+async def after_its_creation(
+    original: Callable[..., Awaitable[None]], stack_name: str, *rest: object, **more: object
+) -> None:
+    """End the creation of a stack that is deleted meanwhile, then delete it: MiniStack leaves what is being made."""
+    stack = stacks_of._stacks.get(stack_name) or {}
+    if stack.get("StackStatus") == "CREATE_IN_PROGRESS":
+        stack[DELETION_WANTED] = True
+        while stack["StackStatus"] in {"CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}:
+            await asyncio.sleep(POLL_SECONDS)
+    await original(stack_name, *rest, **more)
 
 
 @extends(handlers._ACTION_HANDLERS, "DescribeStacks")

@@ -90,6 +90,35 @@ def test_another_build_context_is_another_image(project: Path) -> None:
     assert other.tag == look(project, build_context="services/api").tag
 
 
+def test_how_it_is_built_is_part_of_the_tag(project: Path) -> None:
+    (project / "docker").mkdir()
+    (project / "docker/api.Dockerfile").write_text("FROM scratch AS slim\n")
+    before = look(project).tag
+    changes: list[dict[str, Any]] = [
+        *({"dockerfile": "docker/api.Dockerfile"}, {"build_target": "slim"}, {"build_arguments": {"A": "1"}}),
+        {"build_arguments": {"A": "2"}},
+    ]
+    assert len({before, *(image_from(ARGUMENT | change, str(project)).tag for change in changes)}) == 5
+    # Nothing of it, as another wiring may leave it out.
+    none = {"image": "", "dockerfile": "Dockerfile", "build_target": "", "build_arguments": {}}
+    assert image_from(ARGUMENT | none, str(project)).tag == before
+
+
+def test_another_dockerfile_has_an_ignore_file_of_its_own(project: Path) -> None:
+    (project / "api.Dockerfile").write_text("FROM scratch\n")
+    (project / "api.Dockerfile.dockerignore").write_text("service\n")
+    before = look(project, dockerfile="api.Dockerfile").tag
+    (project / "service/app.py").write_text("print(1)")
+    assert look(project, dockerfile="api.Dockerfile").tag == before
+    (project / "api.Dockerfile").write_text("FROM scratch AS other\n")
+    assert look(project, dockerfile="api.Dockerfile").tag != before
+
+
+def test_a_dockerfile_that_is_not_there_is_named(project: Path) -> None:
+    with pytest.raises(SceptreException, match=r"^No docker/none in .*: run sceptre from the project's folder"):
+        look(project, dockerfile="docker/none")
+
+
 # --- The resolver
 
 

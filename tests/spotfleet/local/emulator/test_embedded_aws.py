@@ -887,6 +887,26 @@ def test_capacity_provider_and_its_association(cloud: Cloud) -> None:
     assert made["Provider"] not in [item["name"] for item in left]
 
 
+def test_a_stack_that_is_deleted_while_it_is_created_leaves_no_service(cloud: Cloud) -> None:
+    ecs = cloud.client("ecs")
+    # No machine holds such a task, so the service is never steady.
+    large = {**SERVICE["Tasks"]["Properties"]["ContainerDefinitions"][0], "Memory": "100000"}
+    body = template(changed(SERVICE, "Tasks", ContainerDefinitions=[large]), None)
+    cloud.client("cloudformation").create_stack(StackName="given-up", TemplateBody=body)
+
+    def services() -> list[str]:
+        clusters = [arn for arn in ecs.list_clusters()["clusterArns"] if "given-up" in arn]
+        return [arn for cluster in clusters for arn in ecs.list_services(cluster=cluster)["serviceArns"]]
+
+    deadline = time.monotonic() + 20
+    while not services():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    cloud.delete("given-up")
+    assert services() == []
+    assert not [arn for arn in ecs.list_clusters()["clusterArns"] if "given-up" in arn]
+
+
 def test_service_with_its_task_definition(cloud: Cloud) -> None:
     ecs = cloud.client("ecs")
     made = cloud.create("service", SERVICE, SERVICE_OUTPUTS)
