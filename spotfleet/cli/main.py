@@ -10,13 +10,14 @@ from spotfleet.cli.load import load
 from spotfleet.cli.logs import logs
 from spotfleet.cli.losses import interrupt, kill
 from spotfleet.cli.page import open_page
+from spotfleet.cli.plan import plan
 from spotfleet.cli.rates import rates
 from spotfleet.cli.serve import serve
 from spotfleet.cli.status import status
 from spotfleet.local.host import console
 
 # In the order in which one comes to need them.
-VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
+VERBS = (plan, up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
 
 
 class InOrder(click.Group):

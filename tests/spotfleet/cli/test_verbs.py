@@ -67,6 +67,7 @@ def test_every_verb_and_option_has_help(verb: click.Command, invoke: Invoke) -> 
 def test_all_verbs_are_there() -> None:
     assert list(VERBS) == [
         *(
+            "plan",
             "up",
             "status",
             "open",
