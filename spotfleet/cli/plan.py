@@ -49,7 +49,8 @@ def plan(
     """Say what a launch will do before it does.
 
     Which stacks and resources it creates, updates, replaces or deletes and what people notice of it, which changes it
-    refuses, whether a task's end goes together with all time limits, and what it costs. It compares the files here
+    refuses, what rolls and for how long, which losses the environment survives, whether a task's end goes together
+    with all time limits, and what it costs. It compares the files here
     with what is deployed on the embedded AWS or on AWS; where neither is within reach, with nothing, which it says.
     Nothing is changed, and with a file, a commit or nothing AWS is not asked.
 

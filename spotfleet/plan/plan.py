@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from spotfleet.plan import bill, changes, freshness, notices, prices, refused, shutdown_budget
+from spotfleet.plan import bill, changes, freshness, notices, prices, refused, rolls, shutdown_budget, survival
 from spotfleet.plan.bill import Bill
 from spotfleet.plan.changes import Change, StackChange
 from spotfleet.plan.conditional_properties import Does
 from spotfleet.plan.configurations import Configuration, Looked
 from spotfleet.plan.notices import Notice
+from spotfleet.plan.rolls import Roll
+from spotfleet.plan.survival import Loss
 from spotfleet.stacks.living_changes import Deployed
 
 
@@ -28,13 +30,22 @@ class Plan:
     bill_before: Bill | None
     bill_after: Bill | None
     budget: tuple[shutdown_budget.Line, ...]
+    rolls: tuple[Roll, ...] = ()
+    losses: tuple[Loss, ...] = ()
     looked_up: tuple[str, ...] = ()
     remarks: tuple[str, ...] = field(default=())
 
     @property
     def noticed(self) -> Notice:
-        """What is noticed most of all changes of resources."""
-        return notices.worst(notices.of(one) for stack in self.stacks for one in stack.changed)
+        """What is noticed most, of the changes of resources and of what rolls."""
+        found = [notices.of(one) for stack in self.stacks for one in stack.changed]
+        for roll in self.rolls:
+            if roll.refused is None:
+                found.append(Notice(notices.REFUSED, f"where the roll of {roll.what} stands still"))
+            elif roll.refused[-1] > 0:
+                seconds = round(roll.refused[0]), round(roll.refused[-1])
+                found.append(Notice(notices.REFUSED, f"while the {roll.what} roll", seconds))
+        return notices.worst(found)
 
 
 def make(
@@ -51,6 +62,8 @@ def make(
         bill_before=bill.of(before.settings) if before.settings else None,
         bill_after=bill.of(after.settings) if after.settings else None,
         budget=tuple(shutdown_budget.lines(after)),
+        rolls=tuple(rolls.of(before.settings, after.settings, stacks)) if after.settings else (),
+        losses=tuple(survival.of(after.settings)) if after.settings else (),
         looked_up=tuple(_looked_up(before, after)),
         remarks=(
             *said,
@@ -106,6 +119,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "before": _bill(plan.bill_before),
             "after": _bill(plan.bill_after),
         },
+        "rolls": [_roll(one) for one in plan.rolls],
+        "survives": [_loss(one) for one in plan.losses],
         "shutdown_budget": [asdict(line) for line in plan.budget],
     }
 
@@ -119,6 +134,29 @@ def _resource(change: Change) -> dict[str, Any]:
         "properties": [asdict(one) for one in change.properties],
         "noticed": _notice(notices.of(change)),
     }
+
+
+def _roll(roll: Roll) -> dict[str, Any]:
+    shown = {key: value for key, value in asdict(roll).items() if key != "timeline"}
+    return shown | {
+        "fits": not roll.stands_still,
+        "timeline": [
+            {
+                "seconds": round(moment.seconds, 1),
+                "machines": moment.machines,
+                "waiting_tasks": moment.waiting,
+                "tasks": {
+                    name: {"old": old, "new": new, "serving": moment.serving[name]}
+                    for name, (old, new) in moment.tasks.items()
+                },
+            }
+            for moment in roll.timeline
+        ],
+    }
+
+
+def _loss(loss: Loss) -> dict[str, Any]:
+    return asdict(loss) | {"is_back_without_spot": loss.is_back_without_spot}
 
 
 def _notice(notice: Notice) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_all_verbs_are_there() -> None:
         ),
     ]
     assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
-        *("status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates"),
+        *("plan", "status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates"),
     ]
 
 

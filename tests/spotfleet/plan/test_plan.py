@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spotfleet.plan import bill, freshness, plan, prices, screen, shutdown_budget
+from spotfleet.plan import bill, freshness, notices, plan, prices, screen, shutdown_budget
 from spotfleet.plan.configurations import nothing
 from spotfleet.stacks import living_changes
 from tests.support import sample_project
@@ -123,3 +123,15 @@ def test_the_screen_and_the_json_say_the_same() -> None:
     assert f"{told['bill']['after']['idle']:.2f} idle" in text
     rolled = [one for stack in told["stacks"] for one in stack["resources"] if one["does"] == "rolled"]
     assert [one["resource"] for one in rolled] == ["AutoScalingGroup"]
+    assert [(one["what"], one["fits"]) for one in told["rolls"][:2]] == [("machines", True)] * 2
+    assert f"takes {told['rolls'][0]['seconds'][1]:.0f} s" in text
+    assert all(one["what"] in text for one in told["survives"])
+
+
+def test_a_roll_in_which_requests_fail_is_never_noticed_as_nothing() -> None:
+    alone: dict[str, Any] = {"min_tasks": 1, "max_tasks": 1, "min_healthy_percent": 0, "max_percent": 199}
+    made = plan.make(configuration(**alone), configuration(**alone, task_memory_mib=200))
+    assert [one.what for one in made.rolls] == ["tasks", "tasks"]
+    assert made.rolls[0].refused
+    assert made.rolls[0].refused[0] > 0
+    assert made.noticed.what == notices.REFUSED
