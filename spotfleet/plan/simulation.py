@@ -52,6 +52,11 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self._events: list[float] = []
+        # Tasks by service, by machine, and those without one; and when ECS next sees something else of a service.
+        self._of: dict[str, dict[str, Task]] = {}
+        self._there: dict[str, dict[str, Task]] = {}
+        self._queue: dict[str, Task] = {}
+        self._due: dict[str, float] = {}
         self._pulled: dict[tuple[str, str], float] = {}
         self._count = 0
         self._before = 0
@@ -62,30 +67,21 @@ class Simulation:
 
     def begin(self) -> None:
         """Start the fleet as it is at rest: its fewest machines, and more until every task has its place."""
-        self.desired = min(self.group.most, max(self.group.least, self._fewest()))
-        while True:
-            self.machines.clear()
-            self.tasks.clear()
-            self._launch(self.desired, joined=True)
-            for service in self.services:
-                self.primary[service.name] = OLD
-                for _ in range(service.desired):
-                    self._start(service, OLD)
-            self._place()
-            if not self._waiting() or self.desired >= self.group.most:
-                break
+        self.desired = min(self.group.most, max(self.group.least, 1))
+        self._launch(self.desired, joined=True)
+        for service in self.services:
+            self.primary[service.name] = OLD
+            for _ in range(service.desired):
+                self._start(service, OLD)
+        self._place()
+        while self._waiting() and self.desired < self.group.most:
             self.desired += 1
+            self._launch(1, joined=True)
+            self._place()
         for task in self.tasks.values():
             if task.machine:
                 task.runs = task.healthy = task.noticed = -1
         self._before = self.desired
-
-    def _fewest(self) -> int:
-        """Return how many machines are too few at the least: all tasks on machines of the largest type."""
-        cpu, memory = self.group.sizes[self.group.largest]
-        units = sum(one.desired * one.need.cpu for one in self.services)
-        mebibytes = sum(one.desired * one.need.memory for one in self.services)
-        return max(1, -(-units // cpu), -(-mebibytes // memory))
 
     def roll_machines(self) -> None:
         """Let every machine be one that its group would launch differently now."""
@@ -99,6 +95,7 @@ class Simulation:
             if service.name in names:
                 self.primary[service.name] = NEW
                 self.kept[service.name] = {OLD: service.desired}
+                self._due[service.name] = 0
 
     def lose(self, ids: Iterable[str], notice: float = 0) -> None:
         """Let machines end now, or so long after their notice, which ECS hears and drains them for."""
@@ -108,6 +105,7 @@ class Simulation:
             if notice:
                 machine.draining = self.now + self.pace.of(delays.NOTICE_HEEDED)
             self._at(machine.ended, machine.draining)
+            self._look(self._on(name))
 
     def run(self) -> None:
         """Go on until all is at rest, or nothing moves any more."""
@@ -151,10 +149,12 @@ class Simulation:
             changed = True
             noticed = self.now + self.pace.of(delays.LOSS_NOTICED)
             machine.gone = noticed
+            self._look(self._on(machine.id))
             for task in self._on(machine.id):
                 self._lose(task, noticed)
             self._at(noticed)
         for name in [one.id for one in self.machines.values() if one.gone <= self.now]:
+            self._look(self._on(name))
             for task in self._on(name):
                 task.stopped = task.gone = self.now
                 self._at(self.now + self.pace.of(delays.SCHEDULER))
@@ -181,11 +181,15 @@ class Simulation:
 
     def _schedule(self) -> bool:
         changed = False
-        for name in [one.id for one in self.tasks.values() if one.gone + self._late(one) <= self.now]:
-            del self.tasks[name]
-            changed = True
         for service in self.services:
-            own = [task for task in self.tasks.values() if task.service.name == service.name]
+            if self.now < self._due.get(service.name, 0):
+                continue
+            own = list(self._of.setdefault(service.name, {}).values())
+            for task in own:
+                if task.gone + self._late(task) <= self.now:
+                    self._forget(task)
+                    changed = True
+            own = list(self._of[service.name].values())
             wanted = rollout.Service(
                 service.desired,
                 self.primary[service.name],
@@ -206,7 +210,33 @@ class Simulation:
                 for _ in range(count):
                     self._start(service, deployment)
             changed = changed or bool(step.stop or step.start)
+            # What it has just done may let it do more at once.
+            self._due[service.name] = 0 if step.stop or step.start else self._next_change(own)
         return changed
+
+    def _forget(self, task: Task) -> None:
+        del self.tasks[task.id], self._of[task.service.name][task.id]
+        self._queue.pop(task.id, None)
+        self._there.get(task.machine or "", {}).pop(task.id, None)
+
+    def _next_change(self, tasks: Iterable[Task]) -> float:
+        """Return when ECS sees something else of a service's tasks, as far as it is known yet."""
+        moments = [
+            moment
+            for task in tasks
+            for moment in (task.runs, task.noticed, task.failing, task.gone + self._late(task), self._drains(task))
+            if moment > self.now
+        ]
+        return min(moments, default=NEVER)
+
+    def _drains(self, task: Task) -> float:
+        machine = self.machines.get(task.machine or "")
+        return machine.draining if machine else NEVER
+
+    def _look(self, tasks: Iterable[Task]) -> None:
+        """Let ECS look at the services of these tasks at this moment."""
+        for task in tasks:
+            self._due[task.service.name] = 0
 
     def _late(self, task: Task) -> float:
         return self.pace.of(delays.SCHEDULER) if task.gone < NEVER and task.machine else 0.0
@@ -233,10 +263,11 @@ class Simulation:
     def _start(self, service: Service, deployment: str) -> None:
         self._count += 1
         task = Task(f"{service.name}-{self._count}", service, deployment, self.now)
-        self.tasks[task.id] = task
+        self.tasks[task.id] = self._queue[task.id] = self._of.setdefault(service.name, {})[task.id] = task
 
     def _stop(self, task: Task) -> None:
         task.stopped = self.now
+        self._queue.pop(task.id, None)
         ends = task.service.stop[1] if self.pace is Pace.LONGEST else task.service.stop[0]
         if task.machine is None or task.lost is not None:
             task.gone = self.now
@@ -252,12 +283,20 @@ class Simulation:
         if not waiting:
             return False
         rooms = [self._room(machine) for machine in self.machines.values() if self._takes_tasks(machine)]
+        # Of tasks alike, the first that finds no room speaks for the others.
+        without: set[placement.Need] = set()
         for task in waiting:
+            if task.service.need in without:
+                continue
             found = placement.choose(task.service.need, rooms, task.service.strategies)
             if found is None:
+                without.add(task.service.need)
                 continue
             rooms = [room.with_task(task.service.need) if room is found else room for room in rooms]
             task.machine = found.id
+            del self._queue[task.id]
+            self._there.setdefault(found.id, {})[task.id] = task
+            self._look([task])
             task.runs = self._pulled_at(found.id, task) + START[self.pace.value]
             checks = task.service.interval if self.pace is Pace.LONGEST else 0
             task.healthy = task.runs + self.pace.of(delays.TARGET_REGISTERED) + checks
@@ -340,6 +379,7 @@ class Simulation:
             machine = self.machines[name]
             machine.leaving, machine.draining = True, self.now + self.pace.of(delays.SCHEDULER)
             self._at(machine.draining)
+            self._look(self._on(name))
             changed = True
         return changed
 
@@ -386,13 +426,13 @@ class Simulation:
         return room
 
     def _on(self, machine: str) -> list[Task]:
-        return [task for task in self.tasks.values() if task.machine == machine and task.gone > self.now]
+        return [task for task in self._there.get(machine, {}).values() if task.gone > self.now]
 
     def _takes_tasks(self, machine: Machine) -> bool:
         return machine.joins <= self.now and not machine.leaving and machine.draining > self.now
 
     def _waiting(self) -> list[Task]:
-        return [task for task in self.tasks.values() if task.machine is None and task.stopped is None]
+        return list(self._queue.values())
 
     def _is_at_rest(self) -> bool:
         if not self.moments:

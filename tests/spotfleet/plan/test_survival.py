@@ -10,7 +10,7 @@ from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.behaviour.placement import Need
 from spotfleet.plan import survival
 from spotfleet.plan.fleet import Group, Service
-from spotfleet.plan.moving import Pace
+from spotfleet.plan.moving import NEVER, Pace
 from spotfleet.plan.simulation import Simulation
 from spotfleet.plan.survival import Loss
 from tests.spotfleet.plan.test_rolls import group, service
@@ -115,8 +115,11 @@ def with_types(fleet: Group, web: Service, draw: random.Random) -> Simulation:
     """Return a fleet at rest without Spot capacity, each of whose machines has a type of its own."""
     run = Simulation(fleet, [web], Pace.TYPICAL, no_spot=True)
     run.begin()
+    run._there.clear()
     for task in run.tasks.values():
         task.machine = None
+        task.runs = task.healthy = task.noticed = NEVER
+        run._queue[task.id] = task
     for machine in run.machines.values():
         machine.type = draw.choice(sorted(TYPES))
     run._place()
