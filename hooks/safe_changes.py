@@ -5,7 +5,7 @@ from threading import Lock
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from hooks.valid_settings import settings_of
+from spotfleet.configuration.given_settings import settings_of
 from spotfleet.settings.environment import Settings
 from spotfleet.stacks import (
     account,

@@ -13,6 +13,7 @@ from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 from sceptre.plan.plan import SceptrePlan
 
+from spotfleet.configuration.given_settings import settings_of
 from spotfleet.configuration.wiring import included
 from spotfleet.facts import aws_names
 from spotfleet.settings import environment_file, shown
@@ -20,11 +21,6 @@ from spotfleet.settings.machines import NEWEST_IMAGE_VARIABLE
 from spotfleet.settings.problems import LAYERS, find_problems, remarks
 from spotfleet.stacks.once import once_per_command
 
-# What the stack's own file says, and the paths that Sceptre adds.
-NOT_SETTINGS = {
-    *("template", "parameters", "sceptre_user_data", "hooks", "dependencies", "stack_timeout", "ignore", "obsolete"),
-    *("project_path", "stack_group_path"),
-}
 # The end of the wiring's name, and the name of the template that a file with wiring of its own has.
 SERVICE_TEMPLATE = "service.yaml.j2"
 # With wiring of its own a file gives the name to the function itself.
@@ -68,11 +64,6 @@ class ValidSettings(Hook):
 @cache
 def _say_once(logger: Logger, remark: str) -> None:
     logger.warning("%s", remark)
-
-
-def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings in the configuration of one of an environment's stacks."""
-    return {key: value for key, value in config.items() if key not in NOT_SETTINGS}
 
 
 def _require_name(environment: str, settings: dict[str, Any]) -> None:

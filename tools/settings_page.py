@@ -7,11 +7,11 @@ import jinja2
 import yaml
 
 from spotfleet.facts import instance_types
+from spotfleet.plan import prices
+from spotfleet.plan.prices import Line, egress, floor, spot, total, volume
 from spotfleet.settings.environment import SECTIONS, Settings
 from spotfleet.settings.sceptre import SceptreSettings
 from spotfleet.settings.section import Section
-from tools import prices
-from tools.prices import Line, egress, floor, spot, total, volume
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "settings.md"

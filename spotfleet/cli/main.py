@@ -8,6 +8,7 @@ from spotfleet.local.host import console
 
 # In the order in which one comes to need them: the verb, and its module and name there.
 VERBS = {
+    "plan": ("plan", "plan"),
     "up": ("launch", "up"),
     "status": ("status", "status"),
     "open": ("page", "open_page"),

@@ -6,7 +6,7 @@
 import pytest
 from sceptre.stack import Stack
 
-from hooks.valid_settings import settings_of
+from spotfleet.configuration.given_settings import settings_of
 from spotfleet.settings.problems import find_problems
 from tests.rules.table import findings
 from tests.support.rendered import layers

@@ -12,7 +12,7 @@ from sceptre.context import SceptreContext
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from hooks.valid_settings import settings_of
+from spotfleet.configuration.given_settings import settings_of
 from spotfleet.configuration.quoting import dumps
 from spotfleet.settings.problems import find_problems
 from tests.support import sample_project

@@ -12,7 +12,7 @@ from typing import Any
 
 from sceptre.plan.plan import SceptrePlan
 
-from hooks.valid_settings import settings_of
+from spotfleet.configuration.given_settings import settings_of
 from tools import lint_templates
 
 ROOT = Path(__file__).parents[2]

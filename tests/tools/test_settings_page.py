@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from spotfleet.facts import instance_types
+from spotfleet.plan import prices
 from spotfleet.settings.environment import Settings
 from spotfleet.settings.problems import find_problems
 from tests.support import sample_project
 from tests.support.changed import changed
-from tools import prices
 from tools.settings_page import PAGE, ROOT, costs, page, settings_of
 
 CONFIG = sample_project.SAMPLE / "config"

@@ -74,6 +74,7 @@ def test_looking_at_an_environment_does_not_import_what_a_launch_needs() -> None
 def test_all_verbs_are_there() -> None:
     assert list(VERBS) == [
         *(
+            "plan",
             "up",
             "status",
             "open",
@@ -91,7 +92,7 @@ def test_all_verbs_are_there() -> None:
         ),
     ]
     assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
-        *("status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates", "machine-image"),
+        *("plan", "status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates", "machine-image", "convert"),
     ]
 
 

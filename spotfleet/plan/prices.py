@@ -5,6 +5,7 @@ Without tax, free tier, traffic and everything else that is paid by use.
 
 from dataclasses import dataclass
 
+from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.facts import instance_types
 from spotfleet.settings.environment import Settings
 
@@ -129,8 +130,13 @@ def egress(way: str, zones: int, nat_instance_type: str = "t4g.nano") -> list[Li
 
 def floor(settings: Settings) -> list[Line]:
     """Return what an environment costs when nobody uses it: its fewest machines, and all that is paid by the hour."""
-    machines = settings.min_machines
-    on_demand = min(machines, settings.on_demand_base)
+    return bill(settings, settings.min_machines)
+
+
+def bill(settings: Settings, machines: int) -> list[Line]:
+    """Return what an environment costs with so many machines all month: theirs, and all that is paid by the hour."""
+    shares = Distribution(settings.on_demand_base, settings.on_demand_percent_above_base)
+    on_demand = shares.on_demand(machines)
     first = settings.instance_types[0]
     lines = [
         Line("load balancer", LOAD_BALANCER * HOURS),
