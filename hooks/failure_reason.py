@@ -5,10 +5,13 @@ runs the hooks after_launch and after_delete on failed stacks as well, and print
 same holds for its commands create, update and execute.
 """
 
+from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from spotfleet.stacks import account, name_stack_in_errors, stack_state
+from spotfleet.stacks import account, gather, name_stack_in_errors, recovery, stack_state
+from spotfleet.stacks.causes import first_cause
+from spotfleet.stacks.causes.words import Cause
 from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
 
@@ -16,7 +19,7 @@ class FailureReason(Hook):
     """Checks that the stack is as its configuration says, or gone."""
 
     def run(self) -> None:
-        """Raise SceptreException with the stack, the first resource that failed and that resource's own reason."""
+        """Raise SceptreException with the stack, the first cause, what CloudFormation says of it, and the way out."""
         account.require_right(self.stack, self.logger)
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
@@ -29,4 +32,18 @@ class FailureReason(Hook):
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", reason)
         way_out = stack_state.way_out(self.stack, status)
+        if cause := self._cause():
+            reason = f"{cause.sentence} ({reason})"
+            # A stack that stands still wants its own way out as well.
+            way_out = f"{cause.way_out}; {way_out}" if status in recovery.HALF_UPDATED else cause.way_out
         raise SceptreException(f"{self.stack.name} is {status}: {reason}. To go on, {way_out}.")
+
+    def _cause(self) -> Cause | None:
+        """Return what is behind the reason that CloudFormation gives; None where nothing more is known."""
+        try:
+            evidence = gather.gather([self.stack, *self.stack.dependencies])
+        except (BotoCoreError, ClientError):
+            # What has failed is told all the same.
+            return None
+        cause, _way = first_cause.of_stack(evidence.stacks[0], evidence)
+        return None if cause.kind == first_cause.UNKNOWN else cause

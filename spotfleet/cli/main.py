@@ -11,12 +11,14 @@ from spotfleet.cli.logs import logs
 from spotfleet.cli.losses import interrupt, kill
 from spotfleet.cli.page import open_page
 from spotfleet.cli.rates import rates
+from spotfleet.cli.refuse import refuse
 from spotfleet.cli.serve import serve
 from spotfleet.cli.status import status
+from spotfleet.cli.why import why
 from spotfleet.local.host import console
 
 # In the order in which one comes to need them.
-VERBS = (up, status, open_page, logs, execute, load, interrupt, kill, capacity, rates, env, down, serve)
+VERBS = (up, status, why, open_page, logs, execute, load, interrupt, kill, capacity, rates, refuse, env, down, serve)
 
 
 class InOrder(click.Group):

@@ -49,6 +49,7 @@ def aws(status: str, *events: Event, updated: int = 1) -> Aws:
         {
             "cloudformation.describe_stacks": lambda _: {"Stacks": [described]},
             "cloudformation.describe_stack_events": page,
+            "cloudformation.describe_stack_resources": lambda _: {"StackResources": []},
         }
     )
 
