@@ -12,9 +12,10 @@ MACHINE = "AWS::EC2::Instance"
 # Of types whose action is not named after them.
 ACTIONS = {
     "AWS::EC2::EIP": "ec2:AllocateAddress",
+    "AWS::EC2::VPC": "ec2:CreateVpc",
     "AWS::ElasticLoadBalancingV2::ListenerRule": "elasticloadbalancing:CreateRule",
 }
-SERVICES = {"ElasticLoadBalancingV2": "elasticloadbalancing", "CertificateManager": "acm", "RDS": "rds"}
+SERVICES = {"ElasticLoadBalancingV2": "elasticloadbalancing", "CertificateManager": "acm"}
 HANDLER = 'Resource handler returned message: "{words}" (RequestToken: 00000000-0000-0000-0000-000000000000, {code})'
 FAILED_LAUNCH = "{words} Launching EC2 instance failed."
 QUOTA_PAGE = "Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."

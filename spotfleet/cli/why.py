@@ -19,8 +19,6 @@ from spotfleet.local.host.console import Failure, say
 from spotfleet.stacks import account, gather
 from spotfleet.stacks.causes import first_cause
 from spotfleet.stacks.causes.first_cause import Explanation
-from spotfleet.stacks.causes.stack_words import STACK_WORDS
-from spotfleet.stacks.causes.words import recognised
 
 
 @click.command(cls=Verb)
@@ -63,8 +61,7 @@ def _explain(environment: str) -> Explanation:
         return first_cause.explain(gather.gather(_stacks(environment)))
     except (BotoCoreError, ClientError) as error:
         words = " ".join(str(error).split())
-        known = {"place": "it", "settings": "its settings", "environment": environment, "layer": "it"}
-        if found := recognised(words, STACK_WORDS, **known):
+        if found := first_cause.refused_at_all(words, environment):
             raise Failure(f"{_capital(found.sentence)} ({words}). To go on, {found.way_out}.") from error
         raise Failure(f"AWS does not say what {environment} is: {words}") from error
     except SceptreException as error:

@@ -89,6 +89,8 @@ class _Reader:
     stacks: Sequence[Stack]
     unread: set[str] = field(default_factory=set)
     clusters: set[str] = field(default_factory=set)
+    # By stack the cluster that its parameter names: where its service was taken back nothing else tells.
+    cluster_of: dict[str, str] = field(default_factory=dict)
 
     def _ask(self, service: str, command: str, **kwargs: object) -> Answer:
         answer: Answer = self.stacks[0].connection_manager.call(service=service, command=command, kwargs=kwargs)
@@ -107,6 +109,7 @@ class _Reader:
         """Return a stack's state and the events of its last operation."""
         description = stack_state.describe(stack)
         status = description["StackStatus"]
+        self.cluster_of[stack.name] = stack_state.parameters(description).get("ClusterName", "")
         events = [] if status == ABSENT else self._events(stack)
         return StackFacts(stack.name, stack.external_name, status, events, stack_state.way_out(stack, status))
 
@@ -149,6 +152,9 @@ class _Reader:
             answer = self._try("ecs", "describe_services", cluster=parts[1], services=[arn])
             service: Answer = next(iter(answer.get("services", [])), {})
             found.append(self._service(stack, parts[1], service or {"serviceName": parts[2]}, resources, since))
+        if not found and TASK_TYPE in resources and (cluster := self.cluster_of[stack.name]):
+            self.clusters.add(cluster)
+            found.append(self._service(stack, cluster, {"serviceName": stack.layer}, resources, since))
         return found
 
     def _service(

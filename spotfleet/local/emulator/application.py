@@ -39,6 +39,7 @@ from spotfleet.local.emulator import (
     machine_ends,
     operations,
     patching,
+    protection,
     refusals,
     retention,
     route53,
@@ -51,7 +52,7 @@ from spotfleet.local.emulator.patching import extends, replaces
 PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
     *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
-    *(instance_refreshes, logs, machine_ends, refusals, retention, route53, targets, waf),
+    *(instance_refreshes, logs, machine_ends, protection, refusals, retention, route53, targets, waf),
 )
 
 

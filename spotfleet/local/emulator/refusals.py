@@ -10,6 +10,7 @@ from ministack.services import ssm
 from ministack.services.cloudformation import provisioners, stacks
 
 from spotfleet.behaviour import refusals
+from spotfleet.local.emulator import protection
 from spotfleet.local.emulator.patching import extends
 
 
@@ -35,6 +36,7 @@ def refusing_deletion(
     original: Callable[..., None], resource_type: str, physical_id: str, *rest: object, **named: object
 ) -> None:
     """Delete a resource unless that is refused."""
-    if words := of(resource_type, deletion=True, physical_id=physical_id):
+    words = of(resource_type, deletion=True, physical_id=physical_id) or protection.refusal_of(physical_id)
+    if words:
         raise ValueError(words)
     original(resource_type, physical_id, *rest, **named)

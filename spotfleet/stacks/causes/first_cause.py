@@ -17,6 +17,8 @@ from spotfleet.stacks.evidence import (
     SERVICE_TYPE,
     Certificate,
     Evidence,
+    GroupFacts,
+    ServiceFacts,
     StackEvent,
     StackFacts,
 )
@@ -69,6 +71,12 @@ def explain(evidence: Evidence) -> Explanation:
     return Explanation(evidence.environment, False, wrong, unread=evidence.unread, healthy=healthy)
 
 
+def refused_at_all(text: str, environment: str) -> Cause | None:
+    """Return why AWS answers nothing at all, by the words of its refusal."""
+    known = {"place": environment, "settings": f"config/{environment}/config.yaml", "layer": environment}
+    return recognised(text, STACK_WORDS, environment=environment, **known)
+
+
 def _failed_at(stack: StackFacts) -> str:
     event = stack.first_failure or stack.own_reason
     return str(event.time) if event else "9"
@@ -102,10 +110,15 @@ def _beneath(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause 
         mine = [one for one in evidence.services if one.stack == stack.name]
         if found := next((cause for one in mine if (cause := services.cause(one, evidence))), None):
             return found
+        # CloudFormation's own words may quote what ECS said last of a task.
+        if found := services.quoted(event.reason, mine[0] if mine else ServiceFacts(stack.name, ""), evidence):
+            return found.at(event.time)
         return machines.cause_for_room(evidence) if not evidence.machines else None
     if event.type == GROUP_TYPE or stack.unfinished(GROUP_TYPE):
         mine_of_stack = [one for one in evidence.groups if one.stack == stack.name]
-        return next((cause for one in mine_of_stack if (cause := machines.cause(one, evidence, stack.since))), None)
+        found = next((cause for one in mine_of_stack if (cause := machines.cause(one, evidence, stack.since))), None)
+        quoted = machines.quoted(event.reason, GroupFacts(stack.name, ""), evidence)
+        return found or (quoted.at(event.time) if quoted else None)
     if event.type in WAITS_FOR_CERTIFICATE or stack.unfinished(CERTIFICATE_TYPE):
         return next((cause for one in evidence.certificates if (cause := _of_certificate(one, evidence))), None)
     return None

@@ -8,6 +8,7 @@ from spotfleet.stacks.evidence import Activity, Evidence, GroupFacts
 
 ROLLED_BACK = ("RollbackSuccessful", "RollbackFailed", "RollbackInProgress", "Failed")
 LAUNCHING = "Launching"
+OF_REFRESHES = ("instance refresh", "alarm")
 
 
 def cause(group: GroupFacts, evidence: Evidence, since: datetime | None = None) -> Cause | None:
@@ -19,6 +20,14 @@ def cause(group: GroupFacts, evidence: Evidence, since: datetime | None = None) 
             return found.at(refresh.time)
     failed = [one for one in group.activities if one.has_failed and _is_after(one, since)]
     return next((found for one in failed if (found := _of_activity(one, group, evidence))), None)
+
+
+def quoted(text: str, group: GroupFacts, evidence: Evidence) -> Cause | None:
+    """Return the cause that a text names which quotes a group's last activity."""
+    found = recognised(text, MACHINE_WORDS, **_known(group, evidence))
+    if found is None and any(word in text.lower() for word in OF_REFRESHES):
+        found = recognised(text, REFRESH_WORDS, said=text.rstrip("."), **_known(group, evidence))
+    return found
 
 
 def cause_for_room(evidence: Evidence) -> Cause | None:

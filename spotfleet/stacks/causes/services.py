@@ -34,6 +34,11 @@ def cause(service: ServiceFacts, evidence: Evidence) -> Cause | None:
     return found
 
 
+def quoted(text: str, service: ServiceFacts, evidence: Evidence) -> Cause | None:
+    """Return the cause that a text names which quotes why a task has stopped."""
+    return recognised(text, REASON_WORDS, **_known(service, evidence))
+
+
 def _after_last_start(events: Sequence[Told]) -> Sequence[Told]:
     started = [number for number, one in enumerate(events) if "has started" in one.text]
     return events[started[-1] + 1 :] if started else events

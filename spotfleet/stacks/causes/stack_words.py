@@ -72,8 +72,8 @@ STACK_WORDS = (
     Words(
         "expired_credentials",
         r"ExpiredToken|security token included in the request is (?:expired|invalid)|RequestExpired|"
-        r"UnrecognizedClientException|InvalidClientTokenId|Token has expired|token is expired|Error loading SSO Token|"
-        r"Unable to locate credentials",
+        r"UnrecognizedClientException|InvalidClientTokenId|SignatureDoesNotMatch|Token has expired|token is expired|"
+        r"Error loading SSO Token|Unable to locate credentials",
         "AWS does not take the credentials: they have expired, or are none of AWS's",
         "sign in anew (`aws sso login`, or new keys in the environment), then launch again",
         f"{GUIDE}/STS/latest/APIReference/CommonErrors.html",

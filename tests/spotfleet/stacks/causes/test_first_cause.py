@@ -222,7 +222,8 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
         (
             task(
                 "CannotPullContainerError: Error response from daemon: Get "
-                "https://1.dkr.ecr.eu-west-1.amazonaws.com/v2/: net/http: request canceled while waiting for connection (Client.Timeout exceeded)"
+                "https://1.dkr.ecr.eu-west-1.amazonaws.com/v2/: net/http: request canceled while waiting "
+                "for connection (Client.Timeout exceeded)"
             ),
             "registry_unreachable",
             ["egress"],
