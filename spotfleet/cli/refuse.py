@@ -18,10 +18,10 @@ from spotfleet.local.host.console import Failure, say
 @click.option("--type", "resource_type", metavar="TYPE", help="Of this type of resource, such as AWS::EC2::VPC.")
 @click.option("--end", is_flag=True, help="Refuse it no more.")
 def refuse(kind: str | None, environment: str, resource_type: str | None, end: bool) -> None:
-    """Let the embedded AWS refuse something in AWS's words: a quota, a permission, a name, a deletion.
+    """Let the embedded AWS refuse something, such as what is beyond a quota.
 
-    Without KIND it lists the kinds. A refusal holds in the environment's region, for every launch and deletion, until
-    --end or the embedded AWS's own end.
+    It does so in AWS's words. Without KIND it lists the kinds. A refusal holds in the environment's region, for every
+    launch and deletion, until --end or the embedded AWS's own end.
 
     \b
     spotfleet refuse vpcs                        # CreateVpc beyond the quota

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from spotfleet.stacks.stack_state import ABSENT, HEALTHY, OPERATION_STARTS, REVIEW
 
@@ -11,6 +11,7 @@ ROLLED_BACK = "UPDATE_ROLLBACK_COMPLETE"
 STACK_TYPE = "AWS::CloudFormation::Stack"
 SERVICE_TYPE = "AWS::ECS::Service"
 GROUP_TYPE = "AWS::AutoScaling::AutoScalingGroup"
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,10 @@ class Definition:
 
 @dataclass(frozen=True)
 class ServiceFacts:
-    """A service, with what happened to it since its stack's last operation began; the oldest first."""
+    """A service, with what happened to it since its stack's last operation began; the oldest first.
+
+    `deployments` are those that are not completed, each with what ECS says of it.
+    """
 
     stack: str
     name: str

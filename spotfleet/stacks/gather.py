@@ -5,7 +5,7 @@ Each source is asked a bounded number of times. What AWS refuses to tell is reme
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +14,7 @@ from sceptre.stack import Stack
 from spotfleet.stacks import stack_state
 from spotfleet.stacks.evidence import (
     GROUP_TYPE,
+    LONG_AGO,
     SERVICE_TYPE,
     STACK_TYPE,
     Activity,
@@ -36,8 +37,8 @@ from spotfleet.stacks.stack_state import ABSENT
 MOST_EVENT_PAGES = 5
 # ECS keeps stopped tasks for an hour, and describes a hundred at once.
 MOST_TASKS = 100
-# The first tasks to fail are those whose logs are read.
-MOST_LOGS = 3
+# Logs are read of the first tasks that failed, and of the last one.
+FIRST_LOGS = 2
 HAVE_RUN = {"EssentialContainerExited", "ServiceSchedulerInitiated"}
 LOG_LINES = 20
 MOST_ACTIVITIES = 50
@@ -48,7 +49,9 @@ DENIED = {
     *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"),
     *("NotAuthorized", "UnauthorizedException"),
 }
-LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+# Of services whose actions have another prefix in IAM than boto3's name.
+IAM_NAMES = {"elbv2": "elasticloadbalancing"}
 
 Answer = dict[str, Any]
 
@@ -102,7 +105,9 @@ class _Reader:
             return self._ask(service, command, **kwargs)
         except ClientError as error:
             if error.response["Error"]["Code"] in DENIED:
-                self.unread.add(f"{service}:{''.join(word.title() for word in command.split('_'))}")
+                self.unread.add(
+                    f"{IAM_NAMES.get(service, service)}:{''.join(word.title() for word in command.split('_'))}"
+                )
             return {}
 
     def stack(self, stack: Stack) -> StackFacts:
@@ -163,9 +168,9 @@ class _Reader:
         definitions = list(dict.fromkeys([*resources.get(TASK_TYPE, []), service.get("taskDefinition", "")]))
         described = self._definition(service.get("taskDefinition") or next(iter(resources.get(TASK_TYPE, [])), ""))
         deployments = [
-            (one.get("updatedAt"), one.get("rolloutStateReason", ""))
+            (one.get("updatedAt"), one.get("rolloutStateReason") or one["rolloutState"])
             for one in service.get("deployments", [])
-            if one.get("rolloutState") != "COMPLETED"
+            if one.get("rolloutState", "COMPLETED") != "COMPLETED"
         ]
         groups = [one["targetGroupArn"] for one in service.get("loadBalancers", []) if "targetGroupArn" in one]
         return ServiceFacts(
@@ -212,7 +217,8 @@ class _Reader:
         with_log = [
             one for one in ended if one.get("stopCode") in {"EssentialContainerExited", "ServiceSchedulerInitiated"}
         ]
-        logged = {one["taskArn"]: self._log(one) for one in with_log[:MOST_LOGS]}
+        shown = {one["taskArn"]: one for one in [*with_log[:FIRST_LOGS], *with_log[-1:]]}
+        logged = {arn: self._log(one) for arn, one in shown.items()}
         return [_task(one, logged.get(one["taskArn"])) for one in ended]
 
     def _log(self, task: Answer) -> list[str] | None:

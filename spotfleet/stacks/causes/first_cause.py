@@ -147,10 +147,10 @@ def _now(evidence: Evidence) -> Cause | None:
     """Return what is wrong with an environment none of whose stacks has failed."""
     for service in evidence.services:
         healthy = [one for one in service.targets if one.state == "healthy"]
-        is_short = service.running < service.desired or service.pending > 0
+        is_short = service.running < service.desired or service.pending > 0 or bool(service.deployments)
         has_ill = any(one.state == "unhealthy" for one in service.targets)
         serves = not service.targets or len(healthy) >= service.desired
-        if (is_short or has_ill or not serves) and (found := services.cause(service, evidence)):
+        if (is_short or has_ill or not serves) and (found := services.cause(service, evidence, newest=True)):
             return found
     short = [one for one in evidence.groups if one.in_service < one.desired]
     return machines.cause_for_room(evidence) if short else None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spotfleet.stacks.causes import machines
 from spotfleet.stacks.causes.task_words import HEALTH_WORDS, LOG_WORDS, PLACEMENT_WORDS, REASON_WORDS
 from spotfleet.stacks.causes.words import Cause, Words, recognised
-from spotfleet.stacks.evidence import Evidence, ServiceFacts, StoppedTask, Told
+from spotfleet.stacks.evidence import LONG_AGO, Evidence, ServiceFacts, StoppedTask, Told
 
 # What the scheduler stops because it wants fewer, and what a person stops, is no failure.
 WANTED = ("ServiceSchedulerInitiated", "UserInitiated")
@@ -16,15 +16,16 @@ KILLED = 137
 SHOWN_LINES = 5
 
 
-def cause(service: ServiceFacts, evidence: Evidence) -> Cause | None:
-    """Return the first cause of what went wrong with a service since its stack's last operation began.
+def cause(service: ServiceFacts, evidence: Evidence, *, newest: bool = False) -> Cause | None:
+    """Return the first cause of what went wrong with a service since its stack's last operation began, or the newest.
 
     A task that found no room says less than the event about it, and that less than what the group could not launch.
     Of such events only one counts that no start of a task came after: at a first launch tasks wait for machines.
     """
     tasks = [_of_task(one, service, evidence) for one in service.stopped]
-    checks = [_of_event(one, HEALTH_WORDS, service, evidence) for one in service.events if UNHEALTHY in one.text]
-    found = _first([*tasks, *checks]) or _of_targets(service, evidence)
+    # A task that is still starting refuses connections: the last one says more.
+    checks = [_of_event(one, HEALTH_WORDS, service, evidence) for one in service.events if UNHEALTHY in one.text][-1:]
+    found = _first([*tasks, *checks], newest=newest) or _of_targets(service, evidence)
     if found and found.kind != "no_room":
         return found
     waiting = [one for one in _after_last_start(service.events) if UNHEALTHY not in one.text]
@@ -44,9 +45,9 @@ def _after_last_start(events: Sequence[Told]) -> Sequence[Told]:
     return events[started[-1] + 1 :] if started else events
 
 
-def _first(causes: Sequence[Cause | None]) -> Cause | None:
-    found = [one for one in causes if one and one.time]
-    return min(found, key=lambda one: str(one.time), default=None)
+def _first(causes: Sequence[Cause | None], *, newest: bool = False) -> Cause | None:
+    found = sorted((one for one in causes if one and one.time), key=lambda one: one.time or LONG_AGO)
+    return found[-1 if newest else 0] if found else None
 
 
 def _known(service: ServiceFacts, evidence: Evidence) -> dict[str, str]:
@@ -111,9 +112,9 @@ def _of_exit(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Ca
 
 
 def _of_health(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Cause:
-    """Return why a task failed its health checks: an event around that time says what they got."""
+    """Return why a task failed its health checks: the last event about them says what they got."""
     known = _known(service, evidence)
-    told = [one for one in service.events if UNHEALTHY in one.text]
+    told = [one for one in reversed(service.events) if UNHEALTHY in one.text]
     for text in [*(one.text for one in told), *(f"{one.code} {one.description}" for one in service.targets)]:
         if found := recognised(text, HEALTH_WORDS, **known):
             return found.at(task.time)

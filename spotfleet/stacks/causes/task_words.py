@@ -129,6 +129,21 @@ LOG_WORDS = (
         "build it for cpu_architecture ({architecture}) of {settings}, or take a base image that has it",
         "https://repost.aws/knowledge-center/ecs-task-exec-format-error",
     ),
+    Words(
+        "read_only_file_system",
+        r"Read-only file system|EROFS",
+        "the container of {layer} writes to its own file system, which is read-only",
+        "let it write elsewhere, or not at all: docs/bring-your-own-container.md has what a container is given",
+        f"{GUIDE}/task_definition_parameters.html#container_definition_readonly",
+    ),
+    Words(
+        "privilege_missing",
+        r"Operation not permitted|EPERM|bind\(\) .*permission denied|permission denied.*:(?:80|443)\b|"
+        r"must be (?:run as )?root",
+        "the container of {layer} does something that only root or a capability may, such as a port below 1024",
+        "let it do without: docs/bring-your-own-container.md has the user and the capabilities that it is given",
+        f"{GUIDE}/task_definition_parameters.html#container_definition_linuxparameters",
+    ),
 )
 
 # Why a target is unhealthy: the reason's code of a target, or what is in brackets in a service's event.

@@ -271,6 +271,16 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
         ),
         (task("CannotPullContainerError: write /var/lib/docker/x: no space left on device"), "disk_full", ["volume"]),
         (
+            exited(1, "OSError: [Errno 30] Read-only file system: '/app/cache'"),
+            "read_only_file_system",
+            ["read-only", "docs/bring-your-own-container.md"],
+        ),
+        (
+            exited(1, "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)"),
+            "privilege_missing",
+            ["below 1024"],
+        ),
+        (
             exited(3, "Starting", "KeyError: 'DATABASE_URL'"),
             "container_exited",
             ["exit code 3", "KeyError: 'DATABASE_URL'", "spotfleet logs service"],
