@@ -16,6 +16,7 @@ from tests.support.clouds import ref, template
 from tests.support.projects import Project, launched
 
 WAIT_SECONDS = 240
+EVERY_SECOND: dict[str, Any] = {"WaiterConfig": {"Delay": 1, "MaxAttempts": WAIT_SECONDS}}
 REGION = "eu-west-1"
 # Answers every request with a status, after some seconds.
 SERVER = """
@@ -148,12 +149,17 @@ def found(project: Project) -> Iterator[dict[str, Explanation]]:
                 seen[kind] = explanation
         time.sleep(1)
     yield seen
+    ecs, cluster = project.client("ecs"), made["ClusterName"]
+    for arn in ecs.list_services(cluster=cluster)["serviceArns"]:
+        # What still waits for one of these then ends by itself.
+        if "/spotfleet-" not in arn:
+            ecs.delete_service(cluster=cluster, service=arn, force=True)
     for kind in FAILURES:
-        cloudformation.delete_stack(StackName=kind.replace("_", "-"))
-    for kind in FAILURES:
-        cloudformation.get_waiter("stack_delete_complete").wait(
-            StackName=kind.replace("_", "-"), WaiterConfig={"Delay": 1, "MaxAttempts": WAIT_SECONDS}
-        )
+        name = kind.replace("_", "-")
+        while cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"].endswith("_IN_PROGRESS"):
+            time.sleep(1)
+        cloudformation.delete_stack(StackName=name)
+        cloudformation.get_waiter("stack_delete_complete").wait(**EVERY_SECOND, StackName=name)
 
 
 @pytest.mark.parametrize("kind", FAILURES)

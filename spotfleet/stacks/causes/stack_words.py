@@ -161,6 +161,14 @@ STACK_WORDS = (
         f"{GUIDE}/AmazonECR/latest/APIReference/API_DeleteRepository.html",
     ),
     Words(
+        "provider_in_use",
+        r"capacity provider is in use and cannot be removed",
+        "{place} is not deleted because a service still runs on the machines",
+        "delete the services first (`sceptre delete {environment}` has all of its own; `aws ecs list-services` "
+        "those of others), then run the same again",
+        f"{GUIDE}/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html",
+    ),
+    Words(
         "in_use",
         r"has a dependent object|DependencyViolation|has dependencies and cannot be deleted|"
         r"is (?:currently )?(?:in use|associated)|ResourceInUse|still in use|has some mapped public address",

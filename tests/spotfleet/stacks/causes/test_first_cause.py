@@ -183,6 +183,7 @@ def test_a_resource_that_fails_says_why_itself(reason: str, kind: str, words: li
             "The repository with name 'x' in registry with id '1' cannot be deleted because it still contains images",
             "repository_not_empty",
         ),
+        ("The specified capacity provider is in use and cannot be removed.", "provider_in_use"),
         ("resource sg-0abc has a dependent object (Service: Ec2, Status Code: 400)", "in_use"),
         (
             "Load balancer 'arn:aws:x' cannot be deleted because deletion protection is enabled",
