@@ -1,7 +1,7 @@
 """What AWS tells of an environment that is worth knowing when something went wrong; gather.py reads it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from spotfleet.stacks.stack_state import ABSENT, HEALTHY, OPERATION_STARTS, REVIEW
@@ -214,7 +214,7 @@ class Evidence:
     groups: Sequence[GroupFacts] = ()
     certificates: Sequence[Certificate] = ()
     machines: Sequence[Machine] = ()
-    unread: Sequence[str] = field(default=())
+    unread: Sequence[str] = ()
 
     @property
     def settings(self) -> str:

@@ -72,7 +72,7 @@ def service(project: Project, made: dict[str, str], kind: str, number: int) -> d
     """Return the resources of a service that fails."""
     different, is_checked, _words = FAILURES[kind]
     container = {
-        **{"Name": "web", "Image": project.status()["image"], "Memory": 64, "Essential": True},
+        **{"Name": "web", "Image": made["Image"], "Memory": 64, "Essential": True},
         "PortMappings": [{"ContainerPort": 5000, "HostPort": 0}],
         "LogConfiguration": {
             "LogDriver": "awslogs",
@@ -137,7 +137,8 @@ def found(project: Project) -> Iterator[dict[str, Explanation]]:
 
     Those that end after they ran fail no deployment (rule E6), so that they are asked while their launch stands still.
     """
-    cloudformation, made, seen = project.client("cloudformation"), outputs(project), dict[str, Explanation]()
+    cloudformation, seen = project.client("cloudformation"), dict[str, Explanation]()
+    made = outputs(project) | {"Image": project.status()["image"]}
     for number, kind in enumerate(FAILURES):
         body = template(service(project, made, kind, number), None)
         cloudformation.create_stack(StackName=kind.replace("_", "-"), TemplateBody=body)

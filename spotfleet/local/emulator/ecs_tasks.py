@@ -148,7 +148,7 @@ def _tell_killed(task: Record, engine: DockerClient) -> None:
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/out-of-memory.html
     """
-    for described, name in zip(task["containers"], task["_docker_ids"], strict=False):
+    for described, name in zip(task.get("containers", []), task["_docker_ids"], strict=False):
         with contextlib.suppress(*running_containers.ERRORS):
             state = engine.api.inspect_container(name)["State"]
             if state["OOMKilled"] and not state["Running"]:

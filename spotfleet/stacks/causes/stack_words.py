@@ -107,7 +107,6 @@ STACK_WORDS = (
         "find the action that was denied in CloudTrail (errorCode AccessDenied) and allow it, then launch again",
         f"{GUIDE}/AWSEC2/latest/APIReference/errors-overview.html",
     ),
-    *QUOTAS,
     Words(
         "throttled",
         r"Rate exceeded|Throttling|RequestLimitExceeded|TooManyRequestsException|SlowDown",
@@ -115,6 +114,7 @@ STACK_WORDS = (
         "launch again; if it happens again, launch fewer environments at the same time",
         f"{GUIDE}/AWSEC2/latest/APIReference/throttling.html",
     ),
+    *QUOTAS,
     Words(
         "priority_taken",
         r"Priority '?(?P<priority>\d+)'? is currently in use|PriorityInUse",
@@ -180,7 +180,7 @@ STACK_WORDS = (
     Words(
         "name_taken",
         r"already exists|AlreadyExists|BucketAlreadyOwnedByYou|requested bucket name is not available|"
-        r"is already taken|DuplicateLoadBalancerName|conflicts with another (?:subnet|VPC)",
+        r"is already taken|DuplicateLoadBalancerName",
         "{place} could not be made: there is another one with its name",
         "delete the other one if nothing needs it, or take another project_code in config/config.yaml",
         TROUBLES,

@@ -129,6 +129,7 @@ NOT_ALLOWED = (
             ["CloudTrail"],
         ),
         (HANDLER.format("Rate exceeded (Service: Iam, Status Code: 400)", "Throttling"), "throttled", ["launch again"]),
+        ("Request limit exceeded. (Error Code: RequestLimitExceeded)", "throttled", ["launch again"]),
         (
             HANDLER.format("Resource of type 'AWS::ECR::Repository' already exists.", "AlreadyExists"),
             "name_taken",
