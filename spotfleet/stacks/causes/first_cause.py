@@ -27,6 +27,8 @@ from spotfleet.stacks.stack_state import ABSENT
 CERTIFICATE_TYPE = "AWS::CertificateManager::Certificate"
 # The kind of a failure that no row of a table knows: AWS's own words are all there is.
 UNKNOWN = "stack_failed"
+# In the reasons of these another service may be quoted, whose words are not CloudFormation's.
+QUOTING = (SERVICE_TYPE, GROUP_TYPE)
 # A listener is what waits for a certificate that is still to be validated.
 WAITS_FOR_CERTIFICATE = {CERTIFICATE_TYPE, "AWS::ElasticLoadBalancingV2::Listener"}
 
@@ -92,7 +94,9 @@ def of_stack(stack: StackFacts, evidence: Evidence) -> tuple[Cause, list[str]]:
     place = f"{event.resource} of {stack.name}"
     known = {"place": place, "settings": evidence.settings, "environment": evidence.environment, "layer": stack.layer}
     plain = recognised(event.reason, STACK_WORDS, **known)
-    deeper = None if plain else _beneath(stack, event, evidence)
+    deeper = None if plain and event.type not in QUOTING else _beneath(stack, event, evidence)
+    if deeper is None and plain is None and event.type == SERVICE_TYPE and not evidence.machines:
+        deeper = machines.cause_for_room(evidence)
     if deeper:
         way.insert(0, f"{_clock(deeper.time)} {deeper.said}" if deeper.said else deeper.sentence)
         return deeper, way
@@ -104,7 +108,9 @@ def of_stack(stack: StackFacts, evidence: Evidence) -> tuple[Cause, list[str]]:
 
 
 def _beneath(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause | None:
-    """Return what made a resource fail that only waited for something else."""
+    """Return what made a resource fail that only waited for something else; a deletion waits for none of these."""
+    if event.status == "DELETE_FAILED":
+        return None
     waits_for_tasks = event.type == SERVICE_TYPE or stack.unfinished(SERVICE_TYPE)
     if waits_for_tasks:
         mine = [one for one in evidence.services if one.stack == stack.name]
@@ -113,7 +119,7 @@ def _beneath(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause 
         # CloudFormation's own words may quote what ECS said last of a task.
         if found := services.quoted(event.reason, mine[0] if mine else ServiceFacts(stack.name, ""), evidence):
             return found.at(event.time)
-        return machines.cause_for_room(evidence) if not evidence.machines else None
+        return None
     if event.type == GROUP_TYPE or stack.unfinished(GROUP_TYPE):
         mine_of_stack = [one for one in evidence.groups if one.stack == stack.name]
         found = next((cause for one in mine_of_stack if (cause := machines.cause(one, evidence, stack.since))), None)

@@ -171,7 +171,7 @@ STACK_WORDS = (
     Words(
         "in_use",
         r"has a dependent object|DependencyViolation|has dependencies and cannot be deleted|"
-        r"is (?:currently )?(?:in use|associated)|ResourceInUse|still in use|has some mapped public address",
+        r"is currently (?:in use|associated)|ResourceInUse|still in use|has some mapped public address",
         "{place} is not deleted because something that is no part of this environment still uses it",
         "find what uses it (`aws ec2 describe-network-interfaces --filters Name=group-id,Values=<the group>` for a "
         "security group) and take that away, then run the same again",

@@ -492,6 +492,24 @@ def test_a_certificate_that_does_not_come(certificate: Certificate, kind: str, w
     assert word in found.way_out
 
 
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (
+            "ECS deployment circuit breaker was triggered. Last task stopped: ResourceInitializationError: unable to "
+            "pull secrets or registry auth: unable to retrieve secrets from ssm: AccessDeniedException: no",
+            "secret_denied",
+        ),
+        ("User: arn:aws:iam::1:user/ci is not authorized to perform: ecs:CreateService", "permission_denied"),
+        ("Unable to assume the service linked role.", "service_linked_role"),
+    ],
+)
+def test_what_a_service_quotes_is_before_what_it_is_refused(reason: str, kind: str) -> None:
+    event = StackEvent(at(9), "Service", SERVICE_TYPE, "CREATE_FAILED", reason)
+    full = group(launch("", "Successful"), in_service=4)
+    assert kind_of(Evidence("dev", [stack("service", "ROLLBACK_COMPLETE", event)], groups=[full])) == kind
+
+
 def test_an_alarm_that_ended_a_deployment_is_named() -> None:
     event = StackEvent(
         at(9), "Service", SERVICE_TYPE, "UPDATE_FAILED", "ECS deployment failed: alarm detected: TargetErrors.", "arn"
