@@ -111,23 +111,30 @@ def _beneath(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause 
     """Return what made a resource fail that only waited for something else; a deletion waits for none of these."""
     if event.status == "DELETE_FAILED":
         return None
-    waits_for_tasks = event.type == SERVICE_TYPE or stack.unfinished(SERVICE_TYPE)
-    if waits_for_tasks:
-        mine = [one for one in evidence.services if one.stack == stack.name]
-        if found := next((cause for one in mine if (cause := services.cause(one, evidence))), None):
-            return found
-        # CloudFormation's own words may quote what ECS said last of a task.
-        if found := services.quoted(event.reason, mine[0] if mine else ServiceFacts(stack.name, ""), evidence):
-            return found.at(event.time)
-        return None
+    if event.type == SERVICE_TYPE or stack.unfinished(SERVICE_TYPE):
+        return _of_services(stack, event, evidence)
     if event.type == GROUP_TYPE or stack.unfinished(GROUP_TYPE):
-        mine_of_stack = [one for one in evidence.groups if one.stack == stack.name]
-        found = next((cause for one in mine_of_stack if (cause := machines.cause(one, evidence, stack.since))), None)
-        quoted = machines.quoted(event.reason, GroupFacts(stack.name, ""), evidence)
-        return found or (quoted.at(event.time) if quoted else None)
+        return _of_groups(stack, event, evidence)
     if event.type in WAITS_FOR_CERTIFICATE or stack.unfinished(CERTIFICATE_TYPE):
         return next((cause for one in evidence.certificates if (cause := _of_certificate(one, evidence))), None)
     return None
+
+
+def _of_services(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause | None:
+    mine = [one for one in evidence.services if one.stack == stack.name]
+    if found := next((cause for one in mine if (cause := services.cause(one, evidence))), None):
+        return found
+    # CloudFormation's own words may quote what ECS said last of a task.
+    quoted = services.quoted(event.reason, mine[0] if mine else ServiceFacts(stack.name, ""), evidence)
+    return quoted.at(event.time) if quoted else None
+
+
+def _of_groups(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause | None:
+    mine = [one for one in evidence.groups if one.stack == stack.name]
+    if found := next((cause for one in mine if (cause := machines.cause(one, evidence, stack.since))), None):
+        return found
+    quoted = machines.quoted(event.reason, GroupFacts(stack.name, ""), evidence)
+    return quoted.at(event.time) if quoted else None
 
 
 def _of_certificate(certificate: Certificate, evidence: Evidence) -> Cause | None:
