@@ -10,6 +10,7 @@ from spotfleet.stacks.evidence import LONG_AGO, Evidence, ServiceFacts, StoppedT
 # What the scheduler stops because it wants fewer, and what a person stops, is no failure.
 WANTED = ("ServiceSchedulerInitiated", "UserInitiated")
 UNHEALTHY = "is unhealthy"
+NOTHING_ANSWERS = "wrong_port"
 # SIGKILL: of the kernel when memory is short, or of ECS when the stop time was over.
 KILLED = 137
 # Lines of a container's log that go with a cause.
@@ -23,9 +24,7 @@ def cause(service: ServiceFacts, evidence: Evidence, *, newest: bool = False) ->
     Of such events only one counts that no start of a task came after: at a first launch tasks wait for machines.
     """
     tasks = [_of_task(one, service, evidence) for one in service.stopped]
-    # A task that is still starting refuses connections: the last one says more.
-    checks = [_of_event(one, HEALTH_WORDS, service, evidence) for one in service.events if UNHEALTHY in one.text][-1:]
-    found = _first([*tasks, *checks], newest=newest) or _of_targets(service, evidence)
+    found = _first([*tasks, _of_checks(service, evidence)], newest=newest) or _of_targets(service, evidence)
     if found and found.kind != "no_room":
         return found
     waiting = [one for one in _after_last_start(service.events) if UNHEALTHY not in one.text]
@@ -112,15 +111,23 @@ def _of_exit(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Ca
 
 
 def _of_health(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Cause:
-    """Return why a task failed its health checks: the last event about them says what they got."""
+    """Return why a task failed its health checks: the events about them say what they got."""
     known = _known(service, evidence)
-    told = [one for one in reversed(service.events) if UNHEALTHY in one.text]
-    for text in [*(one.text for one in told), *(f"{one.code} {one.description}" for one in service.targets)]:
-        if found := recognised(text, HEALTH_WORDS, **known):
-            return found.at(task.time)
+    if found := _of_checks(service, evidence) or _of_targets(service, evidence):
+        return found.at(task.time)
     sentence = f"tasks of {service.layer} failed the health checks of the load balancer or of their container"
     way_out = f"see `spotfleet logs {service.layer}` for what they answered at {known['health_check_path']}"
     return Cause("health_check_failed", sentence, way_out, task.time, task.reason)
+
+
+def _of_checks(service: ServiceFacts, evidence: Evidence) -> Cause | None:
+    """Return what health checks got, by the last event that says more than that nothing answered.
+
+    Nothing answers as well where a task is only still starting.
+    """
+    told = [one for one in reversed(service.events) if UNHEALTHY in one.text]
+    found = [cause for one in told if (cause := _of_event(one, HEALTH_WORDS, service, evidence))]
+    return next((one for one in found if one.kind != NOTHING_ANSWERS), found[0] if found else None)
 
 
 def _of_event(event: Told, table: Sequence[Words], service: ServiceFacts, evidence: Evidence) -> Cause | None:

@@ -339,6 +339,13 @@ def test_failed_health_checks_say_what_they_got(reason: str, kind: str, words: l
         assert word in found.sentence + found.way_out
 
 
+def test_what_checks_get_says_more_than_that_a_task_that_starts_does_not_answer_yet() -> None:
+    stopped = task("Task failed ELB health checks in (target-group arn)", code="ServiceSchedulerInitiated")
+    reasons = ["Health checks failed", "Request timed out", "Health checks failed"]
+    events = [Told(at(number), UNHEALTHY.format(reason)) for number, reason in enumerate(reasons, 1)]
+    assert kind_of(failed_service(stopped, events=events)) == "health_check_timeout"
+
+
 def test_failed_health_checks_of_which_nothing_is_told_are_named_all_the_same() -> None:
     stopped = task("Task failed container health checks", code="ServiceSchedulerInitiated")
     assert kind_of(failed_service(stopped)) == "health_check_failed"
