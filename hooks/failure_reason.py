@@ -5,10 +5,13 @@ runs the hooks after_launch and after_delete on failed stacks as well, and print
 same holds for its commands create, update and execute.
 """
 
+from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
-from spotfleet.stacks import account, ended_tasks, name_stack_in_errors, stack_state
+from spotfleet.stacks import account, ended_tasks, gather, name_stack_in_errors, recovery, stack_state
+from spotfleet.stacks.causes import first_cause
+from spotfleet.stacks.causes.words import Cause
 from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
 
@@ -16,24 +19,39 @@ class FailureReason(Hook):
     """Checks that the stack is as its configuration says, or gone."""
 
     def run(self) -> None:
-        """Raise SceptreException with the stack, the first resource that failed and that resource's own reason."""
+        """Raise SceptreException with the stack, the first cause, what CloudFormation says of it, and the way out."""
         account.require_right(self.stack, self.logger)
         description = stack_state.settled(self.stack, self.logger)
         status = description["StackStatus"]
         if refusal := name_stack_in_errors.unreported(self.stack):
             raise SceptreException(refusal)
-        cause = ended_tasks.first_cause(self.stack)
-        if cause and status == ABSENT:
+        lacks = ended_tasks.first_cause(self.stack)
+        if lacks and status == ABSENT:
             raise SceptreException(
-                f"{self.stack.name} was deleted again, because {cause}. Mend that, then launch again"
+                f"{self.stack.name} was deleted again, because {lacks}. Mend that, then launch again"
             )
         # A change set that nobody has executed yet is all that there is of a stack in review.
         if status in {ABSENT, REVIEW} or stack_state.is_healthy(self.stack, description):
             return
         reason = stack_state.first_failure(self.stack).removesuffix(".")
-        if cause:
-            reason = f"{reason}. A task ended first: {cause}"
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", reason)
         way_out = stack_state.way_out(self.stack, status)
+        if lacks:
+            # Watched while it happened: nothing that is left of the launch says more.
+            reason = f"{reason}. A task ended first: {lacks}"
+        elif cause := self._cause():
+            reason = f"{cause.sentence} ({reason})"
+            # A stack that stands still wants its own way out as well.
+            way_out = f"{cause.way_out}; {way_out}" if status in recovery.HALF_UPDATED else cause.way_out
         raise SceptreException(f"{self.stack.name} is {status}: {reason}. To go on, {way_out}.")
+
+    def _cause(self) -> Cause | None:
+        """Return what is behind the reason that CloudFormation gives; None where nothing more is known."""
+        try:
+            evidence = gather.gather([self.stack, *self.stack.dependencies])
+        except (BotoCoreError, ClientError):
+            # What has failed is told all the same.
+            return None
+        cause, _way = first_cause.of_stack(evidence.stacks[0], evidence)
+        return None if cause.kind == first_cause.UNKNOWN else cause

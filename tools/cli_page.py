@@ -21,8 +21,8 @@ from any folder.
 
 It ends with 0 when all went well, 1 when not, in a line on the standard error output that says what to do, 2 when it
 was called wrongly, and 130 after Ctrl-C. `status` ends with 1 as well while an environment is not complete and healthy,
-and `exec` and `load` with what their command ends with. What a program asks for with `--json` is all that is on the
-standard output."""
+`why` while something is wrong with it, and `exec` and `load` with what their command ends with. What a program asks for
+with `--json` is all that is on the standard output."""
 
 
 def page() -> str:

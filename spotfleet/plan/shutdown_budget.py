@@ -46,6 +46,7 @@ class _Times:
     deregistration: float
     interval: float
     timeout: float
+    healthy: int
     unhealthy: int
     grace: float
 
@@ -89,6 +90,13 @@ def _of_service(layer: str, times: _Times, settings: Settings, service: ServiceS
         times.stop <= LONGEST_STOP,
         f"ECS cuts it to {LONGEST_STOP} s",
     )
+    if service.kind == "web":
+        yield from _of_targets(layer, times, idle)
+    if can_stand_on_spot(settings):
+        yield from _of_spot(layer, settings, service, times)
+
+
+def _of_targets(layer: str, times: _Times, idle: int) -> Iterator[Line]:
     yield Line(
         layer,
         "a request that was taken is answered before its task is gone",
@@ -104,8 +112,6 @@ def _of_service(layer: str, times: _Times, settings: Settings, service: ServiceS
         _start() <= max(times.grace, least),
         "tasks are replaced before they have started",
     )
-    if can_stand_on_spot(settings):
-        yield from _of_spot(layer, settings, service, times)
 
 
 def _of_spot(layer: str, settings: Settings, service: ServiceSettings, times: _Times) -> Iterator[Line]:
@@ -115,17 +121,19 @@ def _of_spot(layer: str, settings: Settings, service: ServiceSettings, times: _T
             service.min_tasks,
             service.min_healthy_percent,
             on_one,
+            times.healthy,
             round(times.interval),
-            round(times.deregistration),
+            round(times.deregistration) if service.kind == "web" else None,
             round(times.stop),
         )
     )
     acts = spot_notice.AGENT_SECONDS + spot_notice.SCHEDULER_SECONDS
-    used = acts + times.deregistration + times.stop
+    deregistration = times.deregistration if service.kind == "web" else 0
+    used = acts + deregistration + times.stop
     yield Line(
         layer,
         "tasks end in order within a Spot notice",
-        f"notice heard {acts} + deregistration {times.deregistration:g} + stop {times.stop:g} = {used:g} s <= "
+        f"notice heard {acts} + deregistration {deregistration:g} + stop {times.stop:g} = {used:g} s <= "
         f"{spot_notice.NOTICE_SECONDS} s",
         not problems,
         "; ".join(f"{key} {should}" for key, should in problems.items()),
@@ -168,8 +176,9 @@ def _times(version: StackVersion, service: ServiceSettings) -> _Times:
         stop=_number(container.get("StopTimeout"), service.stop_timeout_seconds),
         deregistration=service.deregistration_delay_seconds,
         interval=_number(checks.get("HealthCheckIntervalSeconds"), service.health_check_interval_seconds),
-        timeout=_number(checks.get("HealthCheckTimeoutSeconds"), 5),
-        unhealthy=round(_number(checks.get("UnhealthyThresholdCount"), 3)),
+        timeout=_number(checks.get("HealthCheckTimeoutSeconds"), service.health_check_timeout_seconds),
+        healthy=round(_number(checks.get("HealthyThresholdCount"), service.health_check_healthy_count)),
+        unhealthy=round(_number(checks.get("UnhealthyThresholdCount"), service.health_check_unhealthy_count)),
         grace=service.health_check_grace_seconds,
     )
 

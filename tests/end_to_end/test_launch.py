@@ -285,6 +285,12 @@ def test_after_an_image_that_is_not_there_the_next_launch_mends_all(project: Pro
     failed = project.local("up")
     assert failed.returncode == 1
     assert f"failed to resolve ref 127.0.0.1:{project.port}/mistyped:1: not found" in failed.stdout
+    assert f"the image of service, 127.0.0.1:{project.port}/mistyped:1, is not in its repository" in failed.stdout
+    why = project.local("why")
+    assert why.returncode == 1
+    assert why.stdout.startswith(
+        f"dev: the image of service, 127.0.0.1:{project.port}/mistyped:1, is not in its reposi"
+    )
     file.write_text(before)
     launched = project.local("up")
     assert launched.returncode == 0, launched.stdout

@@ -49,6 +49,7 @@ def aws(status: str, *events: Event, updated: int = 1) -> Aws:
         {
             "cloudformation.describe_stacks": lambda _: {"Stacks": [described]},
             "cloudformation.describe_stack_events": page,
+            "cloudformation.describe_stack_resources": lambda _: {"StackResources": []},
         }
     )
 
@@ -153,3 +154,40 @@ def test_sceptre_runs_it_after_a_launch_that_failed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(actions, "update", lambda: "failed")
     with pytest.raises(SceptreException, match="no room"):
         actions.launch()
+
+
+NO_ADDRESS = "The maximum number of addresses has been reached"
+
+
+def quota_of_addresses() -> Aws:
+    return aws("ROLLBACK_COMPLETE", event("Service", "CREATE_FAILED", NO_ADDRESS))
+
+
+def test_the_last_line_names_the_first_cause_what_cloudformation_says_and_the_way_out() -> None:
+    text = reason(quota_of_addresses())
+    assert text.startswith(
+        "dev/service is ROLLBACK_COMPLETE: Service of dev/service could not be made: the account has "
+    )
+    assert f" (Service (AWS::ECS::Service) CREATE_FAILED: {NO_ADDRESS}). To go on, ask for more in Service Quo" in text
+    assert "\n" not in text
+
+
+def test_an_update_that_stands_still_keeps_its_own_way_out() -> None:
+    text = reason(aws("UPDATE_ROLLBACK_FAILED", event("Service", "UPDATE_FAILED", "Rate exceeded")))
+    assert "launch again" in text
+    assert "aws cloudformation continue-update-rollback" in text
+
+
+def test_where_nothing_more_may_be_read_the_last_line_is_cloudformations() -> None:
+    found = quota_of_addresses()
+    described = found.answers["cloudformation.describe_stacks"]
+    asked = []
+
+    def later_denied(kwargs: dict[str, Any]) -> dict[str, Any]:
+        asked.append(kwargs)
+        if len(asked) > 1:
+            raise client_error("Throttling")
+        return described(kwargs)
+
+    found.answers["cloudformation.describe_stacks"] = later_denied
+    assert reason(found).endswith("has been reached. To go on, mend the cause, then launch again.")

@@ -45,7 +45,7 @@ def live_stacks() -> list[dict[str, str]]:
 def add_resource_types() -> None:
     """Add the types that MiniStack lacks, and forget those that would run what a template gives them."""
     for name, resource_type in TYPES.items():
-        provisioners._RESOURCE_HANDLERS[name] = _handlers(resource_type)
+        provisioners._RESOURCE_HANDLERS[name] = _handlers(name, resource_type)
     provisioners._REPLACING_PROPERTIES["AWS::ECS::Service"] = REPLACING_A_SERVICE
     for name in TAGGED:
         provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
@@ -75,11 +75,12 @@ def estimate_nothing(_parameters: Record) -> Response:
     return answer
 
 
-def _handlers(resource_type: ResourceType) -> Record:
+def _handlers(name: str, resource_type: ResourceType) -> Record:
     """Return a resource type in the form of MiniStack's table."""
 
     def owner(stack_name: str, logical_id: str) -> Owner:
-        return Owner(stack_name, logical_id, functools.partial(ends_early, stack_name))
+        begun = functools.partial(_tell_begun, stack_name, logical_id, name)
+        return Owner(stack_name, logical_id, functools.partial(ends_early, stack_name), begun)
 
     def create(logical_id: str, properties: Record, stack_name: str) -> Resource:
         return resource_type.create(client, owner(stack_name, logical_id), properties)
@@ -91,6 +92,13 @@ def _handlers(resource_type: ResourceType) -> Record:
         resource_type.delete(client, physical_id, properties)
 
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
+def _tell_begun(stack_name: str, logical_id: str, name: str, physical_id: str) -> None:
+    """Tell that a resource is there and not yet ready, as CloudFormation does with these words."""
+    if stack := stacks_of._stacks.get(stack_name):
+        words = "Resource creation Initiated"
+        stacks._add_event(stack["StackId"], stack_name, logical_id, name, "CREATE_IN_PROGRESS", words, physical_id)
 
 
 def ends_early(stack_name: str) -> str:

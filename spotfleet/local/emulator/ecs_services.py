@@ -8,9 +8,12 @@ from ministack.services import (
     ecs,
 )
 
+from spotfleet.local.backchannel import target_health
 from spotfleet.local.emulator import deployments, ecs_machines, ecs_monitoring, event_bridge
 from spotfleet.local.emulator.patching import extends
 from spotfleet.local.emulator.records import Record, Response, live_tasks
+from spotfleet.local.emulator.service_events import tell
+from spotfleet.local.emulator.targets import groups_of
 
 # What ECS keeps of a service and MiniStack's CreateService drops.
 KEPT_SERVICE_FIELDS = (
@@ -34,7 +37,21 @@ def counting_unhealthy(original: Callable[[Record], Response], data: Record) -> 
     if task and data.get("status") == "UNHEALTHY" and "_failed_because" not in task:
         task["_failed_because"] = data.get("reason", "Task failed health checks")
         ecs._record_service_task_failure(task)
+        _tell_unhealthy(task)
     return original(data)
+
+
+def _tell_unhealthy(task: Record) -> None:
+    """Tell what the load balancer has against a task: once it has stopped nothing else says so.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+    """
+    service = ecs._services.get(f"{task['clusterArn'].rpartition('/')[2]}/{task['group'].removeprefix('service:')}")
+    for group, target in groups_of(task) if service else []:
+        health = target_health.health(group, target)
+        if health.state == "unhealthy":
+            place = f"(instance {target.id}) (port {target.port})"
+            tell(service, f"{place} is unhealthy in (target-group {group}) due to (reason {health.description})")
 
 
 @extends(ecs, "_make_deployment")

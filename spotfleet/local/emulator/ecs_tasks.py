@@ -1,5 +1,6 @@
 """ECS runs a task's containers as its definition says."""
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from ministack.services import (
     ecs,
 )
 
-from spotfleet.behaviour import container_health, container_order, machine_life, restarts, stop_time
+from spotfleet.behaviour import container_health, container_order, machine_life, machine_limits, restarts, stop_time
 from spotfleet.local.emulator import containment, ecs_health, ecs_order, ecs_restarts, machine_ends, task_networks
 from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
@@ -154,12 +155,25 @@ def seeing_removals(original: Callable[..., None], task: Record, engine: DockerC
     if running is None or running.issuperset(containers):
         return
     ecs_restarts.restart_ended(task, engine)
+    _tell_killed(task, engine)
     original(task, engine)
     essential = task.get("_container_essentials") or [True] * len(containers)
     watched = [name for name, needed in zip(containers, essential, strict=False) if needed]
     if task["lastStatus"] == "RUNNING" and any(running_containers.is_gone(engine, name) for name in watched):
         ecs._mark_task_stopped(task["taskArn"], task, "Essential container exited", "EssentialContainerExited")
         ecs._cleanup_task_resources(task, engine)
+
+
+def _tell_killed(task: Record, engine: DockerClient) -> None:
+    """Say of a container that the kernel killed at its memory limit what ECS's agent says.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/out-of-memory.html
+    """
+    for described, name in zip(task.get("containers", []), task["_docker_ids"], strict=False):
+        with contextlib.suppress(*running_containers.ERRORS):
+            state = engine.api.inspect_container(name)["State"]
+            if state["OOMKilled"] and not state["Running"]:
+                described.setdefault("reason", machine_limits.OUT_OF_MEMORY)
 
 
 @extends(ecs, "_attach_started_container")

@@ -9,13 +9,15 @@ from ministack.services import autoscaling, ec2
 from ministack.services.cloudformation import provisioners
 
 from spotfleet.behaviour import fleet_mix, machine_life, spot_pools
+from spotfleet.behaviour.refusals import MACHINE
 from spotfleet.behaviour.spot_pools import Kind, Pool
-from spotfleet.local.emulator import launch_hooks, machine_images
+from spotfleet.local.emulator import launch_hooks, machine_images, refusals
 from spotfleet.local.emulator.records import Record
 from spotfleet.local.host import clock, delays
 
 # What DescribeScalingActivities of a group goes back to.
 KEPT_ACTIVITIES = 100
+DIFFERENCE = "an instance was started in response to a difference between desired and actual capacity."
 
 
 def launch(group: Record, kind: Kind, members: Sequence[Record]) -> bool:
@@ -23,6 +25,10 @@ def launch(group: Record, kind: Kind, members: Sequence[Record]) -> bool:
 
     `members` are those that the zones are balanced by.
     """
+    if words := refusals.of(MACHINE):
+        _fail(group, kind)
+        note(group, "Launching a new EC2 instance", DIFFERENCE, "Failed", words)
+        return False
     types = types_of(group)
     if not types:
         text = "AutoScaling: %s launches nothing and stays below its desired capacity: no known instance type has %s"
@@ -35,8 +41,7 @@ def launch(group: Record, kind: Kind, members: Sequence[Record]) -> bool:
     pool = spot_pools.chosen(kind, types, zones, score_of, lambda kind, pool: (kind, pool) not in closed)
     if pool is None:
         _fail(group, kind)
-        cause = "an instance was started in response to a difference between desired and actual capacity."
-        note(group, "Launching a new EC2 instance", cause, "Failed", spot_pools.no_capacity(kind, types, zones))
+        note(group, "Launching a new EC2 instance", DIFFERENCE, "Failed", spot_pools.no_capacity(kind, types, zones))
         return False
     group.setdefault("_failed_launches", {}).pop(kind, None)
     instance = _launch_from(group, kind, pool, subnets[pool.zone])

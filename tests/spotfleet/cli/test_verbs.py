@@ -14,12 +14,13 @@ from typing import Any
 import boto3
 import click
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from spotfleet.behaviour.machine_life import NOTICE_TAG, Machine
 from spotfleet.behaviour.machine_losses import RECOMMENDATION_TAG
-from spotfleet.cli import execute, fleet, load, logs, main, services, status
+from spotfleet.cli import execute, fleet, load, logs, main, services, status, why
 from spotfleet.cli.fleet import Fleet
 from spotfleet.cli.services import Service
 from spotfleet.local.api import clients, embedded_aws
@@ -27,6 +28,9 @@ from spotfleet.local.daemon import environment_status
 from spotfleet.local.daemon.environment_status import Status
 from spotfleet.local.host import paths, variables
 from spotfleet.local.host.console import Failure
+from spotfleet.stacks import gather
+from spotfleet.stacks.causes.first_cause import Explanation
+from spotfleet.stacks.causes.words import Cause
 from tests.support.answers import Answer, answering
 from tools.cli_page import PAGE, page
 
@@ -77,6 +81,7 @@ def test_all_verbs_are_there() -> None:
             "plan",
             "up",
             "status",
+            "why",
             "open",
             "logs",
             "exec",
@@ -85,14 +90,17 @@ def test_all_verbs_are_there() -> None:
             "kill",
             "capacity",
             "rates",
+            "refuse",
             "machine-image",
+            "convert",
             "env",
             "down",
             "serve",
         ),
     ]
     assert [name for name, verb in VERBS.items() if "as_json" in [option.name for option in verb.params]] == [
-        *("plan", "status", "open", "logs", "load", "interrupt", "kill", "capacity", "rates", "machine-image", "convert"),
+        *("plan", "status", "why", "open", "logs", "load", "interrupt", "kill", "capacity", "rates", "machine-image"),
+        "convert",
     ]
 
 
@@ -110,6 +118,7 @@ def test_all_verbs_are_there() -> None:
         ("interrupt", "--all", "--pool", "t3.micro/eu-west-1a"),
         ("interrupt", "--lead", "60", "--no-recommendation"),
         ("capacity", "--for", "0"),
+        ("why", "dev", "--fast"),
         ("exec",),
         ("exec", "service"),
         ("exec", "service", "ls", "--"),
@@ -126,7 +135,7 @@ def test_a_wrong_call_ends_with_2(invoke: Invoke, arguments: tuple[str, ...]) ->
     "arguments",
     [
         *(("status",), ("open",), ("logs",), ("exec", "--", "x"), ("load",), ("interrupt",), ("kill",), ("rates",)),
-        *(("capacity",), ("machine-image",)),
+        *(("capacity",), ("machine-image",), ("why",), ("refuse", "vpcs")),
         *(("env",), ("logs", "--json"), ("status", "--json")),
     ],
 )
@@ -503,3 +512,92 @@ def test_a_service_of_any_size_is_seen_as_a_whole(monkeypatch: pytest.MonkeyPatc
     )
     assert len({task.id for task in current.tasks}) == current.desired_tasks == count
     assert current.complete
+
+
+# --- why and refuse
+
+
+def explanation(cause: Cause | None, **more: Any) -> Explanation:  # noqa: ANN401  # of several types
+    return Explanation("dev", more.pop("failed", cause is not None), cause, **more)
+
+
+KILLED = Cause(
+    "out_of_memory", "a container was killed", "raise task_memory_mib", said="OutOfMemoryError", log=["a\x1b[2J"]
+)
+
+
+def test_why_says_the_cause_the_way_out_and_how_it_came_about(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    found = explanation(KILLED, way=["01:00:00 OutOfMemoryError", "dev/service is ROLLBACK_COMPLETE"], unread=["a:B"])
+    monkeypatch.setattr(embedded_aws, "find", dict)
+    monkeypatch.setattr(why, "_explain", lambda _environment: found)
+    result = invoke("why", "dev")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        *("dev: a container was killed.", "To go on, raise task_memory_mib.", "", "How it came about"),
+        *("  01:00:00 OutOfMemoryError", "  dev/service is ROLLBACK_COMPLETE", "", "The end of its log"),
+        # What a container prints does nothing to the terminal.
+        *("  a\\x1b[2J", "", "Not read, as AWS refuses it: a:B."),
+    ]
+    told = json.loads(invoke("why", "dev", "--json").stdout)
+    assert (told["kind"], told["failed"], told["unread"]) == ("out_of_memory", True, ["a:B"])
+
+
+def test_why_of_what_is_well_and_of_what_is_wrong_now(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    monkeypatch.setattr(embedded_aws, "find", dict)
+    monkeypatch.setattr(why, "_explain", lambda _environment: explanation(None, healthy="all is well"))
+    well = invoke("why", "dev")
+    assert (well.exit_code, well.stdout) == (0, "dev: nothing failed; all is well.\n")
+    monkeypatch.setattr(why, "_explain", lambda _environment: explanation(KILLED, failed=False))
+    wrong = invoke("why", "dev")
+    assert wrong.exit_code == 1
+    assert wrong.stdout.startswith("dev: nothing failed; but a container was killed.\n")
+
+
+def test_why_with_expired_credentials_is_one_line(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    def expired(_stacks: object) -> None:
+        words = "The security token included in the request is expired"
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": words}}, "DescribeStacks")
+
+    monkeypatch.setattr(why, "_stacks", lambda _environment: [])
+    monkeypatch.setattr(gather, "gather", expired)
+    result = invoke("why", "dev", "--aws")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("AWS does not take the credentials: they have expired")
+    assert "aws sso login" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_why_does_not_leave_a_shell_that_is_kept_to_the_embedded_aws(
+    monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    monkeypatch.setenv("LOCAL_AWS_ENDPOINT", "http://127.0.0.1:4566")
+    result = invoke("why", "dev", "--aws")
+    assert result.exit_code == 1
+    assert "for AWS take a new shell" in result.stderr
+
+
+def test_refusals_are_listed_asked_for_and_ended(monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
+    listed = invoke("refuse").stdout
+    assert "vpcs           AWS::EC2::VPC\n" in listed
+    assert "in_use         AWS::EC2::SecurityGroup, when it is deleted\n" in listed
+    assert "There is no refusal 'moon'" in invoke("refuse", "moon").stderr
+    monkeypatch.setattr(embedded_aws, "find", dict)
+    asked: list[dict[str, Any]] = []
+
+    class Parameters:
+        def put_parameter(self, **given: Any) -> Answer:  # noqa: ANN401  # of several types
+            asked.append(given)
+            return {}
+
+        def delete_parameter(self, **given: Any) -> Answer:  # noqa: ANN401  # as above
+            asked.append(given)
+            return {}
+
+    ssm = answering("ssm", Parameters())
+    monkeypatch.setattr(clients, "client", lambda *_of: ssm)
+    assert invoke("refuse", "permission", "--type", "AWS::ECS::Cluster").exit_code == 0
+    assert asked == [
+        {"Name": "/spotfleet/refuse/AWS.ECS.Cluster", "Value": "permission", "Type": "String", "Overwrite": True}
+    ]
+    assert "not refused any more" in invoke("refuse", "vpcs", "--end").stdout
+    assert asked[1] == {"Name": "/spotfleet/refuse/AWS.EC2.VPC"}

@@ -23,11 +23,13 @@ class Owner:
     """The place of a resource: its stack and its logical id in the template, from which its name is made.
 
     `ends_early` says why the stack waits for the resource no longer: its time is up, or somebody has cancelled it.
+    `begun` takes the physical id of a resource that is there and not yet ready, for the stack's events.
     """
 
     stack_name: str
     logical_id: str
     ends_early: Callable[[], str] = lambda: ""
+    begun: Callable[[str], None] = lambda _physical_id: None
 
     def generated_name(self, longest: int = 255) -> str:
         """Return a name as CloudFormation makes it: stack, logical id and something random."""

@@ -160,6 +160,7 @@ class Service:
         parameters = self._parameters(ecs, "CreateService", properties)
         parameters["serviceName"] = properties.get("ServiceName") or owner.generated_name()
         service = ecs.create_service(**parameters)["service"]
+        owner.begun(service["serviceArn"])
         try:
             self._wait(ecs, service, owner)
         except Exception:  # whatever it is: the stack knows nothing of a service that was not created
