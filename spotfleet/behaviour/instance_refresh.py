@@ -2,8 +2,7 @@
 
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
-AWS moves on to the next machine when a new one is in service and warm, whether or not the old one has drained.
-https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html (InstanceWarmup)
+Where AWS's words leave room, this takes the slower way: the next machine is not replaced before the last one is gone.
 """
 
 import math
@@ -90,6 +89,8 @@ def next_step(members: Sequence[Member], preferences: Preferences, desired: int)
     # Of those that already have a successor, one for each that is there beyond what must be.
     spare = max(0, len(serving) - keep)
     ending = [item.id for item in present if item.succeeded][:spare]
+    if any(item.leaving and item.outdated for item in members):
+        return Step(end=tuple(ending))
     most = max(math.floor(desired * preferences.most / 100), desired + (preferences.least == ALL))
     waiting = [item.id for item in present if item.outdated and not item.succeeded]
     count = max(most - len(present), spare - len(ending) if preferences.least < ALL else 0)
