@@ -42,6 +42,7 @@ from spotfleet.local.emulator import (
     retention,
     route53,
     targets,
+    task_requests,
     waf,
 )
 from spotfleet.local.emulator.patching import extends, replaces
@@ -50,7 +51,7 @@ from spotfleet.local.emulator.patching import extends, replaces
 PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudwatch, ec2, ecr, ecs_draining, ecs_images, ecs_machines),
     *(ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2, iam, instance_credits),
-    *(instance_refreshes, logs, machine_ends, retention, route53, targets, waf),
+    *(instance_refreshes, logs, machine_ends, retention, route53, targets, task_requests, waf),
 )
 
 
