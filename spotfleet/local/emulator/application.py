@@ -50,6 +50,7 @@ from spotfleet.local.emulator import (
     route53,
     suspended_processes,
     targets,
+    task_requests,
     task_watch,
     waf,
 )
@@ -60,7 +61,7 @@ PARTS = (
     *(agent_reports, autoscaling, cloudformation, cloudformation_updates, cloudwatch, ec2, ecr, ecs_draining),
     *(ecs_images, ecs_machines, ecs_order, ecs_placement, ecs_rollouts, ecs_scheduler, ecs_services, ecs_tasks, elbv2),
     *(group_schedules, group_signals, iam, instance_credits, instance_refreshes, logs, machine_ends, machine_images),
-    *(protection, refusals, retention, route53, suspended_processes, targets, task_watch, waf),
+    *(protection, refusals, retention, route53, suspended_processes, targets, task_requests, task_watch, waf),
 )
 
 

@@ -43,7 +43,8 @@ def with_definition(
     settings = original(container, task, env, on_loopback, *rest) | _container_settings(container, task)
     agent = _agent_of(settings["labels"][TASK_LABEL])
     settings |= _cpu_limit(task, agent)
-    settings |= task_networks.join(settings["labels"][TASK_LABEL], settings["environment"])
+    settings.pop("extra_hosts", None)
+    settings |= task_networks.join(settings["labels"][TASK_LABEL], env)
     settings |= _seen_by_name(settings, container)
     settings["labels"][STOP_TIMEOUT_LABEL] = str(stop_time.stop_seconds(container.get("stopTimeout"), agent))
     return settings

@@ -28,18 +28,17 @@ def join(task_arn: str, environment: dict[str, str]) -> Record:
     metadata = environment.pop(METADATA, "")
     for name in MINISTACKS:
         environment.pop(name, None)
-    nowhere: Record = {"extra_hosts": None}
     machine = machine_of(task)
     network = outgoing_rules.network_for(get_account_id(), get_region(), machine) if machine else None
     if network is None:
-        return nowhere
+        return {}
     environment["AWS_EXECUTION_ENV"] = "AWS_ECS_EC2"
     environment["AWS_ENDPOINT_URL"] = ENDPOINT
     environment[METADATA] = f"{ENDPOINT}/v4/{metadata.rpartition('/')[2]}"
     if path := task_credentials.path_for(task):
         environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = path
     _lead_to_endpoint(environment)
-    return nowhere | {"network": network, "dns": [task_router.NAME_SERVER]}
+    return {"network": network, "dns": [task_router.NAME_SERVER]}
 
 
 async def metadata(path: str) -> tuple[int, bytes]:

@@ -182,7 +182,10 @@ def run_arguments(emulator: ModuleType, container: dict[str, Any], **task: objec
         return {"ports": ports, "labels": {emulator.ecs_tasks.TASK_LABEL: "here"}}
 
     build: Callable[..., dict[str, Any]] = functools.partial(emulator.ecs_tasks.with_definition, original)
-    return build(container, task, {}, {"5000/tcp": 0})
+    with pytest.MonkeyPatch.context() as patch:
+        # No engine is asked for a network.
+        patch.setattr(emulator.task_networks.outgoing_rules, "network_for", lambda *_arguments: None)
+        return build(container, task, {}, {"5000/tcp": 0})
 
 
 def test_ports_are_published_on_loopback_only(emulator: ModuleType) -> None:
