@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from sceptre.context import SceptreContext
 from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 from sceptre.resolvers import Resolver
 from sceptre.stack import Stack
+from yaml import YAMLError
 
 from spotfleet.configuration.given_settings import settings_of
 from spotfleet.image import build_context
@@ -90,7 +92,7 @@ def read(project: Path, environment: str, source: str, images: Path | None = Non
         versions = {_layer(stack): _version(stack, images or project) for stack in stacks}
     except SceptreException as error:
         raise NoConfigurationError(" ".join(str(error).split())) from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, TemplateError, YAMLError) as error:
         # What a file can make Jinja, YAML and Sceptre raise; its text may be secret.
         raise NoConfigurationError(f"it cannot be read: {type(error).__name__}") from error
     if not stacks:

@@ -88,12 +88,17 @@ def _roll(before: Settings | None, after: Settings, full: bool, what: str, names
         highest_tasks=max(sum(map(sum, moment.tasks.values())) for moment in moments),
         highest_machines=max(moment.machines for moment in moments),
         max_machines=group.most,
-        fewest_serving=min(min(moment.serving.values()) for moment in slowest.moments + typical.moments),
-        refused=None if stuck and not refused[0] < refused[-1] and refused[0] else refused,  # type: ignore[arg-type]
+        fewest_serving=min(min(moment.serving.values(), default=0) for moment in slowest.moments + typical.moments),
+        refused=None if stuck and _is_dark(stuck) else refused,  # type: ignore[arg-type]  # one of each pace
         timeline=tuple(_shortened(typical.moments)),
         stands_still=standing(stuck) if stuck else "",
         fits_with=fits_with,
     )
+
+
+def _is_dark(run: Simulation) -> bool:
+    """Return whether a service has no task that answers in the end."""
+    return min(run.moments[-1].serving.values(), default=1) == 0
 
 
 def _run(

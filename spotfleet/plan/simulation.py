@@ -28,8 +28,8 @@ MINUTE = 60
 START = {"shortest": 1.0, "typical": 2.0, "longest": float(spot_notice.START_SECONDS)}
 # Looks of managed scaling without any change, after which nothing will change any more.
 QUIET_LOOKS = 4
-# A simulation that has not ended by then stands still: as long as ECS lets a task wait, twice.
-LONGEST = 4 * 3600.0
+# A simulation that has not ended after so long for each machine stands still: an hour is what a refresh waits for one.
+LONGEST = 3600.0
 OLD, NEW = "old", "new"
 
 
@@ -124,7 +124,7 @@ class Simulation:
                 heapq.heappop(self._events)
             changed = self._settle()
             looks = looks + 1 if only_looks and not changed else 0
-            if looks > QUIET_LOOKS or self.now > LONGEST:
+            if looks > QUIET_LOOKS or self.now > LONGEST * (1 + len(self.machines)):
                 self.stuck = True
                 return
         self.done = self.now
