@@ -259,7 +259,8 @@ def _is_up(line: Statistics) -> bool:
 
 def _unhealthy(line: Statistics) -> Health:
     """https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html"""
-    match line["check_status"]:
+    # HAProxy puts a star before the last status while the next check runs, which a slow one nearly always does.
+    match line["check_status"].removeprefix("* "):
         case "L7STS":
             text = f"Health checks failed with these codes: [{line['check_code']}]"
             return Health("unhealthy", "Target.ResponseCodeMismatch", text)
