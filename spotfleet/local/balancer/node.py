@@ -122,7 +122,7 @@ class Node:
             return Health("healthy", requests=int(line["scur"])) if _is_up(line) else unhealthy(line)
         # A new target: the first check that it passes makes it healthy, whatever the threshold, until it has failed.
         failed = self._has_failed(group, target)
-        if line["check_status"] in PASSED and (_is_up(line) or not failed):
+        if _last_check(line) in PASSED and (_is_up(line) or not failed):
             self._begin(group, name, servers)
             self._tell(("set", "server", self._path(name), "health", "up"))
             return Health("healthy")
@@ -239,12 +239,17 @@ def _warm(servers: Servers) -> int:
     return sum(haproxy.gets_requests(line) and line["uweight"] == str(FULL_WEIGHT) for line in servers.values())
 
 
+def _last_check(line: Statistics) -> str:
+    """Return what became of the last check: HAProxy puts a star before it while the next one runs."""
+    return line["check_status"].removeprefix("* ")
+
+
 def unhealthy(line: Statistics) -> Health:
     """Return what AWS calls a target whose last check failed so.
 
     https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
     """
-    match line["check_status"]:
+    match _last_check(line):
         case "L7STS":
             text = f"Health checks failed with these codes: [{line['check_code']}]"
             return Health("unhealthy", "Target.ResponseCodeMismatch", text)

@@ -438,3 +438,11 @@ def test_the_description_depends_on_rules_and_not_on_targets() -> None:
     empty, full = render({}), render({BACKEND: [haproxy_syntax.line("server", "a", "127.0.0.1:1")]})
     assert empty != full
     assert haproxy_config.description(empty) == haproxy_config.description(full) != ""
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("L7TOUT", "Request timed out"), ("* L7TOUT", "Request timed out"), ("* L4CON", "Health checks failed")],
+)
+def test_why_a_target_is_unhealthy_is_told_while_the_next_check_runs_as_well(status: str, words: str) -> None:
+    assert node.unhealthy({"check_status": status}).description == words
