@@ -33,11 +33,11 @@ PARTS = (("Taken over", "taken"), ("Taken over with a change", "changed"), ("Not
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def convert(files: tuple[Path, ...], name: str | None, public: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
-    """Turn Copilot manifests, ECS task definitions or Compose files into services of an environment.
+    """Turn Copilot, ECS and Compose files into services.
 
-    Each becomes an entry in config/ENVIRONMENT/config.yaml and a stack file beside it; an environment that there is not
-    yet is made like dev, without dev's own service. What could not be taken over is listed, with the reason. No secret
-    is written anywhere.
+    Each service of an AWS Copilot manifest, an ECS task definition or a Compose file becomes an entry in
+    config/ENVIRONMENT/config.yaml and a stack file beside it; an environment that there is not yet is made like dev,
+    without dev's own service. What could not be taken over is listed, with the reason. No secret is written anywhere.
     """
     try:
         by_environment = _by_environment(files, name, public)

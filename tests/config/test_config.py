@@ -14,7 +14,7 @@ HOOKS_OF_LAYERS = {
     "vpc": ["AdministratorPolicies", "ReplacedMachines"],
     "load-balancer": ["PlainHttp"],
     "machines": ["AdministratorPolicies", "WayIn", "ReplacedMachines"],
-    "service": ["AdministratorPolicies", "DockerImage"],
+    "service": ["AdministratorPolicies", "WatchedTasks", "DockerImage"],
 }
 HOOKS_BEFORE_DELETE = ["NoDependants", "DeletionProtection"]
 HOOKS_BEFORE_DELETE_OF_LAYERS = {"machines": ["EmptyFleet"]}

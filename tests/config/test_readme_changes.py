@@ -4,6 +4,7 @@ Each change is made in a copy of the repository, and what its user would run is 
 made in the same copy, each in an environment of its own where it can be.
 """
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,14 @@ ABOUT_CHANGES = (
 ABOUT_ENVIRONMENTS = r"lint_templates import|settings_page|environments\(\)"
 # Those that look at what is in the place of the service.
 ABOUT_ANY_SERVICE = ("tests/docs", "tests/image", "tests/spotfleet/image", "tests/tools")
+
+IMAGE = f"example/web@sha256:{'0' * 64}"
+COMPOSE = {
+    "services": {
+        "web": {"image": IMAGE, "ports": ["8000:8000"], "environment": {"TOKEN": "secret", "MODE": "fast"}},
+        "mailer": {"image": IMAGE, "command": "python mailer.py"},
+    }
+}
 
 Change = Callable[[Project], None]
 
@@ -61,6 +70,18 @@ def use_example(project: Project, environment: str, heading: str) -> None:
 
 def other_sizes(project: Project) -> None:
     set_values(project, "dev", task_memory_mib=400, min_tasks=1, max_tasks=3, instance_types=["t3.small", "t3a.small"])
+
+
+def from_compose(project: Project) -> None:
+    (project.folder / "compose.yaml").write_text(json.dumps(COMPOSE))
+    converted = project.local("convert", "compose.yaml", "--into", "shop")
+    assert converted.returncode == 0, converted.stdout
+
+
+def worker(project: Project) -> None:
+    add_environment(project, "working", max_machines=6, services={"mailer": {"kind": "worker", "single": True}})
+    service = (project.folder / "config/working/service.yaml").read_text()
+    (project.folder / "config/working/mailer.yaml").write_text(service.replace('"service"', '"mailer"'))
 
 
 def other_project_and_region(project: Project) -> None:
@@ -146,6 +167,8 @@ CHANGES: dict[str, list[Change]] = {
     "Change a living environment": [other_project_and_region],
     "Add an environment": [new_environment],
     "Put my own service in": [own_pages],
+    "Come from Copilot, ECS or Compose": [from_compose],
+    "Run a worker": [worker],
     "Add a service": [further_service],
     "Use my domain, with HTTPS": [own_domain],
     "Give the service a variable or a secret": [variable_and_secret],

@@ -96,10 +96,10 @@ def _of_exit(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Ca
     if not codes:
         return None
     code = next((one for one in codes if one), 0)
+    lines = [line for line in log if line.strip()][-SHOWN_LINES:]
     if lacks := setting_that_lacks(log, code):
         sentence = f"the container of {service.layer} ended: {lacks}"
-        return Cause("setting_lacks", sentence, "set that, then launch again", task.time, task.reason)
-    lines = [line for line in log if line.strip()][-SHOWN_LINES:]
+        return Cause("setting_lacks", sentence, "set that, then launch again", task.time, task.reason, lines)
     sentence = f"the container of {service.layer} ended by itself with exit code {code}"
     if code == KILLED:
         sentence = f"the container of {service.layer} was killed (exit code {code}), mostly because memory was short"

@@ -74,7 +74,7 @@ def test_what_a_service_needs_is_taken_over() -> None:
         "capabilities": ["CHOWN"],
         "open_files_limit": 2048,
         "secrets": {"DATABASE_URL": "/{environment}/app/database-url"},
-        "environment_variables": {"SEARCH": "http://finder:9000", "MODE": "production"},
+        "environment_variables": {"MODE": "production"},
         "container_health_command": ["CMD-SHELL", "curl -f http://localhost:8200/"],
         "container_health_interval_seconds": 15,
         "container_health_timeout_seconds": 30,
@@ -86,7 +86,7 @@ def test_what_a_service_needs_is_taken_over() -> None:
         "max_tasks": 2,
     }
     assert {line.partition(":")[0] for line in app.not_taken} == {
-        *("volumes./data", "environment.REDIS_URL", "environment.UNSET"),
+        *("volumes./data", "environment.REDIS_URL", "environment.SEARCH", "environment.UNSET"),
     }
     assert "t0ps3cret" not in str(app)
 

@@ -302,10 +302,11 @@ class FakeEngine:
         """Answer as host.running_containers does."""
         return self.run
 
-    def inspect_container(self, name: str) -> None:
+    def inspect_container(self, name: str) -> dict[str, Any]:
         """Describe a container."""
         if name not in self.known:
             raise docker.errors.NotFound(name)
+        return {"State": {"OOMKilled": False, "ExitCode": 0}}
 
 
 @pytest.mark.parametrize(

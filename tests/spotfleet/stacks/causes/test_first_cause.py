@@ -284,8 +284,13 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
         ),
         (
             exited(3, "Starting", "KeyError: 'DATABASE_URL'"),
+            "setting_lacks",
+            ["DATABASE_URL", "environment_variables"],
+        ),
+        (
+            exited(3, "Starting", "the moon is not full"),
             "container_exited",
-            ["exit code 3", "KeyError: 'DATABASE_URL'", "spotfleet logs service"],
+            ["exit code 3", "the moon is not full", "spotfleet logs service"],
         ),
     ],
 )
