@@ -5,18 +5,12 @@ import shlex
 from collections.abc import Iterator
 
 from spotfleet.convert.part import ConversionError
+from spotfleet.settings import environment_file
 
 SHELL = re.compile(r"&&|\|\||[|;<>`]|\$\(|\$\{?\w")
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 MIB = {"": 1 / 2**20, "k": 1 / 2**10, "m": 1, "g": 2**10, "t": 2**20}
-SECRET_NAME = re.compile(
-    r"(PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|CREDENTIALS?|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|(^|_)(KEY|DSN|PWD))(_|$)|_KEY(_|$)",
-    re.IGNORECASE,
-)
-# A URL with a password in it.
-SECRET_VALUE = re.compile(r"^[\w+.-]+://[^/@\s:]*:[^/@\s]+@")
-MASKED = re.compile(r"^\*+$")
 
 
 def command(value: object, where: str) -> list[str]:
@@ -60,7 +54,7 @@ def mib(value: object, where: str) -> float:
 
 def is_secret(name: str, value: str) -> bool:
     """Return whether a variable looks as if nobody else may know its value."""
-    return bool(value) and bool(SECRET_NAME.search(name) or SECRET_VALUE.search(value))
+    return bool(value) and (environment_file.looks_secret(name) or environment_file.holds_password(value))
 
 
 def variables_of_file(text: str, quoted: bool = False) -> Iterator[tuple[str, str]]:

@@ -51,6 +51,11 @@ def looks_secret(name: str) -> bool:
     return bool(SECRET.fullmatch(name)) and not PUBLIC.fullmatch(name)
 
 
+def holds_password(value: str) -> bool:
+    """Return whether a value is an address with a password in it."""
+    return bool(PASSWORD_IN_ADDRESS.match(value.strip("'\"")))
+
+
 def _variable(line: str, number: int) -> tuple[str, str]:
     name, equals, value = line.partition("=")
     if not aws_names.VARIABLE.fullmatch(name):
@@ -67,6 +72,6 @@ def _variable(line: str, number: int) -> tuple[str, str]:
             "into the setting secrets, as a parameter of SSM or a secret of Secrets Manager, or into "
             "environment_variables if everybody may know it"
         )
-    if PASSWORD_IN_ADDRESS.match(value.strip("'\"")):
+    if holds_password(value):
         raise ValueError(f"holds an address with a password in line {number} ({name}): put it into the setting secrets")
     return name, value

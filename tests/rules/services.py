@@ -158,7 +158,7 @@ def _launch_without_room_ends(layers: Layers) -> Iterator[str]:
 
 def _grace_covers_the_start(layers: Layers) -> Iterator[str]:
     for name, service in properties(layers, SERVICE):
-        # Without a load balancer nothing but the container's own check, which has a start period, can find it unhealthy.
+        # Without a load balancer only the container's own check, which has a start period, finds it unhealthy.
         if service.get("LoadBalancers") and int(service.get("HealthCheckGracePeriodSeconds", 0)) < 1:
             yield f"{name} has no HealthCheckGracePeriodSeconds"
 
