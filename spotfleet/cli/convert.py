@@ -1,6 +1,7 @@
 """spotfleet convert: a way over from AWS Copilot, ECS task definitions and Compose."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import click
 import yaml
 
+from spotfleet.cli.logs import harmless
 from spotfleet.cli.verb import Verb
 from spotfleet.convert import compose, copilot, entries, task_definition
 from spotfleet.convert.part import ConversionError
 from spotfleet.convert.service import ENVIRONMENT, Service
+from spotfleet.facts import aws_names
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
 from spotfleet.settings.problems import find_problems
@@ -37,7 +40,8 @@ def convert(files: tuple[Path, ...], name: str | None, public: tuple[str, ...], 
 
     Each service of an AWS Copilot manifest, an ECS task definition or a Compose file becomes an entry in
     config/ENVIRONMENT/config.yaml and a stack file beside it; an environment that there is not yet is made like dev,
-    without dev's own service. What could not be taken over is listed, with the reason. No secret is written anywhere.
+    without dev's own service. What could not be taken over is listed, with the reason. Values of variables that look
+    secret are written nowhere; the words of commands are taken as they are.
     """
     try:
         by_environment = _by_environment(files, name, public)
@@ -49,7 +53,8 @@ def convert(files: tuple[Path, ...], name: str | None, public: tuple[str, ...], 
     if as_json:
         say(json.dumps({key: [_as_json(one) for one in found] for key, found in by_environment.items()}, indent=2))
     else:
-        say("\n".join(_report(by_environment)))
+        # What a file says does nothing to the terminal.
+        say("\n".join(map(harmless, _report(by_environment))))
 
 
 def _by_environment(files: tuple[Path, ...], name: str | None, public: tuple[str, ...]) -> dict[str, list[Service]]:
@@ -57,6 +62,10 @@ def _by_environment(files: tuple[Path, ...], name: str | None, public: tuple[str
     found = [versions for file in files for versions in _versions(file, public)]
     named = list(dict.fromkeys(environment for versions in found for environment in versions if environment))
     environments = [name] if name else named or [PATTERN]
+    for environment in environments:
+        # It becomes a folder.
+        if not aws_names.ENVIRONMENT.fullmatch(environment):
+            raise ConversionError(f"An environment cannot be called {environment!r}: letters, digits, single hyphens.")
     return {one: [versions.get(one, versions[""]) for versions in found] for one in environments}
 
 
@@ -72,7 +81,7 @@ def _versions(file: Path, public: tuple[str, ...]) -> list[dict[str, Service]]:
             return [copilot.convert(content, file)]
     except ConversionError as error:
         raise ConversionError(f"{file}: {error}") from error
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise ConversionError(f"{file} is not as its format demands: {error}.") from error
     raise ConversionError(f"{file} is none of: {FORMATS}.")
 
@@ -104,6 +113,7 @@ def _write(environment: str, services: list[Service]) -> None:
     written = [service for service in services if service.settings]
     if not written:
         raise ConversionError(f"Nothing of this can run in {environment}: see `--dry-run`.")
+    entries.check_names(folder, [service.name for service in written])
     if not folder.exists():
         entries.make_environment(folder, paths.ROOT / "config" / PATTERN)
     entries.add(folder, environment, written)
@@ -140,7 +150,7 @@ def _what_to_store(environment: str, services: list[Service]) -> Iterator[str]:
     for service in services:
         for parameter in service.to_store:
             name = parameter.replace(ENVIRONMENT, environment)
-            yield f"  Store first: aws ssm put-parameter --type SecureString --name {name} --value …"
+            yield f"  Store first: aws ssm put-parameter --type SecureString --name {shlex.quote(name)} --value …"
 
 
 def _as_json(service: Service) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _leave_out_addresses(service: Service, gone: list[str]) -> None:
     for variable, value in list(variables_.items()):
         if name := next((name for name in gone if compose_roles.names(value, name)), None):
             del variables_[variable]
-            service.taken.remove(f"environment.{variable}: environment_variables")
+            service.taken = [line for line in service.taken if not line.endswith(f".{variable}: environment_variables")]
             service.drop(
                 f"environment.{variable}", f"leads to {name}, which is not taken over: set it to what takes its place"
             )
@@ -86,7 +86,7 @@ def _service(name: str, content: dict[str, Any], role: str, file: Path) -> Servi
     seen: dict[str, str | None] = {}
     part = Part(interpolation.filled(content, seen))
     for variable, default in seen.items():
-        became = f"{default!r}, its default" if default is not None else "empty, as it has no default: see to it"
+        became = "its default" if default is not None else "empty, as it has no default: see to it"
         service.change(f"${{{variable}}}", f"is {became}")
     service.set("kind", role, "what the service is")
     _take_ports(service, part)
@@ -205,8 +205,7 @@ def _take_health(service: Service, health: Part) -> None:
     if health.take("disable") or test in (None, "NONE", ["NONE"]):
         health.forget("interval", "timeout", "retries", "start_period", "start_interval")
         return
-    command = test if isinstance(test, list) else ["CMD-SHELL", str(test)]
-    service.set("container_health_command", [str(word) for word in command], "healthcheck.test")
+    service.set("container_health_command", words.health_command(test), "healthcheck.test")
     for key, (default, setting) in HEALTH.items():
         seconds = words.seconds(health.take(key, default), f"healthcheck.{key}")
         service.within(f"container_health_{setting}", seconds, f"healthcheck.{key}")

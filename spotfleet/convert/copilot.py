@@ -126,8 +126,7 @@ def _take_container_health(service: Service, health: Part) -> None:
     if command is None:
         return
     # Copilot hands a text to a shell of the container.
-    words_ = [str(word) for word in command] if isinstance(command, list) else ["CMD-SHELL", str(command)]
-    service.set("container_health_command", words_, health.place("command"))
+    service.set("container_health_command", words.health_command(command), health.place("command"))
     for key, default in CONTAINER_HEALTH.items():
         value = health.take(key, default)
         unit = "" if key == "retries" else "_seconds"

@@ -17,7 +17,9 @@ TAKEN_NAMES = {*LAYERS, "service", "config"}
 STACK_FILE = '{{% set service = {name} %}}\n{{% include "wiring/service.yaml.j2" %}}\n'
 # A value that Jinja would take for its own: config.yaml is a template.
 OF_JINJA = re.compile(r"\{(?=[{%#])")
-LAST_PRIORITY, FIRST_PRIORITY = 1000, 100
+ALL_PATHS = re.compile(r'^path_pattern: *"?/\*"?', re.MULTILINE)
+# Before the first service, whose pattern may be every path.
+LAST_PRIORITY, FIRST_PRIORITY = 1000, 10
 INDENT = "  "
 
 
@@ -39,7 +41,9 @@ def add(folder: Path, environment: str, services: Iterable[Service]) -> None:
     file = folder / "config.yaml"
     text = file.read_text(encoding="utf-8")
     services = list(services)
-    _check_names(folder, [service.name for service in services])
+    check_names(folder, [service.name for service in services])
+    if (folder / "service.yaml").exists() and ALL_PATHS.search(text):
+        _tell_who_is_behind(services)
     for name, value in _of_environment(services).items():
         text = with_setting(text, name, value)
     text = _with_entries(text, list(_entries(services, environment, text)))
@@ -49,12 +53,21 @@ def add(folder: Path, environment: str, services: Iterable[Service]) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def _check_names(folder: Path, names: list[str]) -> None:
+def check_names(folder: Path, names: list[str]) -> None:
+    """Raise ConversionError where a service cannot have its name, or another one has it."""
     for name in names:
         if name in TAKEN_NAMES or not aws_names.SERVICE.fullmatch(name):
             raise ConversionError(f"A service cannot be called {name} here: give it another name in its file.")
         if (folder / f"{name}.yaml").exists() or names.count(name) > 1:
             raise ConversionError(f"There are two services {name}: in {folder.name}, or in the files to convert.")
+
+
+def _tell_who_is_behind(services: Iterable[Service]) -> None:
+    for service in services:
+        if service.settings.get("path_pattern") == "/*" and not service.settings.get("host_names"):
+            service.change(
+                "path_pattern", "the first service takes /* already: give one of them other paths or host_names"
+            )
 
 
 def _of_environment(services: Iterable[Service]) -> dict[str, Any]:

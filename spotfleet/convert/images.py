@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from spotfleet.convert import words
 from spotfleet.convert.part import ConversionError, Part
 from spotfleet.convert.service import Service
 
@@ -45,7 +46,12 @@ def take_arguments(service: Service, arguments: object, place: str) -> None:
         arguments = dict(str(one).partition("=")[::2] for one in arguments)
     if not isinstance(arguments, dict):
         raise ConversionError(f"{place} must be a mapping or a list of NAME=value.")
-    service.set("build_arguments", {str(key): str(value) for key, value in arguments.items()}, place)
+    told = {str(key): str(value) for key, value in arguments.items()}
+    secret = [name for name, value in told.items() if words.is_secret(name, value)]
+    for name in secret:
+        service.drop(f"{place}.{name}", "looks secret, and an image's history shows its arguments: use a build secret")
+    if kept := {name: value for name, value in told.items() if name not in secret}:
+        service.set("build_arguments", kept, place)
 
 
 def take_platform(service: Service, platform: object, place: str) -> None:

@@ -134,7 +134,7 @@ def _take_health(service: Service, health: Part) -> None:
     command = health.take("command")
     if not command:
         return
-    service.set("container_health_command", [str(word) for word in command], health.place("command"))
+    service.set("container_health_command", words.health_command(command), health.place("command"))
     for key, default in HEALTH.items():
         unit = "" if key == "retries" else "_seconds"
         service.within(f"container_health_{key}{unit}", int(health.take(key, default)), health.place(key))

@@ -32,6 +32,14 @@ def command(value: object, where: str) -> list[str]:
     return words
 
 
+def health_command(told: object) -> list[str]:
+    """Return a health check as the words of a program: ECS puts CMD before them, and text needs the image's shell."""
+    words = [str(word) for word in told] if isinstance(told, list) else ["CMD-SHELL", str(told)]
+    if words[:1] == ["CMD-SHELL"]:
+        return ["/bin/sh", "-c", *words[1:]]
+    return words[1:] if words[:1] == ["CMD"] else words
+
+
 def seconds(value: object, where: str) -> float:
     """Return a duration such as 90, 90s or 1m30s in seconds. Raises ConversionError for another text."""
     text = str(value).strip()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from spotfleet.facts import aws_names
 
-# What a name ends in, or is, whose value should be in no file of the project.
+# What a name has in it, or ends in, whose value should be in no file of the project: PGPASSWORD, SECRET_KEY_BASE.
 SECRET = re.compile(
-    r"(.*_)?(PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRETS?|TOKEN|KEY|APIKEY|CREDENTIALS?|DSN)", re.IGNORECASE
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|API_?KEY|TOKENS?($|[0-9])|(^|_)TOKEN_|(^|_)(PASS|PWD|DSN)(_|$|[0-9])|(^|_)KEY$",
+    re.IGNORECASE,
 )
 # Ends that look so and are none.
 PUBLIC = re.compile(r"(.*_)?(PUBLIC|PUBLISHABLE|SITE)_KEY", re.IGNORECASE)
@@ -48,7 +49,7 @@ def read(project: Path, name: str) -> dict[str, str]:
 
 def looks_secret(name: str) -> bool:
     """Return whether a variable of that name usually holds what nobody else may know."""
-    return bool(SECRET.fullmatch(name)) and not PUBLIC.fullmatch(name)
+    return bool(SECRET.search(name)) and not PUBLIC.fullmatch(name)
 
 
 def holds_password(value: str) -> bool:

@@ -96,6 +96,23 @@ def test_what_cannot_be_converted_is_one_line(convert: Convert, tmp_path: Path, 
     assert not (tmp_path / "config/shop").exists()
 
 
+@pytest.mark.parametrize("name", ["../../outside", "/etc/shop", "a b", "-x", ""])
+def test_an_environment_is_a_folder_of_the_project(convert: Convert, tmp_path: Path, name: str) -> None:
+    manifest = {"name": "x", "type": "Worker Service", "image": {"location": "y"}, "environments": {name: {}}}
+    (tmp_path / "manifest.yml").write_text(json.dumps(manifest))
+    result = convert(tmp_path / "manifest.yml")
+    assert result.exit_code == (1 if name else 0), result.stdout
+    if name:
+        assert "An environment cannot be called" in result.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["config", "manifest.yml"]
+
+
+def test_a_second_service_for_every_path_is_told_of(convert: Convert, compose_file: Path) -> None:
+    result = convert(compose_file, "--into", "dev")
+    assert result.exit_code == 0
+    assert "path_pattern: the first service takes /* already" in result.stdout
+
+
 def test_a_file_that_is_not_there(convert: Convert, tmp_path: Path) -> None:
     assert convert(tmp_path / "nothing.yaml").stderr.endswith(
         "nothing.yaml cannot be read: No such file or directory.\n"

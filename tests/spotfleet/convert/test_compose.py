@@ -75,7 +75,7 @@ def test_what_a_service_needs_is_taken_over() -> None:
         "open_files_limit": 2048,
         "secrets": {"DATABASE_URL": "/{environment}/app/database-url"},
         "environment_variables": {"MODE": "production"},
-        "container_health_command": ["CMD-SHELL", "curl -f http://localhost:8200/"],
+        "container_health_command": ["/bin/sh", "-c", "curl -f http://localhost:8200/"],
         "container_health_interval_seconds": 15,
         "container_health_timeout_seconds": 30,
         "container_health_retries": 4,
@@ -104,6 +104,25 @@ def test_which_of_several_is_public_is_asked() -> None:
     assert {name: one.kind for name, one in convert(text, "b").items()} == {"a": "internal", "b": "web"}
     with pytest.raises(ConversionError, match="--web names c, which is none of: a, b"):
         convert(text, "c")
+
+
+def test_a_variable_of_a_file_that_leads_to_a_datastore_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_URL=redis://redis:6379\nLOG=info\n")
+    text = "services: {app: {image: example/app, env_file: .env}, redis: {image: 'redis:7'}}"
+    service = convert(text, folder=tmp_path)["app"]
+    assert service.settings["environment_variables"] == {"LOG": "info"}
+    assert [line for line in service.not_taken if "REDIS_URL: leads to redis" in line]
+
+
+def test_neither_defaults_nor_build_arguments_show_what_looks_secret() -> None:
+    text = """services:
+  app:
+    build: {context: ., args: {NPM_TOKEN: t0ps3cret, REV: '1'}}
+    environment: {DB_PASSWORD: '${DB_PASSWORD:-t0ps3cret}'}
+"""
+    service = convert(text)["app"]
+    assert service.settings["build_arguments"] == {"REV": "1"}
+    assert "t0ps3cret" not in str(service)
 
 
 def test_a_proxy_alone_is_the_application() -> None:

@@ -59,7 +59,7 @@ def test_a_container_with_a_port_is_a_web_service() -> None:
             "DB_PASSWORD": "/{environment}/registry-app/db-password",
         },
         "environment_variables": {"LOG": "info"},
-        "container_health_command": ["CMD", "/check"],
+        "container_health_command": ["/check"],
         "container_health_interval_seconds": 10,
         "container_health_timeout_seconds": 5,
         "container_health_retries": 3,

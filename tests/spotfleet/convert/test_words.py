@@ -52,6 +52,11 @@ def test_sizes(told: object, mib: float) -> None:
         ("DATABASE_PASSWORD", "x", True),
         ("SECRET_KEY", "x", True),
         ("API_TOKEN", "x", True),
+        ("SECRET_KEY_BASE", "x", True),
+        ("PGPASSWORD", "x", True),
+        ("dbPassword", "x", True),
+        ("DB_PASSWORD_1", "x", True),
+        ("PASSENGER_APP_ENV", "x", False),
         ("STRIPE_PUBLISHABLE_KEY", "x", False),
         ("DATABASE_URL", "postgres://u:pw@db/x", True),
         ("DATABASE_URL", "postgres://db/x", False),
@@ -63,6 +68,19 @@ def test_sizes(told: object, mib: float) -> None:
 )
 def test_what_looks_secret(name: str, value: str, secret: bool) -> None:
     assert words.is_secret(name, value) is secret
+
+
+@pytest.mark.parametrize(
+    ("told", "words_"),
+    [
+        (["CMD", "/check", "-x"], ["/check", "-x"]),
+        (["CMD-SHELL", "curl -f localhost || exit 1"], ["/bin/sh", "-c", "curl -f localhost || exit 1"]),
+        ("curl -f localhost", ["/bin/sh", "-c", "curl -f localhost"]),
+        (["/check"], ["/check"]),
+    ],
+)
+def test_a_health_command_is_what_stands_behind_cmd(told: object, words_: list[str]) -> None:
+    assert words.health_command(told) == words_
 
 
 FILE = """# a comment
