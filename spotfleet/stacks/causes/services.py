@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from spotfleet.stacks.causes import machines
 from spotfleet.stacks.causes.task_words import HEALTH_WORDS, LOG_WORDS, PLACEMENT_WORDS, REASON_WORDS
 from spotfleet.stacks.causes.words import Cause, Words, recognised
-from spotfleet.stacks.container_ends import setting_that_lacks
+from spotfleet.stacks.container_ends import setting_that_lacks, was_ended_from_outside
 from spotfleet.stacks.evidence import LONG_AGO, Evidence, ServiceFacts, StoppedTask, Told
 
-# What the scheduler stops because it wants fewer, and what a person stops, is no failure.
-WANTED = ("ServiceSchedulerInitiated", "UserInitiated")
 UNHEALTHY = "is unhealthy"
 NOTHING_ANSWERS = "wrong_port"
 # SIGKILL: of the kernel when memory is short, or of ECS when the stop time was over.
@@ -80,10 +78,10 @@ def _of_task(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Ca
     for reason in filter(None, reasons):
         if found := recognised(reason, REASON_WORDS, **known):
             return found.at(task.time)
+    if was_ended_from_outside(task.stop_code, task.reason):
+        return None
     if "health checks" in task.reason:
         return _of_health(task, service, evidence)
-    if task.stop_code in WANTED:
-        return None
     return _of_exit(task, service, evidence)
 
 

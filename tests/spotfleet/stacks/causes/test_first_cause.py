@@ -322,6 +322,12 @@ def test_what_the_scheduler_stops_because_it_wants_fewer_is_no_cause() -> None:
     assert kind_of(failed_service(replace(scaled, stop_code="ServiceSchedulerInitiated"))) == "circuit_breaker"
 
 
+@pytest.mark.parametrize("code", ["SpotInterruption", "TerminationNotice", "UserInitiated"])
+def test_what_spot_or_a_person_has_ended_is_not_told_as_memory_that_was_short(code: str) -> None:
+    lost = replace(exited(137), stop_code=code, reason="Host EC2 (instance i-1) terminated.")
+    assert kind_of(failed_service(lost)) == "circuit_breaker"
+
+
 UNHEALTHY = "(service web) (instance i-1) (port 32768) is unhealthy in (target-group arn) due to (reason {})."
 
 
