@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.stack import Stack
 
 from spotfleet.behaviour.circuit_breaker import threshold
+from spotfleet.settings import shown
 from spotfleet.stacks import name_stack_in_errors, stack_state
 from spotfleet.stacks.container_ends import other_port, setting_that_lacks, was_ended_from_outside
 
@@ -110,7 +111,8 @@ class EndedTasks:
                 # Its exit code is not known yet.
                 self._seen.discard(task["taskArn"])
             elif task["taskDefinitionArn"] == wanted != self._before and (cause := self._cause(task)):
-                self._count(cause)
+                # It may hold a piece of what the container has printed.
+                self._count(shown.harmless(shown.without_addresses(cause)))
 
     def _ended(self, cluster: str, family: str) -> list[str]:
         asked: dict[str, str] = {"cluster": cluster, "family": family, "desiredStatus": "STOPPED"}

@@ -108,6 +108,11 @@ def test_each_cause_is_told_once_and_the_first_one_kept(
     assert "TOKEN" in told[1]
 
 
+def test_what_a_container_printed_does_nothing_to_a_terminal(cluster: Cluster, watcher: EndedTasks) -> None:
+    cluster.end("a", 1, "Read-only file system: '/app/\x1b[2Jcache/a'")
+    assert str(watcher.stop()).startswith("/app/\\x1b[2Jcache/a is on the read-only file system")
+
+
 def test_a_container_that_was_never_started_is_known_by_dockers_words(cluster: Cluster, watcher: EndedTasks) -> None:
     cluster.end("a", None, reason='CannotStartContainerError: exec: "serve": executable file not found in $PATH')
     del cluster.logs["ecs/web/a"]
