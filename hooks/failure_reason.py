@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.exceptions import SceptreException
 from sceptre.hooks import Hook
 
+from spotfleet.settings import shown
 from spotfleet.stacks import account, ended_tasks, gather, name_stack_in_errors, recovery, stack_state
 from spotfleet.stacks.causes import first_cause
 from spotfleet.stacks.causes.words import Cause
@@ -35,7 +36,7 @@ class FailureReason(Hook):
             return
         reason = stack_state.first_failure(self.stack).removesuffix(".")
         # Of several stacks that fail at the same time Sceptre prints only one exception.
-        self.logger.error("Failed: %s", reason)
+        self.logger.error("Failed: %s", shown.harmless(reason))
         way_out = stack_state.way_out(self.stack, status)
         if lacks:
             # Watched while it happened: nothing that is left of the launch says more.
@@ -44,7 +45,7 @@ class FailureReason(Hook):
             reason = f"{cause.sentence} ({reason})"
             # A stack that stands still wants its own way out as well.
             way_out = f"{cause.way_out}; {way_out}" if status in recovery.HALF_UPDATED else cause.way_out
-        raise SceptreException(f"{self.stack.name} is {status}: {reason}. To go on, {way_out}.")
+        raise SceptreException(shown.harmless(f"{self.stack.name} is {status}: {reason}. To go on, {way_out}."))
 
     def _cause(self) -> Cause | None:
         """Return what is behind the reason that CloudFormation gives; None where nothing more is known."""

@@ -18,6 +18,7 @@ from spotfleet.cli.services import Service
 from spotfleet.cli.verb import Verb, environment_option, json_option
 from spotfleet.local.api import clients
 from spotfleet.local.host.console import Failure, say
+from spotfleet.settings import shown
 
 # Seconds between two looks with --follow.
 FOLLOW_SECONDS = 1.0
@@ -120,9 +121,4 @@ class _Text:
             name = f"{line.service}/{name}"
         if self._coloured:
             name = click.style(name, fg=COLOURS[zlib.crc32(line.task.encode()) % len(COLOURS)])
-        return f"{line.time[11:23]} {name} {harmless(line.message)}"
-
-
-def harmless(text: str) -> str:
-    """Return a text whose characters do nothing to a terminal: a log can have what a stranger has sent."""
-    return "".join(one if one.isprintable() or one == "\t" else one.encode("unicode_escape").decode() for one in text)
+        return f"{line.time[11:23]} {name} {shown.harmless(line.message)}"

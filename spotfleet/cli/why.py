@@ -11,11 +11,11 @@ from sceptre.exceptions import SceptreException
 from sceptre.plan.plan import SceptrePlan
 from sceptre.stack import Stack
 
-from spotfleet.cli.logs import harmless
 from spotfleet.cli.verb import FAILED, Verb, environment_argument, json_option
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
+from spotfleet.settings.shown import harmless
 from spotfleet.stacks import account, gather
 from spotfleet.stacks.causes import first_cause
 from spotfleet.stacks.causes.first_cause import Explanation

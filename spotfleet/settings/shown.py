@@ -1,4 +1,7 @@
-"""How the value of a setting appears in a message: short, on one line, and never when it may be a secret."""
+"""How the value of a setting appears in a message: short, on one line, and never when it may be a secret.
+
+Likewise what others have printed, such as a container, of which nobody knows what it holds.
+"""
 
 import re
 
@@ -45,6 +48,16 @@ def without_addresses(message: str) -> str:
 def without_passwords(message: str) -> str:
     """Return a text without the passwords that are recognisable in it."""
     return ASSIGNED.sub(r"\1…", without_addresses(message))
+
+
+def harmless(text: str) -> str:
+    """Return a text whose characters do nothing to a terminal: a log can have what a stranger has sent."""
+    return "".join(one if one.isprintable() or one == "\t" else one.encode("unicode_escape").decode() for one in text)
+
+
+def printed(line: str) -> str:
+    """Return a line that a program has printed as it may stand in a message: CI keeps its output, for many to read."""
+    return harmless(without_passwords(line))
 
 
 def _is_hidden(parts: list[str]) -> bool:

@@ -8,6 +8,10 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+# Stop codes of tasks that something else than their containers has ended: a person, Spot, the end of the machine.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+FROM_OUTSIDE = {"UserInitiated", "SpotInterruption", "TerminationNotice", "InfrastructureHealth"}
+BY_SCHEDULER = "ServiceSchedulerInitiated"
 # Exit codes of a shell, and of Docker, for a command that cannot be run or found.
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 # What says nothing of an end: what an image's entry point passes over, and requests.
@@ -31,6 +35,15 @@ LISTENS = re.compile(
     r"(?:(?P<host>localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]*\]|\*|\s):|ports?(?:\(s\))?:? ?)(?P<port>\d{2,5})\b",
     re.IGNORECASE,
 )
+
+
+def was_ended_from_outside(stop_code: str, reason: str) -> bool:
+    """Return whether a task's end says nothing of its containers, by its stop code and stopped reason.
+
+    ECS's scheduler stops tasks that fail their health checks, and others because it wants fewer, drains a machine or
+    balances the zones.
+    """
+    return stop_code in FROM_OUTSIDE or (stop_code == BY_SCHEDULER and "health" not in reason.lower())
 
 
 def setting_that_lacks(log: list[str], exit_code: int | None) -> str | None:

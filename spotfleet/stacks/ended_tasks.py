@@ -13,13 +13,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from sceptre.stack import Stack
 
+from spotfleet.behaviour.circuit_breaker import threshold
+from spotfleet.settings import shown
 from spotfleet.stacks import name_stack_in_errors, stack_state
-from spotfleet.stacks.container_ends import other_port, setting_that_lacks
+from spotfleet.stacks.container_ends import other_port, setting_that_lacks, was_ended_from_outside
 
 ATTRIBUTE = "spotfleet_ended_tasks"
 POLL_SECONDS = 3.0
-# So many tasks have to end of one cause until the launch is ended as well: one may have met something that has passed.
-ENOUGH = 3
 # What DescribeTasks takes.
 DESCRIBED_AT_ONCE = 100
 # Lines of a log that are read, from its end.
@@ -53,15 +53,21 @@ class EndedTasks:
         # Those that had ended before: known when they are first asked for.
         self._seen: set[str] = set()
         self._is_first = True
+        # Whether it has tried to end the launch.
+        self._has_given_up = False
         # The task definition that a launch finds, of whose tasks nothing is told.
         self._before = ""
+        # So many tasks have to end of one cause until the launch is ended as well: one may have met what has passed.
+        self._enough = threshold({}, 0)
         # Why the load balancer holds a task for unhealthy, and the path that it asks for.
         self._failed_check: tuple[str, str] | None = None
 
     def run(self) -> None:
         """Look at the tasks every few seconds, until the watch is over."""
-        while not self._over.wait(POLL_SECONDS if not self._is_first else 0):
+        wait = 0.0
+        while not self._over.wait(wait):
             self._try()
+            wait = POLL_SECONDS
 
     def stop(self) -> str | None:
         """Look once more, and return the first cause that was found."""
@@ -76,33 +82,37 @@ class EndedTasks:
         except (BotoCoreError, ClientError):
             # The stack or the service is not there yet, or not any more, or the role may not ask: nobody waits for it.
             return
-        finally:
-            self._is_first = False
 
     def look(self) -> None:
         """Ask for the tasks that have ended, and say of each new cause what it is."""
-        cluster = stack_state.parameters(stack_state.describe(self._stack)).get("ClusterName", "")
+        description = stack_state.describe(self._stack)
+        parameters = stack_state.parameters(description)
+        cluster = parameters.get("ClusterName", "")
         service = self._service(cluster)
         if service is None:
+            self._is_first = False
             return
         wanted = str(service.get("taskDefinition", ""))
-        if self._is_first:
-            self._before = wanted
+        self._enough = enough(parameters, int(service.get("desiredCount", 0)))
         self._look_at_targets(service)
         ended = self._ended(cluster, wanted.rpartition("/")[2].partition(":")[0])
-        new = [arn for arn in ended if arn not in self._seen][:DESCRIBED_AT_ONCE]
-        self._seen.update(new)
-        if self._is_first:
+        # All tasks of a service that is being created are of this launch, however late it is first seen.
+        if self._is_first and description["StackStatus"] != "CREATE_IN_PROGRESS":
+            self._before = wanted
             self._seen.update(ended)
-        if self._is_first or not new:
+        self._is_first = False
+        new = [arn for arn in ended if arn not in self._seen][:DESCRIBED_AT_ONCE]
+        if not new:
             return
+        self._seen.update(new)
         tasks = self._call("ecs", "describe_tasks", cluster=cluster, tasks=new)["tasks"]
         for task in sorted(tasks, key=lambda one: str(one.get("stoppedAt", ""))):
             if task.get("lastStatus") != "STOPPED":
                 # Its exit code is not known yet.
                 self._seen.discard(task["taskArn"])
             elif task["taskDefinitionArn"] == wanted != self._before and (cause := self._cause(task)):
-                self._count(cause)
+                # It may hold a piece of what the container has printed.
+                self._count(shown.harmless(shown.without_addresses(cause)))
 
     def _ended(self, cluster: str, family: str) -> list[str]:
         asked: dict[str, str] = {"cluster": cluster, "family": family, "desiredStatus": "STOPPED"}
@@ -131,21 +141,35 @@ class EndedTasks:
         self._causes[cause] = self._causes.get(cause, 0) + 1
         if self._causes[cause] == 1:
             self._logger.warning("A task of %s has ended: %s", self._stack.name, cause)
-        if self._causes[cause] == ENOUGH and not self._over.is_set():
+        if self._causes[cause] >= self._enough and not self._has_given_up and not self._over.is_set():
+            self._has_given_up = True
             self._end_launch(cause)
 
     def _end_launch(self, cause: str) -> None:
         """Let CloudFormation give up: an update goes back to what ran, and of a creation nothing is left."""
         status = stack_state.describe(self._stack)["StackStatus"]
-        if status == "UPDATE_IN_PROGRESS":
-            self._logger.error("%s tasks of %s have ended of it: the update is cancelled", ENOUGH, self._stack.name)
-            stack_state.cancel_update(self._stack)
-        elif status == "CREATE_IN_PROGRESS":
-            self._logger.error("%s tasks of %s have ended of it: its creation is ended", ENOUGH, self._stack.name)
-            # The next one to ask for the stack must be Sceptre, which is told why there is none.
-            self._over.set()
-            name_stack_in_errors.explain_end(self._stack, cause)
+        counted = f"{self._enough} tasks of {self._stack.name} have ended of it"
+        try:
+            if status == "UPDATE_IN_PROGRESS":
+                stack_state.cancel_update(self._stack)
+                self._logger.error("%s: the update is cancelled", counted)
+            elif status == "CREATE_IN_PROGRESS":
+                self._delete(cause)
+                self._logger.error("%s: its creation is ended", counted)
+        except (BotoCoreError, ClientError) as error:
+            reason = " ".join(str(error).split())
+            self._logger.error("%s, but the launch goes on, as this role may not end it: %s", counted, reason)
+
+    def _delete(self, cause: str) -> None:
+        # Sceptre may ask for the stack before this is back, and is told why there is none.
+        name_stack_in_errors.explain_end(self._stack, cause)
+        try:
             stack_state.call_with_role(self._stack, "delete_stack")
+        except (BotoCoreError, ClientError):
+            name_stack_in_errors.forget_end(self._stack)
+            raise
+        # The next one to ask for the stack must be Sceptre, not this watch.
+        self._over.set()
 
     def _look_at_targets(self, described: dict[str, Any]) -> None:
         """Remember why a target is unhealthy: when its task has ended, it is none any more."""
@@ -159,6 +183,8 @@ class EndedTasks:
                     self._failed_check = str(state["Description"]), str(group.get("HealthCheckPath", ""))
 
     def _cause(self, task: dict[str, Any]) -> str | None:
+        if was_ended_from_outside(task.get("stopCode", ""), task.get("stoppedReason", "")):
+            return None
         for container in task.get("containers", []):
             log = self._log(container["name"], task["taskArn"].rpartition("/")[2])
             words = [text for text in (container.get("reason"), task.get("stoppedReason")) if text]
@@ -201,6 +227,14 @@ class EndedTasks:
     def _call(self, service: str, command: str, **kwargs: object) -> dict[str, Any]:
         answer: dict[str, Any] = self._stack.connection_manager.call(service=service, command=command, kwargs=kwargs)
         return answer
+
+
+def enough(parameters: dict[str, str], desired: int) -> int:
+    """Return how many tasks have to end of one cause until a launch is ended: as many as ECS's circuit breaker counts.
+
+    `parameters` are the stack's, `desired` the tasks that its service wants. See rule E5.
+    """
+    return int(parameters.get("DeploymentFailures") or 0) or threshold({}, desired)
 
 
 def of_health_check(reason: str, path: str) -> str:

@@ -121,7 +121,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Definition:
-    """What a service's tasks are given: MiB, CPU units, and of the health check port and path."""
+    """What a service's tasks are given: MiB, CPU units, of the health check port and path, and where they log."""
 
     image: str = ""
     memory_mib: int = 0
@@ -129,6 +129,7 @@ class Definition:
     port: int = 0
     architecture: str = ""
     health_check_path: str = ""
+    log_group: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was read of an environment, and which calls AWS has refused (`unread`, as ecs:DescribeTasks)."""
+    """All that was read of an environment, and which calls AWS has refused (`unread`, as ecs:DescribeTasks).
+
+    `aws_options` are those with which the command aws asks for the same account and region, each after a space.
+    """
 
     environment: str
     stacks: Sequence[StackFacts] = ()
@@ -215,6 +219,8 @@ class Evidence:
     certificates: Sequence[Certificate] = ()
     machines: Sequence[Machine] = ()
     unread: Sequence[str] = ()
+    is_embedded: bool = False
+    aws_options: str = ""
 
     @property
     def settings(self) -> str:

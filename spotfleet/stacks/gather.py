@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from sceptre.exceptions import SceptreException
 from sceptre.stack import Stack
 
-from spotfleet.stacks import stack_state
+from spotfleet.stacks import account, stack_state
 from spotfleet.stacks.evidence import (
     GROUP_TYPE,
     LONG_AGO,
@@ -77,7 +78,17 @@ def gather(stacks: Sequence[Stack]) -> Evidence:
         certificates=[one for one in certificates if one],
         machines=[one for cluster in sorted(reader.clusters) for one in reader.machines(cluster)],
         unread=sorted(reader.unread),
+        is_embedded=_is_embedded(stacks[0]),
+        aws_options=stack_state.aws_options(stacks[0]),
     )
+
+
+def _is_embedded(stack: Stack) -> bool:
+    try:
+        return account.is_embedded(stack)
+    except SceptreException:
+        # A network may lead to CloudFormation alone. The embedded AWS always says what it is.
+        return False
 
 
 def _told(items: Iterable[tuple[datetime | None, str]], since: datetime) -> list[Told]:
@@ -212,11 +223,10 @@ class _Reader:
         if not arns:
             return []
         answer = self._try("ecs", "describe_tasks", cluster=cluster, tasks=arns[:MOST_TASKS])
-        ended = [one for one in answer.get("tasks", []) if (one.get("stoppedAt") or LONG_AGO) >= since]
+        # One that still stops is listed, and has no such time.
+        ended = [one for one in answer.get("tasks", []) if "stoppedAt" in one and one["stoppedAt"] >= since]
         ended.sort(key=lambda one: one["stoppedAt"])
-        with_log = [
-            one for one in ended if one.get("stopCode") in {"EssentialContainerExited", "ServiceSchedulerInitiated"}
-        ]
+        with_log = [one for one in ended if one.get("stopCode") in HAVE_RUN]
         shown = {one["taskArn"]: one for one in [*with_log[:FIRST_LOGS], *with_log[-1:]]}
         logged = {arn: self._log(one) for arn, one in shown.items()}
         return [_task(one, logged.get(one["taskArn"])) for one in ended]
@@ -325,6 +335,7 @@ def _definition(found: Answer, health_check_path: str) -> Definition:
         port=ports[0] if ports else 0,
         architecture=found.get("runtimePlatform", {}).get("cpuArchitecture", ""),
         health_check_path=health_check_path,
+        log_group=container.get("logConfiguration", {}).get("options", {}).get("awslogs-group", ""),
     )
 
 

@@ -42,6 +42,11 @@ def explain_end(stack: Stack, cause: str) -> None:
     _causes[stack.external_name] = f"{stack.name} was deleted again, because {cause}. Mend that, then launch again"
 
 
+def forget_end(stack: Stack) -> None:
+    """Take back what `explain_end` was told, of a stack that could not be deleted."""
+    _causes.pop(stack.external_name, None)
+
+
 def unreported(stack: Stack) -> str | None:
     """Return, once, the refusal of a change set of this stack that Sceptre has passed over."""
     return _unreported.pop(stack.external_name, None)

@@ -145,9 +145,7 @@ def way_out(stack: Stack, status: str) -> str:
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/troubleshooting.html
     """
-    place = f"--stack-name {stack.external_name} --region {stack.region}"
-    if stack.profile:
-        place += f" --profile {stack.profile}"
+    place = f"--stack-name {stack.external_name}{aws_options(stack)}"
     if status == "UPDATE_ROLLBACK_FAILED":
         skip = f"aws cloudformation continue-update-rollback {place} --resources-to-skip <its name>"
         return f"mend the cause, then launch again, or give up the resource that does not go back: `{skip}`"
@@ -158,6 +156,12 @@ def way_out(stack: Stack, status: str) -> str:
     if status.endswith("_IN_PROGRESS"):
         return "run this again when CloudFormation is done with it"
     return "mend the cause, then launch again"
+
+
+def aws_options(stack: Stack) -> str:
+    """Return the options, each after a space, with which the command aws asks where a stack is."""
+    profile = f" --profile {stack.profile}" if stack.profile else ""
+    return f" --region {stack.region}{profile}"
 
 
 def _call(stack: Stack, command: str, **more: str | bool) -> dict[str, Any]:

@@ -43,7 +43,7 @@ EATER = "import time; held = [bytearray(1 << 20) for _ in range(400)]; time.slee
 FAILURES: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
     "container_exited": (python("import sys; print('no database'); sys.exit(3)"), False, ["code 3", "no database"]),
     "out_of_memory": (python(EATER), False, ["64 MiB", "task_memory_mib"]),
-    "command_missing": ({"EntryPoint": ["no-such-command"]}, False, ["no-such-command", "ENTRYPOINT"]),
+    "command_missing": ({"EntryPoint": ["no-such-command"]}, False, ["no-such-command", "entry_point"]),
     "secret_missing": ({"Secrets": [{"Name": "KEY", "ValueFrom": MISSING}]}, False, ["secret", "secrets"]),
     "image_missing": ({"Image": "127.0.0.1:{port}/mistyped:1"}, False, ["mistyped:1", "repository"]),
     "no_room_memory": ({"Memory": 60_000}, False, ["60000 MiB", "instance_types"]),
@@ -125,7 +125,7 @@ def explained(project: Project, kind: str) -> Explanation:
 
     name = kind.replace("_", "-")
     stack = Stack(f"dev/{name}", "x", REGION, external_name=name, template_handler_config={"path": "x"})
-    stack._connection_manager = Mock(call=call)
+    stack._connection_manager = Mock(call=call, get_session=lambda: Mock(client=project.client))
     return first_cause.explain(gather.gather([stack]))
 
 

@@ -172,6 +172,12 @@ def test_the_last_line_names_the_first_cause_what_cloudformation_says_and_the_wa
     assert "\n" not in text
 
 
+def test_the_last_line_does_nothing_to_a_terminal() -> None:
+    text = reason(aws("ROLLBACK_COMPLETE", event("Service", "CREATE_FAILED", "\x1b[2Jgone")))
+    assert "\\x1b[2Jgone" in text
+    assert text.isprintable()
+
+
 def test_an_update_that_stands_still_keeps_its_own_way_out() -> None:
     text = reason(aws("UPDATE_ROLLBACK_FAILED", event("Service", "UPDATE_FAILED", "Rate exceeded")))
     assert "launch again" in text

@@ -39,7 +39,8 @@ def after_deregistration(original: Callable[[Record], Response], data: Record) -
         if first:
             reason = data.get("reason", "Task stopped by user")
             task |= {"desiredStatus": "STOPPED", "lastStatus": "DEACTIVATING", "stoppingAt": ecs._iso()}
-            task |= {"stoppedReason": reason, "stopCode": "UserInitiated"}
+            # The scheduler has left its own code before it came here.
+            task |= {"stoppedReason": reason, "stopCode": task.get("stopCode") or "UserInitiated"}
     if first:
         _count_again(task)
         spawn_background(_leave, task, groups, thread_name=f"leave-{task['taskArn'][-8:]}")

@@ -253,7 +253,7 @@ def _wanted(service: Record) -> rollout.Service:
 
 def _stop(cluster: str, service: Record, task: Record) -> None:
     """Stop a task, which may take as long as its containers do."""
-    task |= {"_is_told_to_stop": True, "_seen": State.STOPPING}
+    task |= {"_is_told_to_stop": True, "_seen": State.STOPPING, "stopCode": "ServiceSchedulerInitiated"}
     deployment = ecs._deployment_for_task(service, task) or {}
     reason = task.get("_failed_because") or f"Scaling activity initiated by (deployment {deployment.get('id')})"
     data = {"task": task["taskArn"], "cluster": cluster, "reason": reason}

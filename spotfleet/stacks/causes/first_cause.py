@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spotfleet.stacks.causes import machines, services
+from spotfleet.stacks.causes import commands, machines, services
 from spotfleet.stacks.causes.stack_words import OUTCOME_WORDS, STACK_WORDS
 from spotfleet.stacks.causes.words import Cause, recognised
 from spotfleet.stacks.evidence import (
@@ -93,6 +93,7 @@ def of_stack(stack: StackFacts, evidence: Evidence) -> tuple[Cause, list[str]]:
     way.insert(0, f"{_clock(event.time)} {event.resource} {event.status}: {event.reason or 'no reason given'}")
     place = f"{event.resource} of {stack.name}"
     known = {"place": place, "settings": evidence.settings, "environment": evidence.environment, "layer": stack.layer}
+    known |= {"logs": _logs(stack, evidence), "why": commands.why(evidence)}
     plain = recognised(event.reason, STACK_WORDS, **known)
     deeper = None if plain and event.type not in QUOTING else _beneath(stack, event, evidence)
     if deeper is None and plain is None and event.type == SERVICE_TYPE and not evidence.machines:
@@ -105,6 +106,11 @@ def of_stack(stack: StackFacts, evidence: Evidence) -> tuple[Cause, list[str]]:
         reason = event.reason.rstrip(".") or "no reason given"
         cause = Cause(UNKNOWN, f"{place} ({event.type}) {event.status}: {reason}", stack.way_out)
     return cause.at(event.time, event.reason), way
+
+
+def _logs(stack: StackFacts, evidence: Evidence) -> str:
+    groups = [one.definition.log_group for one in evidence.services if one.stack == stack.name]
+    return commands.logs(evidence, stack.layer, next(iter(groups), ""))
 
 
 def _beneath(stack: StackFacts, event: StackEvent, evidence: Evidence) -> Cause | None:

@@ -1,15 +1,15 @@
 """Why a service's tasks do not start, do not last or do not serve: from the task to what the scheduler told."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from spotfleet.stacks.causes import machines
+from spotfleet.settings import shown
+from spotfleet.stacks.causes import commands, machines
 from spotfleet.stacks.causes.task_words import HEALTH_WORDS, LOG_WORDS, PLACEMENT_WORDS, REASON_WORDS
 from spotfleet.stacks.causes.words import Cause, Words, recognised
-from spotfleet.stacks.container_ends import setting_that_lacks
+from spotfleet.stacks.container_ends import setting_that_lacks, was_ended_from_outside
 from spotfleet.stacks.evidence import LONG_AGO, Evidence, ServiceFacts, StoppedTask, Told
 
-# What the scheduler stops because it wants fewer, and what a person stops, is no failure.
-WANTED = ("ServiceSchedulerInitiated", "UserInitiated")
 UNHEALTHY = "is unhealthy"
 NOTHING_ANSWERS = "wrong_port"
 # SIGKILL: of the kernel when memory is short, or of ECS when the stop time was over.
@@ -63,6 +63,7 @@ def _known(service: ServiceFacts, evidence: Evidence) -> dict[str, str]:
         "architecture": definition.architecture or "the machines' own",
         "health_check_path": definition.health_check_path or "/healthcheck",
         "machines": _sizes(evidence),
+        "logs": _logs(service, evidence),
     }
 
 
@@ -80,38 +81,43 @@ def _of_task(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Ca
     for reason in filter(None, reasons):
         if found := recognised(reason, REASON_WORDS, **known):
             return found.at(task.time)
+    if was_ended_from_outside(task.stop_code, task.reason):
+        return None
     if "health checks" in task.reason:
         return _of_health(task, service, evidence)
-    if task.stop_code in WANTED:
-        return None
     return _of_exit(task, service, evidence)
 
 
 def _of_exit(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Cause | None:
     """Return why a container ended by itself, as far as its log and its exit code tell."""
     log = [line.rstrip() for line in task.log or []]
-    if found := recognised("\n".join(log), LOG_WORDS, **_known(service, evidence)):
-        return found.at(task.time, task.reason)
     codes = [one.exit_code for one in task.containers if one.exit_code is not None]
+    code = next((one for one in codes if one), 0)
+    lines = [shown.printed(line) for line in log if line.strip()][-SHOWN_LINES:]
+    if lacks := setting_that_lacks(log, code):
+        sentence = f"the container of {service.layer} ended: {shown.harmless(shown.without_addresses(lacks))}"
+        return Cause("setting_lacks", sentence, "set that, then launch again", task.time, task.reason, lines)
+    if found := recognised("\n".join(log), LOG_WORDS, **_known(service, evidence)):
+        return replace(found, time=task.time, said=task.reason, log=lines)
     if not codes:
         return None
-    code = next((one for one in codes if one), 0)
-    lines = [line for line in log if line.strip()][-SHOWN_LINES:]
-    if lacks := setting_that_lacks(log, code):
-        sentence = f"the container of {service.layer} ended: {lacks}"
-        return Cause("setting_lacks", sentence, "set that, then launch again", task.time, task.reason, lines)
     sentence = f"the container of {service.layer} ended by itself with exit code {code}"
     if code == KILLED:
         sentence = f"the container of {service.layer} was killed (exit code {code}), mostly because memory was short"
     if lines:
         sentence += f"; the last that it printed: {lines[-1].strip()}"
-    way_out = f"see its log (`spotfleet logs {service.layer}`), mend that, then launch again"
+    way_out = f"see its log ({_logs(service, evidence)}), mend that, then launch again"
     if task.log is None:
+        watched = commands.logs(evidence, service.layer, follow=True)
         way_out = (
-            f"its log is gone with what was taken back: watch `spotfleet logs {service.layer} --follow` during the "
-            "next launch, or run the image by hand"
+            f"its log is gone with what was taken back: watch {watched} during the next launch, or run the image by "
+            "hand"
         )
     return Cause("container_exited", sentence, way_out, task.time, task.reason, lines)
+
+
+def _logs(service: ServiceFacts, evidence: Evidence) -> str:
+    return commands.logs(evidence, service.layer, service.definition.log_group)
 
 
 def _of_health(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> Cause:
@@ -120,7 +126,7 @@ def _of_health(task: StoppedTask, service: ServiceFacts, evidence: Evidence) -> 
     if found := _of_checks(service, evidence) or _of_targets(service, evidence):
         return found.at(task.time)
     sentence = f"tasks of {service.layer} failed the health checks of the load balancer or of their container"
-    way_out = f"see `spotfleet logs {service.layer}` for what they answered at {known['health_check_path']}"
+    way_out = f"see {known['logs']} for what they answered at {known['health_check_path']}"
     return Cause("health_check_failed", sentence, way_out, task.time, task.reason)
 
 

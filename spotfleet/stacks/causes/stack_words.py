@@ -200,15 +200,14 @@ OUTCOME_WORDS = (
         "alarm_rollback",
         r"alarm detected:? ?(?P<alarms>[\w ,/-]*)|went into (?:the )?ALARM state|CloudWatch alarm",
         "an alarm ended the deployment while the new tasks already served ({alarms})",
-        "see what the alarm measures (errors or slow responses of the new tasks: `spotfleet logs`), mend that, then "
-        "launch again",
+        "see what the alarm measures (errors or slow responses of the new tasks: {logs}), mend that, then launch again",
         f"{GUIDE}/AmazonECS/latest/developerguide/deployment-alarm-failure.html",
     ),
     Words(
         "circuit_breaker",
         r"circuit breaker|tasks failed to start",
         "ECS gave the deployment of {layer} up after tasks that failed in a row, and no longer tells why they did",
-        "launch again, and run `spotfleet why {environment}` meanwhile: ECS forgets a stopped task after an hour",
+        "launch again, and run {why} meanwhile: ECS forgets a stopped task after an hour",
         f"{GUIDE}/AmazonECS/latest/developerguide/deployment-circuit-breaker.html",
     ),
     Words(

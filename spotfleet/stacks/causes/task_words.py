@@ -46,7 +46,7 @@ REASON_WORDS = (
         "disk_full",
         r"no space left on device",
         "a machine's disk was full when {layer} was to start",
-        "raise the machines' volume size in {settings}, or make the image smaller",
+        "raise root_volume_gib in {settings}, or make the image smaller",
         PULL,
     ),
     Words(
@@ -93,7 +93,8 @@ REASON_WORDS = (
         r"exec(?:utable)?:? ?\"?(?P<command>[^\":]*)\"?:? ?(?:executable file not found|(?:stat [^:]*: )?"
         r"no such file or directory|permission denied)|executable file not found",
         "the command of {layer}'s image cannot be run: {command}",
-        "correct CMD or ENTRYPOINT of the Dockerfile; the image of the example has no shell",
+        "correct command or entry_point of {layer} in {settings}, or what the image itself runs; the image of the "
+        "example has no shell",
         START,
     ),
     Words(
@@ -120,28 +121,14 @@ REASON_WORDS = (
     ),
 )
 
-# A log's last lines.
+# A log's last lines, where container_ends.py knows no setting for them.
 LOG_WORDS = (
     Words(
-        "image_architecture",
-        r"exec (?:user process caused: |\S+: )?exec format error|exec format error",
-        "the image of {layer} is built for another architecture than the machines have",
-        "build it for cpu_architecture ({architecture}) of {settings}, or take a base image that has it",
-        "https://repost.aws/knowledge-center/ecs-task-exec-format-error",
-    ),
-    Words(
-        "read_only_file_system",
-        r"Read-only file system|EROFS",
-        "the container of {layer} writes to its own file system, which is read-only",
-        "let it write elsewhere, or not at all: docs/bring-your-own-container.md has what a container is given",
-        f"{GUIDE}/task_definition_parameters.html#container_definition_readonly",
-    ),
-    Words(
         "privilege_missing",
-        r"Operation not permitted|EPERM|bind\(\) .*permission denied|permission denied.*:(?:80|443)\b|"
-        r"must be (?:run as )?root",
-        "the container of {layer} does something that only root or a capability may, such as a port below 1024",
-        "let it do without: docs/bring-your-own-container.md has the user and the capabilities that it is given",
+        r"Operation not permitted|EPERM|must be (?:run as )?root",
+        "the container of {layer} does something that only root or a capability may",
+        "let it do without, or give it what it needs as user and capabilities in {settings}: "
+        "docs/bring-your-own-container.md has both",
         f"{GUIDE}/task_definition_parameters.html#container_definition_linuxparameters",
     ),
 )
@@ -154,22 +141,23 @@ HEALTH_WORDS = (
         "health_check_path",
         r"with these codes: \[404\]",
         "the health checks of {layer} get 404: it has no page at {health_check_path}",
-        "answer 200 at {health_check_path} in the service; the template says which path is asked",
+        "set health_check_path of {layer} in {settings} to a page that it has, or let it answer there",
         HEALTH,
     ),
     Words(
         "health_check_code",
         r"with these codes: \[(?P<codes>[\d, ]+)\]",
-        "the health checks of {layer} at {health_check_path} get {codes}, not 200",
-        "see in its log why it answers so (`spotfleet logs {layer}`), then launch again",
+        "the health checks of {layer} at {health_check_path} get {codes}, none of its health_check_codes",
+        "see in its log why it answers so ({logs}), or set health_check_path or health_check_codes of {layer} in "
+        "{settings}",
         HEALTH,
     ),
     Words(
         "health_check_timeout",
         r"Request timed out|Target\.Timeout",
         "{layer} does not answer its health checks at {health_check_path} in time",
-        "let {health_check_path} answer within 5 s without waiting for anything else, or raise task_cpu_units of "
-        "{layer} in {settings}",
+        "let {health_check_path} answer without waiting for anything else, or raise health_check_timeout_seconds or "
+        "task_cpu_units of {layer} in {settings}",
         HEALTH,
     ),
     Words(

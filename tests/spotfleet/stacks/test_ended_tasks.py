@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spotfleet.stacks import ended_tasks
-from spotfleet.stacks.ended_tasks import EndedTasks, of_health_check
+from spotfleet.stacks import ended_tasks, name_stack_in_errors
+from spotfleet.stacks.ended_tasks import EndedTasks, enough, of_health_check
 from tests.support.answers import EPOCH, resource, stack
 from tests.support.stacks import Aws, client_error, make_stack
 
@@ -52,9 +52,16 @@ class Cluster:
         del detail["Timestamp"]
         return {"StackResourceDetail": detail}
 
-    def end(self, name: str, exit_code: int | None, *log: str, reason: str = "Essential container exited") -> None:
+    def end(
+        self,
+        name: str,
+        exit_code: int | None,
+        *log: str,
+        reason: str = "Essential container exited",
+        code: str = "EssentialContainerExited",
+    ) -> None:
         container: dict[str, Any] = {"name": "web"} | ({} if exit_code is None else {"exitCode": exit_code})
-        self.ended[name] = {"containers": [container], "stoppedReason": reason}
+        self.ended[name] = {"containers": [container], "stoppedReason": reason, "stopCode": code}
         self.logs[f"ecs/web/{name}"] = list(log)
 
     def task(self, arn: str) -> dict[str, Any]:
@@ -69,8 +76,9 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Cluster:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A service of which a task had ended before."""
+    monkeypatch.setattr(name_stack_in_errors, "_causes", {})
     found = Cluster()
     found.end("old", 1, "KeyError: 'OLD_VARIABLE'")
     return found
@@ -98,6 +106,11 @@ def test_each_cause_is_told_once_and_the_first_one_kept(
     assert len(told) == 2
     assert told[0].startswith("A task of dev/service has ended: /app/.cache/index/a is on the read-only file system")
     assert "TOKEN" in told[1]
+
+
+def test_what_a_container_printed_does_nothing_to_a_terminal(cluster: Cluster, watcher: EndedTasks) -> None:
+    cluster.end("a", 1, "Read-only file system: '/app/\x1b[2Jcache/a'")
+    assert str(watcher.stop()).startswith("/app/\\x1b[2Jcache/a is on the read-only file system")
 
 
 def test_a_container_that_was_never_started_is_known_by_dockers_words(cluster: Cluster, watcher: EndedTasks) -> None:
@@ -167,6 +180,101 @@ def test_three_tasks_that_end_of_one_cause_end_the_launch(
         cluster.end(name, 1, READ_ONLY)
         watcher._try()
     assert cluster.aws.called(f"cloudformation.{call}") == [{"StackName": "spotfleet-dev-service"}]
+
+
+def test_a_first_look_that_fails_does_not_make_old_tasks_new_ones(cluster: Cluster) -> None:
+    found = EndedTasks(make_stack("dev/service", cluster.aws), logging.getLogger("test"))
+    answer = cluster.aws.answers["ecs.list_tasks"]
+
+    def throttled(_: dict[str, Any]) -> dict[str, Any]:
+        raise client_error("ThrottlingException")
+
+    cluster.aws.answers["ecs.list_tasks"] = throttled
+    found._try()
+    cluster.aws.answers["ecs.list_tasks"] = answer
+    for name in ("a", "b", "c"):
+        cluster.end(name, 1, READ_ONLY)
+    found._try()
+    assert found.stop() is None
+    assert cluster.aws.called("cloudformation.cancel_update_stack") == []
+
+
+def test_a_creation_that_is_first_seen_late_tells_all_that_has_ended(cluster: Cluster) -> None:
+    cluster.stack["StackStatus"] = "CREATE_IN_PROGRESS"
+    found = EndedTasks(make_stack("dev/service", cluster.aws), logging.getLogger("test"))
+    assert "OLD_VARIABLE" in str(found.stop())
+
+
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [("UPDATE_IN_PROGRESS", "cancel_update_stack"), ("CREATE_IN_PROGRESS", "delete_stack")],
+)
+def test_a_role_that_may_not_end_a_launch_is_told_and_nothing_is_explained_by_it(
+    cluster: Cluster, watcher: EndedTasks, caplog: pytest.LogCaptureFixture, status: str, call: str
+) -> None:
+    def denied(_: dict[str, Any]) -> dict[str, Any]:
+        raise client_error("AccessDenied", "not authorized to perform: it")
+
+    cluster.stack["StackStatus"] = status
+    cluster.aws.answers[f"cloudformation.{call}"] = denied
+    for name in ("a", "b", "c", "d"):
+        cluster.end(name, 1, READ_ONLY)
+        watcher._try()
+    assert len(cluster.aws.called(f"cloudformation.{call}")) == 1
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told.startswith(
+        "3 tasks of dev/service have ended of it, but the launch goes on, as this role may not end it"
+    )
+    assert told.endswith("not authorized to perform: it")
+    assert name_stack_in_errors._causes == {}
+    assert "writable_folders" in str(watcher.stop())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)"),
+        ("UserInitiated", "Task stopped by user"),
+        ("SpotInterruption", "Your Spot Task was interrupted."),
+        ("TerminationNotice", "Host EC2 (instance i-0123456789abcdef0) terminated."),
+    ],
+)
+def test_tasks_that_something_else_has_ended_say_nothing_of_their_container(
+    cluster: Cluster, watcher: EndedTasks, code: str, reason: str
+) -> None:
+    for name in ("a", "b", "c"):
+        cluster.end(name, 143, "KeyError: 'TOKEN'", reason=reason, code=code)
+    assert watcher.stop() is None
+    assert cluster.aws.called("cloudformation.cancel_update_stack") == []
+
+
+def test_a_task_that_the_scheduler_stops_for_its_health_counts(cluster: Cluster, watcher: EndedTasks) -> None:
+    unhealthy = f"Task failed ELB health checks in (target-group {GROUP})"
+    cluster.end("a", 0, "Listening on port 8000", reason=unhealthy, code="ServiceSchedulerInitiated")
+    assert "set container_port" in str(watcher.stop())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "desired", "tasks"), [({"DeploymentFailures": "5"}, 2, 5), ({"DeploymentFailures": "1"}, 20, 1)]
+)
+def test_as_many_tasks_end_a_launch_as_its_user_wants(parameters: dict[str, str], desired: int, tasks: int) -> None:
+    assert enough(parameters, desired) == tasks
+
+
+@pytest.mark.parametrize(("desired", "tasks"), [(0, 3), (2, 3), (6, 3), (7, 4), (20, 10)])
+def test_it_is_half_of_the_tasks_where_ecs_is_left_to_say(desired: int, tasks: int) -> None:
+    assert enough({"ClusterName": "cluster"}, desired) == tasks
+
+
+def test_the_settings_of_the_stack_are_asked(cluster: Cluster, watcher: EndedTasks) -> None:
+    cluster.stack["Parameters"].append({"ParameterKey": "DeploymentFailures", "ParameterValue": "4"})
+    for name in ("a", "b", "c"):
+        cluster.end(name, 1, READ_ONLY)
+    watcher._try()
+    assert cluster.aws.called("cloudformation.cancel_update_stack") == []
+    cluster.end("d", 1, READ_ONLY)
+    watcher._try()
+    assert len(cluster.aws.called("cloudformation.cancel_update_stack")) == 1
 
 
 def test_a_stack_that_is_done_is_left_alone(cluster: Cluster, watcher: EndedTasks) -> None:

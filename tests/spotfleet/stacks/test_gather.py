@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from spotfleet.stacks import gather
+from spotfleet.stacks import account, gather
 from spotfleet.stacks.causes import first_cause
 from spotfleet.stacks.evidence import SERVICE_TYPE
 from tests.support import answers
@@ -93,6 +93,29 @@ def test_a_stack_that_was_rolled_back_is_known_by_its_events() -> None:
     found = first_cause.explain(evidence).cause
     assert found
     assert found.kind == "out_of_memory"
+
+
+def test_a_task_that_still_stops_is_none_that_has_ended() -> None:
+    stopping = {name: value for name, value in STOPPED.items() if name != "stoppedAt"} | {"taskArn": f"{TASK}-stopping"}
+    changed = answering() | {
+        "ecs.describe_tasks": lambda _: {"tasks": [stopping, STOPPED]},
+        # Not even since when is known.
+        "cloudformation.describe_stack_events": lambda _: {"StackEvents": []},
+        "cloudformation.describe_stack_resources": lambda _: {
+            "StackResources": [answers.resource(SERVICE_TYPE, SERVICE), answers.resource(gather.TASK_TYPE, DEFINITION)]
+        },
+    }
+    (service,) = gather.gather([make_stack("dev/service", Aws(changed))]).services
+    assert [one.id for one in service.stopped] == ["abc"]
+
+
+def test_where_the_environment_is_and_where_it_logs_is_known() -> None:
+    evidence = gather.gather([make_stack("dev/service", Aws(answering()))])
+    assert (evidence.is_embedded, evidence.aws_options) == (False, " --region eu-west-1")
+    assert evidence.services[0].definition.log_group == "Web"
+    embedded = Aws(answering() | {"sts.get_caller_identity": lambda _: {"Account": account.EMBEDDED}})
+    here = make_stack("dev/service", embedded, endpoint="http://127.0.0.1:4566")
+    assert gather.gather([here]).is_embedded
 
 
 def test_the_number_of_calls_is_bounded() -> None:

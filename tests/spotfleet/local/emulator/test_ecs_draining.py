@@ -34,3 +34,18 @@ def test_sigterm_comes_after_the_whole_delay_of_an_idle_target(
     ((moment, status),) = signalled
     assert seconds <= moment < seconds + 0.2
     assert (status, task["lastStatus"]) == ("STOPPING", "STOPPED")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("", "UserInitiated"), ("ServiceSchedulerInitiated", "ServiceSchedulerInitiated")]
+)
+def test_a_task_tells_who_has_stopped_it(
+    leaving: ModuleType, monkeypatch: pytest.MonkeyPatch, code: str, told: str
+) -> None:
+    task: dict[str, Any] = {"taskArn": "one", "lastStatus": "RUNNING", "stopCode": code, "containers": []}
+    monkeypatch.setattr(leaving.ecs, "_resolve_cluster_name", lambda name: name)
+    monkeypatch.setattr(leaving.ecs, "_resolve_task", lambda _name, _cluster: task)
+    monkeypatch.setattr(leaving, "groups_of", lambda _task: [])
+    monkeypatch.setattr(leaving, "spawn_background", lambda *_work, **_name: None)
+    status, _headers, _body = leaving.after_deregistration(pytest.fail, {"task": "one", "cluster": "c"})
+    assert (status, task["lastStatus"], task["stopCode"]) == (200, "DEACTIVATING", told)

@@ -115,6 +115,8 @@ def test_a_release_takes_the_place_of_the_one_before(cluster: Cluster) -> None:
     cluster.look()
     cluster.look()
     assert (len(cluster.of("one")), second["rolloutState"]) == (0, "COMPLETED")
+    codes = {task["stopCode"] for task in cluster.tasks.values() if task["lastStatus"] == "STOPPED"}
+    assert codes == {"ServiceSchedulerInitiated"}
     cluster.look()
     assert cluster.told("has reached a steady state.") == 2
 

@@ -39,7 +39,7 @@ def explained(cloud: Cloud, *names: str) -> Explanation:
         Stack(f"dev/{name}", "x", REGION, external_name=name, template_handler_config={"path": "x"}) for name in names
     ]
     for stack in stacks:
-        stack._connection_manager = Mock(call=call)
+        stack._connection_manager = Mock(call=call, get_session=lambda: Mock(client=cloud.client))
     return first_cause.explain(gather.gather(stacks))
 
 

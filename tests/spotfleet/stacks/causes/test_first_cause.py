@@ -30,7 +30,7 @@ from spotfleet.stacks.evidence import (
 )
 
 START = datetime(2026, 11, 27, 1, 0, tzinfo=UTC)
-DEFINITION = Definition("registry/web:1", 256, 256, 5000, "X86_64", "/healthcheck")
+DEFINITION = Definition("registry/web:1", 256, 256, 5000, "X86_64", "/healthcheck", "Web")
 BREAKER = "Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'."
 
 
@@ -61,6 +61,7 @@ def failed_service(
         [replace(facts, **service)],  # type: ignore[arg-type]  # what the test gives
         groups,
         machines=[Machine("i-1", 2048, 900)],
+        aws_options=" --region eu-west-1",
     )
 
 
@@ -212,7 +213,7 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
             "image_architecture",
             ["linux/arm64/v8", "cpu_architecture"],
         ),
-        (exited(1, "exec /usr/bin/python3: exec format error"), "image_architecture", ["another architecture"]),
+        (exited(1, "exec /usr/bin/python3: exec format error"), "setting_lacks", ["cpu_architecture"]),
         (
             task(
                 "CannotPullContainerError: Error response from daemon: pull access denied for x, repository does not "
@@ -261,7 +262,7 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
                 'unable to start container process: exec: "gunicorn": executable file not found in $PATH'
             ),
             "command_missing",
-            ["gunicorn", "ENTRYPOINT"],
+            ["gunicorn", "command or entry_point of service"],
         ),
         (
             task(
@@ -271,16 +272,25 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
             "log_group_missing",
             ["log group"],
         ),
-        (task("CannotPullContainerError: write /var/lib/docker/x: no space left on device"), "disk_full", ["volume"]),
+        (
+            task("CannotPullContainerError: write /var/lib/docker/x: no space left on device"),
+            "disk_full",
+            ["root_volume_gib"],
+        ),
         (
             exited(1, "OSError: [Errno 30] Read-only file system: '/app/cache'"),
-            "read_only_file_system",
-            ["read-only", "docs/bring-your-own-container.md"],
+            "setting_lacks",
+            ["read-only", "read_only to false"],
         ),
         (
             exited(1, "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)"),
+            "setting_lacks",
+            ["port 80", "above 1023"],
+        ),
+        (
+            exited(1, "ping: socket: Operation not permitted"),
             "privilege_missing",
-            ["below 1024"],
+            ["user and capabilities", "docs/bring-your-own-container.md"],
         ),
         (
             exited(3, "Starting", "KeyError: 'DATABASE_URL'"),
@@ -290,7 +300,7 @@ def test_a_deletion_that_fails_says_what_holds_it(reason: str, kind: str) -> Non
         (
             exited(3, "Starting", "the moon is not full"),
             "container_exited",
-            ["exit code 3", "the moon is not full", "spotfleet logs service"],
+            ["exit code 3", "the moon is not full", "`aws logs tail Web --since 1h --region eu-west-1`"],
         ),
     ],
 )
@@ -315,11 +325,55 @@ def test_a_log_that_went_with_its_stack_is_said_to_be_gone() -> None:
     found = first_cause.explain(failed_service(without)).cause
     assert found
     assert "its log is gone" in found.way_out
+    assert "watch the log group of dev/service in CloudWatch during the next launch" in found.way_out
+
+
+@pytest.mark.parametrize(
+    ("environment", "command"),
+    [("dev", "`spotfleet logs service`"), ("prod", "`spotfleet logs service -e prod`")],
+)
+def test_the_log_of_the_embedded_aws_has_its_own_command(environment: str, command: str) -> None:
+    evidence = failed_service(exited(3, "the moon is not full"))
+    found = first_cause.explain(replace(evidence, environment=environment, is_embedded=True)).cause
+    assert found
+    assert command in found.way_out
+
+
+@pytest.mark.parametrize(
+    ("is_embedded", "command"), [(True, "`spotfleet why dev`"), (False, "`spotfleet why dev --aws`")]
+)
+def test_the_command_that_explains_asks_where_the_environment_is(is_embedded: bool, command: str) -> None:
+    found = first_cause.explain(replace(failed_service(), is_embedded=is_embedded)).cause
+    assert found
+    assert command in found.way_out
+
+
+def test_what_a_container_printed_is_shown_without_passwords_and_control_characters() -> None:
+    line = "\x1b[31mcannot reach postgres://web:hunter2@db/web, password=hunter2\x1b[0m"
+    found = first_cause.explain(failed_service(exited(1, line))).cause
+    assert found
+    told = " ".join([found.sentence, found.way_out, *found.log])
+    assert "cannot reach postgres://" in told
+    assert "hunter2" not in told
+    assert told.isprintable()
+
+
+def test_a_setting_that_lacks_is_told_without_control_characters() -> None:
+    found = first_cause.explain(failed_service(exited(1, "Read-only file system: '/app/\x1b[2Jcache/a'"))).cause
+    assert found
+    assert found.kind == "setting_lacks"
+    assert found.sentence.isprintable()
 
 
 def test_what_the_scheduler_stops_because_it_wants_fewer_is_no_cause() -> None:
     scaled = task("Scaling activity initiated by (deployment ecs-svc/1)", Container("web", 143))
     assert kind_of(failed_service(replace(scaled, stop_code="ServiceSchedulerInitiated"))) == "circuit_breaker"
+
+
+@pytest.mark.parametrize("code", ["SpotInterruption", "TerminationNotice", "UserInitiated"])
+def test_what_spot_or_a_person_has_ended_is_not_told_as_memory_that_was_short(code: str) -> None:
+    lost = replace(exited(137), stop_code=code, reason="Host EC2 (instance i-1) terminated.")
+    assert kind_of(failed_service(lost)) == "circuit_breaker"
 
 
 UNHEALTHY = "(service web) (instance i-1) (port 32768) is unhealthy in (target-group arn) due to (reason {})."
@@ -328,9 +382,17 @@ UNHEALTHY = "(service web) (instance i-1) (port 32768) is unhealthy in (target-g
 @pytest.mark.parametrize(
     ("reason", "kind", "words"),
     [
-        ("Health checks failed with these codes: [404]", "health_check_path", ["404", "/healthcheck"]),
-        ("Health checks failed with these codes: [500]", "health_check_code", ["500"]),
-        ("Request timed out", "health_check_timeout", ["in time"]),
+        (
+            "Health checks failed with these codes: [404]",
+            "health_check_path",
+            ["404", "/healthcheck", "set health_check_path"],
+        ),
+        (
+            "Health checks failed with these codes: [500]",
+            "health_check_code",
+            ["500", "health_check_codes", "aws logs tail Web"],
+        ),
+        ("Request timed out", "health_check_timeout", ["in time", "health_check_timeout_seconds"]),
         ("Health checks failed", "wrong_port", ["port 5000", "0.0.0.0:5000"]),
     ],
 )
