@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from spotfleet.plan import notices
+from spotfleet.plan import notices, prices
 from spotfleet.plan.bill import Bill
 from spotfleet.plan.changes import Change, StackChange
 from spotfleet.plan.conditional_properties import Does
@@ -159,7 +159,8 @@ def _range(seconds: tuple[float, float, float]) -> str:
 
 
 def _bills(plan: Plan, whole_bill: bool) -> Iterator[str]:
-    yield "[bold]What it costs, $ a month[/] (traffic and logs come on top)"
+    where = f"list prices of eu-west-1, as of {prices.DATE}"
+    yield f"[bold]What it costs, $ a month[/] ({where}; traffic and logs come on top)"
     for name, bill in (("before", plan.bill_before), ("after", plan.bill_after)):
         if bill is None:
             continue
