@@ -62,8 +62,8 @@ def make(
         bill_before=bill.of(before.settings, before.services.values()) if before.settings else None,
         bill_after=bill.of(after.settings, after.services.values()) if after.settings else None,
         budget=tuple(shutdown_budget.lines(after)),
-        rolls=tuple(rolls.of(before.settings, after.settings, stacks)) if after.settings else (),
-        losses=tuple(survival.of(after.settings)) if after.settings else (),
+        rolls=tuple(rolls.of(before, after, stacks)),
+        losses=tuple(survival.of(after)),
         looked_up=tuple(_looked_up(before, after)),
         remarks=(
             *said,

@@ -20,7 +20,7 @@ from spotfleet.behaviour import (
     spot_notice,
 )
 from spotfleet.behaviour.rollout import State
-from spotfleet.plan.fleet import CHECK_TIMEOUT, IMAGE_MIB, UNHEALTHY_CHECKS, Group, Service
+from spotfleet.plan.fleet import IMAGE_MIB, Group, Service
 from spotfleet.plan.moving import NEVER, Machine, Moment, Pace, Task
 
 MINUTE = 60
@@ -174,9 +174,11 @@ class Simulation:
         self._at(task.failing, self.now + self.detection(task.service))
 
     def detection(self, service: Service) -> float:
-        """Return how long the load balancer sends requests to a target that is silent (rule E22)."""
-        least = service.interval * (UNHEALTHY_CHECKS - 1)
-        most = service.interval * UNHEALTHY_CHECKS + CHECK_TIMEOUT
+        """Return how long the load balancer sends requests to a target that is silent (rule E22); to workers none."""
+        if not service.web:
+            return NEVER
+        least = service.interval * (service.unhealthy - 1)
+        most = service.interval * service.unhealthy + service.timeout
         return {Pace.SHORTEST: least, Pace.TYPICAL: (least + most) / 2, Pace.LONGEST: most}[self.pace]
 
     def _schedule(self) -> bool:
@@ -298,12 +300,19 @@ class Simulation:
             self._there.setdefault(found.id, {})[task.id] = task
             self._look([task])
             task.runs = self._pulled_at(found.id, task) + START[self.pace.value]
-            checks = task.service.interval if self.pace is Pace.LONGEST else 0
-            task.healthy = task.runs + self.pace.of(delays.TARGET_REGISTERED) + checks
-            task.noticed = task.healthy + self.pace.of(delays.SCHEDULER)
+            task.healthy = task.runs + self._registered(task.service)
+            passed = max(task.healthy, task.runs + task.service.container_check)
+            task.noticed = passed + self.pace.of(delays.SCHEDULER)
             self._at(task.runs, task.healthy, task.noticed)
             changed = True
         return changed
+
+    def _registered(self, service: Service) -> float:
+        """Return how long it takes until the load balancer sends a task that runs requests; of a worker, nothing."""
+        if not service.web:
+            return 0
+        checks = service.interval if self.pace is Pace.LONGEST else 0
+        return self.pace.of(delays.TARGET_REGISTERED) + checks
 
     def _pulled_at(self, machine: str, task: Task) -> float:
         """Return when a machine has a release's image: its first task of it waits for the pull (rule E10)."""
@@ -462,7 +471,7 @@ class Simulation:
             own[task.deployment == NEW] += task.gone > self.now and task.lost is None
             own[2] += task.serves(self.now)
             # The load balancer does not know yet.
-            own[3] += task.lost is not None and self.now < task.lost + self.detection(task.service)
+            own[3] += task.service.web and task.lost is not None and self.now < task.lost + self.detection(task.service)
         self.moments.append(
             Moment(
                 self.now,

@@ -1,5 +1,6 @@
 """A project whose environments a plan compares: the tests' own settings, our templates, and an image of one file."""
 
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from spotfleet.plan import sources
 from spotfleet.plan.configurations import Configuration
 from tests.support import sample_project
+from tests.support.changed import copy_service
 
 # The project has to last until the end of all tests.
 _folders: list[tempfile.TemporaryDirectory[str]] = []
@@ -27,6 +29,24 @@ def project() -> Path:
 @cache
 def _shipped(environment: str) -> Configuration:
     return sources.now(project(), environment, {})
+
+
+def with_services(**services: dict[str, Any]) -> Configuration:
+    """Return the environment dev with these services in the place of its first one, as `spotfleet convert` makes it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(project() / "config", folder / "config")
+        (folder / "templates").symlink_to(sample_project.ROOT / "templates")
+        shutil.copyfile(project() / "Dockerfile", folder / "Dockerfile")
+        own = folder / "config/dev"
+        for service in services:
+            copy_service(own, service)
+        (own / "service.yaml").unlink()
+        numbered = {
+            one: given if given.get("kind") == "worker" else {"listener_priority": 90 + place} | given
+            for place, (one, given) in enumerate(services.items())
+        }
+        return sources.now(folder, "dev", {"services": numbered, "max_machines": 9})
 
 
 def configuration(environment: str = "dev", **settings: Any) -> Configuration:  # noqa: ANN401  # values of settings
