@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from spotfleet.configuration.quoting import dumps
 from spotfleet.plan import sources
 from spotfleet.plan.configurations import Configuration
 from tests.support import sample_project
@@ -31,22 +32,29 @@ def _shipped(environment: str) -> Configuration:
     return sources.now(project(), environment, {})
 
 
+def project_with(**services: dict[str, Any]) -> Path:
+    """Return the folder of a project whose dev has these services in the place of its first one."""
+    _folders.append(tempfile.TemporaryDirectory())
+    folder = Path(_folders[-1].name)
+    shutil.copytree(project() / "config", folder / "config")
+    (folder / "templates").symlink_to(sample_project.ROOT / "templates")
+    shutil.copyfile(project() / "Dockerfile", folder / "Dockerfile")
+    own = folder / "config/dev"
+    for service in services:
+        copy_service(own, service)
+    (own / "service.yaml").unlink()
+    numbered = {
+        one: given if given.get("kind") == "worker" else {"listener_priority": 90 + place} | given
+        for place, (one, given) in enumerate(services.items())
+    }
+    with (own / "config.yaml").open("a") as file:
+        file.write(f"\nservices: {dumps(numbered)}\nmax_machines: 9\n")
+    return folder
+
+
 def with_services(**services: dict[str, Any]) -> Configuration:
     """Return the environment dev with these services in the place of its first one, as `spotfleet convert` makes it."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shutil.copytree(project() / "config", folder / "config")
-        (folder / "templates").symlink_to(sample_project.ROOT / "templates")
-        shutil.copyfile(project() / "Dockerfile", folder / "Dockerfile")
-        own = folder / "config/dev"
-        for service in services:
-            copy_service(own, service)
-        (own / "service.yaml").unlink()
-        numbered = {
-            one: given if given.get("kind") == "worker" else {"listener_priority": 90 + place} | given
-            for place, (one, given) in enumerate(services.items())
-        }
-        return sources.now(folder, "dev", {"services": numbered, "max_machines": 9})
+    return sources.now(project_with(**services), "dev", {})
 
 
 def configuration(environment: str = "dev", **settings: Any) -> Configuration:  # noqa: ANN401  # values of settings
