@@ -100,7 +100,8 @@ def read(project: Path, environment: str, source: str, images: Path | None = Non
     try:
         stacks = _in_order(project, environment)
         given = settings_of(stacks[0].config) if stacks else {}
-        if problems := find_problems(given):
+        has_first_service = FIRST_SERVICE in map(_layer, stacks)
+        if problems := find_problems(given, has_first_service=has_first_service):
             raise NoConfigurationError("; ".join(f"{key} {problem}" for key, problem in problems.items()))
         versions = {_layer(stack): _version(stack, images or project) for stack in stacks}
     except SceptreException as error:

@@ -44,9 +44,9 @@ def test_a_value_that_is_a_date_is_refused_as_any_other_wrong_one() -> None:
 
 def test_a_setting_of_a_further_service_leaves_its_others_as_they_are() -> None:
     folder = project_with(shop={"min_tasks": 1, "max_tasks": 2}, mailer={"kind": "worker", "max_tasks": 2})
-    found = sources.now(folder, "dev", sources.given(["services.shop.max_tasks=3", "max_machines=10"])).settings
+    found = sources.now(folder, "dev", sources.given(["services.shop.max_tasks=3", "max_machines=8"])).settings
     assert found
-    assert found.max_machines == 10
+    assert found.max_machines == 8
     assert found.services["shop"] == {"listener_priority": 90, "min_tasks": 1, "max_tasks": 3}
     assert found.services["mailer"] == {"kind": "worker", "max_tasks": 2}
     with pytest.raises(NoConfigurationError, match="there is no service api"):
