@@ -189,7 +189,7 @@ def test_a_roll_keeps_its_bounds_whatever_the_settings(
     if not run.stuck:
         assert sum(task.serves(run.now) for task in run.tasks.values()) == desired
         # A machine never holds more than it has.
-        assert all(run._room(machine).memory >= 0 for machine in run.machines.values())
+        assert all(run.room(machine).memory >= 0 for machine in run.machines.values())
 
 
 def test_settings_make_the_fleet_that_the_templates_make() -> None:

@@ -8,7 +8,7 @@ import pytest
 from spotfleet.behaviour import delays
 from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.behaviour.placement import Need
-from spotfleet.plan import survival
+from spotfleet.plan import scheduling, survival
 from spotfleet.plan.configurations import Configuration
 from spotfleet.plan.fleet import Group, Service
 from spotfleet.plan.moving import NEVER, Pace
@@ -119,14 +119,14 @@ def with_types(fleet: Group, web: Service, draw: random.Random) -> Simulation:
     """Return a fleet at rest without Spot capacity, each of whose machines has a type of its own."""
     run = Simulation(fleet, [web], Pace.TYPICAL, no_spot=True)
     run.begin()
-    run._there.clear()
+    run.there.clear()
     for task in run.tasks.values():
         task.machine = None
         task.runs = task.healthy = task.noticed = NEVER
-        run._queue[task.id] = task
+        run.queue[task.id] = task
     for machine in run.machines.values():
         machine.type = draw.choice(sorted(TYPES))
-    run._place()
+    scheduling.place(run)
     for task in run.tasks.values():
         if task.machine:
             task.runs = task.healthy = task.noticed = -1
