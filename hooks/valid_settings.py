@@ -23,6 +23,7 @@ from spotfleet.stacks.once import once_per_command
 
 # The end of the wiring's name, and the name of the template that a file with wiring of its own has.
 SERVICE_TEMPLATE = "service.yaml.j2"
+FIRST_SERVICE_FILE = "service.yaml"
 # With wiring of its own a file gives the name to the function itself.
 SERVICE_NAME = re.compile(r"(?:\bset\s+service\s*=|settings_of_service\()\s*[\"']([^\"']+)")
 # Bytes of a template without a bucket: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -44,7 +45,7 @@ class ValidSettings(Hook):
         _require_name(environment, settings)
         _require_environment_of_newest_image(config_folder)
         problems = (
-            find_problems(settings)
+            find_problems(settings, has_first_service=(config_folder / environment / FIRST_SERVICE_FILE).is_file())
             or dict(_problems_of_service_files(settings, config_folder, environment))
             or dict(_problems_of_environment_files(settings, project))
         )

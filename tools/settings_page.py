@@ -9,7 +9,7 @@ import yaml
 from spotfleet.facts import instance_types
 from spotfleet.plan import prices
 from spotfleet.plan.prices import Line, egress, floor, spot, total, volume
-from spotfleet.settings.environment import SECTIONS, Settings
+from spotfleet.settings.environment import SECTIONS, Settings, service_settings
 from spotfleet.settings.sceptre import SceptreSettings
 from spotfleet.settings.section import Section
 
@@ -36,7 +36,7 @@ def costs() -> dict[str, str]:
         "web_application_firewall_logging": f"{dollars(prices.LOG_GB)} per GB",
         "log_kms_key_arn": f"{dollars(prices.KEY)} for the key",
         "container_insights": f"{dollars(prices.METRIC)} per metric, dozens of them",
-        "alarms": f"{dollars(prices.ALARMS * prices.ALARM)} with one service",
+        "alarms": _alarms(),
         "dashboard": f"{dollars(prices.DASHBOARD)} per service",
         "instance_types": "on-demand: "
         + ", ".join(f"{name} {dollars(hourly * prices.HOURS)}" for name, hourly in prices.MACHINE.items())
@@ -51,6 +51,13 @@ def costs() -> dict[str, str]:
         "secrets": f"{dollars(prices.SECRET)} per secret of Secrets Manager; standard SSM parameters nothing",
         "log_retention_days": f"{dollars(prices.LOG_GB)} per GB written",
     }
+
+
+def _alarms() -> str:
+    """Say what alarms cost, of machines with a capacity provider and CPU credits."""
+    web, worker = ((count + 1) * prices.ALARM for count in (prices.WEB_ALARMS, prices.WORKER_ALARMS))
+    first = (prices.LOAD_BALANCER_ALARMS + prices.MACHINE_ALARMS + 2) * prices.ALARM + web
+    return f"{dollars(first)} with one service, {dollars(web)} for a further one, {dollars(worker)} for a worker"
 
 
 def page(config: Path = ROOT / "config") -> str:
@@ -146,7 +153,7 @@ instance_requirements: {min_vcpus: 2, max_vcpus: 4, min_memory_gib: 4, max_memor
 
 
 def _bill(environment: str, settings: Settings) -> str:
-    lines = floor(settings)
+    lines = floor(settings, service_settings(settings).values())
     rows = [f"| {line.what} | {line.dollars:.2f} |" for line in [*lines, Line("**together**", total(lines))]]
     first = settings.instance_types[0]
     more = dollars(spot(first) + volume(settings))

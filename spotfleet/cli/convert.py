@@ -18,6 +18,7 @@ from spotfleet.facts import aws_names
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
 from spotfleet.settings.problems import find_problems
+from spotfleet.stacks.living_changes import FIRST_SERVICE
 
 PATTERN = "dev"
 MOST_CHARACTERS = 2**20
@@ -122,7 +123,8 @@ def _write(environment: str, services: list[Service]) -> None:
 
 def _make_room(environment: str, file: Path, service: Service) -> None:
     """Let the environment have as many machines as its services need while they are deployed."""
-    while "max_machines" in find_problems(values := paths.settings(environment)):
+    has_first_service = FIRST_SERVICE in paths.layers(environment)
+    while "max_machines" in find_problems(values := paths.settings(environment), has_first_service=has_first_service):
         if values["max_machines"] >= MOST_MACHINES:
             return
         more = values["max_machines"] + 1

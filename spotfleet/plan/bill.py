@@ -5,13 +5,15 @@ that is paid by use come on top.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from spotfleet.facts import instance_types
 from spotfleet.plan import prices
 from spotfleet.plan.prices import Line
 from spotfleet.settings.capacity import tasks_per_machine
-from spotfleet.settings.environment import Settings, service_settings
+from spotfleet.settings.environment import Settings
+from spotfleet.settings.service import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -33,23 +35,24 @@ class Bill:
         return prices.total([*self.idle]), full, full + prices.total([*self.surplus])
 
 
-def of(settings: Settings) -> Bill:
-    """Return the bill of an environment."""
+def of(settings: Settings, services: Collection[ServiceSettings]) -> Bill:
+    """Return the bill of an environment with these services."""
     needed = {settings.instance_types[0]} if settings.instance_types else {"types by attributes"}
     if settings.egress == "nat_instance":
         needed.add(settings.nat_instance_type)
     unknown = tuple(sorted(name for name in needed if name not in prices.MACHINE))
     if unknown:
         return Bill((), (), (), unknown)
-    idle, full = _fewest(settings), settings.max_machines
+    idle, full = _fewest(settings, services), settings.max_machines
     return Bill(
-        tuple(prices.bill(settings, idle)), tuple(prices.bill(settings, full)), tuple(_surplus(settings, full)), ()
+        tuple(prices.bill(settings, idle, services)),
+        tuple(prices.bill(settings, full, services)),
+        tuple(_surplus(settings, full)),
     )
 
 
-def _fewest(settings: Settings) -> int:
+def _fewest(settings: Settings, services: Collection[ServiceSettings]) -> int:
     """Return how many machines run when nobody asks for anything."""
-    services = service_settings(settings).values()
     # Each service's tasks may fill their machines with others' in between, so that together they need no more.
     needed = sum(service.min_tasks / max(1, tasks_per_machine(settings, service)) for service in services)
     return min(settings.max_machines, max(settings.min_machines, math.ceil(needed)))

@@ -16,9 +16,11 @@ from yaml import YAMLError
 
 from spotfleet.configuration.given_settings import settings_of
 from spotfleet.image import build_context
-from spotfleet.settings.environment import Settings
+from spotfleet.settings.environment import Settings, service_settings
 from spotfleet.settings.problems import find_problems
+from spotfleet.settings.service import ServiceSettings
 from spotfleet.stacks import template_content
+from spotfleet.stacks.living_changes import FIRST_SERVICE
 from spotfleet.stacks.machine_images import NEWEST, is_asked_for_newest
 from spotfleet.stacks.template_content import Content
 
@@ -73,6 +75,17 @@ class Configuration:
     tags: Mapping[str, str] = field(default_factory=dict)
     image_is_known: bool = True
 
+    @property
+    def services(self) -> dict[str, ServiceSettings]:
+        """The settings of its services by the names of their stacks.
+
+        The first service has settings in every environment, also in one that has no stack for it.
+        """
+        if self.settings is None:
+            return {}
+        named = {name or FIRST_SERVICE: own for name, own in service_settings(self.settings).items()}
+        return {name: own for name, own in named.items() if name in self.stacks}
+
 
 def nothing(environment: str) -> Configuration:
     """Return the environment before its first launch."""
@@ -87,7 +100,8 @@ def read(project: Path, environment: str, source: str, images: Path | None = Non
     try:
         stacks = _in_order(project, environment)
         given = settings_of(stacks[0].config) if stacks else {}
-        if problems := find_problems(given):
+        has_first_service = FIRST_SERVICE in map(_layer, stacks)
+        if problems := find_problems(given, has_first_service=has_first_service):
             raise NoConfigurationError("; ".join(f"{key} {problem}" for key, problem in problems.items()))
         versions = {_layer(stack): _version(stack, images or project) for stack in stacks}
     except SceptreException as error:

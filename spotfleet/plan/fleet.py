@@ -1,5 +1,6 @@
 """The machines and services that a simulation moves, made from settings: what AWS would start from them."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,12 +8,9 @@ from spotfleet.behaviour import managed_scaling, placement
 from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.behaviour.placement import ZONE, Need
 from spotfleet.facts import instance_types
-from spotfleet.settings.environment import Settings, service_settings
+from spotfleet.settings.environment import Settings
 from spotfleet.settings.service import ServiceSettings
-from spotfleet.stacks.living_changes import FIRST_SERVICE
 
-# Of templates/service.yaml.j2: in a row until a target is unhealthy, and how long a check waits.
-UNHEALTHY_CHECKS, CHECK_TIMEOUT = 3, 5
 # The longest window of the alarms that a deployment looks at: its bake time (rule E7).
 BAKE_SECONDS = 300
 # Compressed MiB of an image of this project's; another one is pulled longer.
@@ -23,7 +21,11 @@ SPREAD, BINPACK = {"type": "spread", "field": ZONE}, {"type": "binpack", "field"
 
 @dataclass(frozen=True)
 class Service:
-    """A service as ECS schedules it; times in AWS's seconds. `stop` is how long a task takes to end, and at most."""
+    """A service as ECS schedules it; times in AWS's seconds. `stop` is how long a task takes to end, and at most.
+
+    A web service's targets are asked every `interval`, for `timeout` at most, and are out after `unhealthy` failures in
+    a row; nobody asks a worker. `container_check` is when a container's own check can have passed first.
+    """
 
     name: str
     desired: int
@@ -35,6 +37,10 @@ class Service:
     stop: tuple[float, float]
     bake: float = 0
     strategies: tuple[dict[str, str], ...] = (SPREAD, BINPACK)
+    web: bool = True
+    timeout: float = 5
+    unhealthy: int = 3
+    container_check: float = 0
 
 
 @dataclass(frozen=True)
@@ -102,14 +108,21 @@ def group_of(settings: Settings) -> Group:
     )
 
 
-def services_of(settings: Settings, full: bool) -> list[Service]:
-    """Return the services of an environment with their fewest tasks, or with the most where it is at full scale."""
-    return [_service(name or FIRST_SERVICE, own, full) for name, own in service_settings(settings).items()]
+def services_of(services: Mapping[str, ServiceSettings], full: bool) -> list[Service]:
+    """Return services, by name, with their fewest tasks, or with the most where the environment is at full scale."""
+    return [_service(name, own, full) for name, own in services.items()]
+
+
+def wanting(services: Iterable[Service], web: bool) -> list[str]:
+    """Return the names of the web services, or of the workers, that want tasks: of another one nothing is missed."""
+    return [one.name for one in services if one.web is web and one.desired]
 
 
 def _service(name: str, settings: ServiceSettings, full: bool) -> Service:
     spread_first = settings.task_placement == "zones_first"
-    drain = _seconds(settings.environment_variables.get("DRAIN_SECONDS"), min(5, settings.stop_timeout_seconds // 4))
+    is_web = settings.kind == "web"
+    drained = min(5, settings.stop_timeout_seconds // 4) if is_web else 0
+    drain = _seconds(settings.environment_variables.get("DRAIN_SECONDS"), drained)
     return Service(
         name=name,
         desired=settings.max_tasks if full else settings.min_tasks,
@@ -117,10 +130,14 @@ def _service(name: str, settings: ServiceSettings, full: bool) -> Service:
         minimum_percent=settings.min_healthy_percent,
         maximum_percent=settings.max_percent,
         interval=settings.health_check_interval_seconds,
-        deregistration=settings.deregistration_delay_seconds,
+        deregistration=settings.deregistration_delay_seconds if is_web else 0,
         stop=(min(drain, settings.stop_timeout_seconds), settings.stop_timeout_seconds),
-        bake=BAKE_SECONDS if settings.deployment_alarms else 0,
+        bake=BAKE_SECONDS if is_web and settings.deployment_alarms else 0,
         strategies=(SPREAD, BINPACK) if spread_first else (BINPACK, SPREAD),
+        web=is_web,
+        timeout=settings.health_check_timeout_seconds,
+        unhealthy=settings.health_check_unhealthy_count,
+        container_check=settings.container_health_interval_seconds if settings.container_health_command else 0,
     )
 
 

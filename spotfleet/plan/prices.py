@@ -3,11 +3,13 @@
 Without tax, free tier, traffic and everything else that is paid by use.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.facts import instance_types
 from spotfleet.settings.environment import Settings
+from spotfleet.settings.service import ServiceSettings
 
 DATE = "2026-11-23"
 PRICING_PAGES = "https://aws.amazon.com/pricing/"
@@ -96,7 +98,9 @@ SOURCES = [
 # How many of each the templates have; a test counts them.
 ENDPOINTS = 10
 FIREWALL_RULES = 3
-ALARMS = 12
+LOAD_BALANCER_ALARMS = 2  # and one of a certificate that Certificate Manager renews
+MACHINE_ALARMS = 2  # and one each of the capacity provider and of CPU credits
+WEB_ALARMS, WORKER_ALARMS = 5, 2  # and one of no running task, unless the service may be at zero
 NAT_INSTANCE_ALARMS = 2
 NAT_INSTANCE_GIB = 8
 DETAILED_METRICS = 7  # of a machine
@@ -128,12 +132,27 @@ def egress(way: str, zones: int, nat_instance_type: str = "t4g.nano") -> list[Li
     ]
 
 
-def floor(settings: Settings) -> list[Line]:
+def alarms(settings: Settings, services: Collection[ServiceSettings]) -> int:
+    """Return how many alarms the load balancer, the machines and these services have."""
+    renewed = bool(settings.hosted_zone_id and not settings.certificate_arn)
+    credited = bool(settings.instance_types and settings.instance_types[0].startswith("t"))
+    count = LOAD_BALANCER_ALARMS + renewed
+    count += MACHINE_ALARMS + (settings.machine_scaling != "cpu") + credited
+    return count + sum(map(service_alarms, services))
+
+
+def service_alarms(service: ServiceSettings) -> int:
+    """Return how many alarms a service has."""
+    at_zero = 0 in (service.min_tasks, *(change.min_tasks for change in service.scheduled_scaling))
+    return (WEB_ALARMS if service.kind == "web" else WORKER_ALARMS) + (not at_zero)
+
+
+def floor(settings: Settings, services: Collection[ServiceSettings]) -> list[Line]:
     """Return what an environment costs when nobody uses it: its fewest machines, and all that is paid by the hour."""
-    return bill(settings, settings.min_machines)
+    return bill(settings, settings.min_machines, services)
 
 
-def bill(settings: Settings, machines: int) -> list[Line]:
+def bill(settings: Settings, machines: int, services: Collection[ServiceSettings]) -> list[Line]:
     """Return what an environment costs with so many machines all month: theirs, and all that is paid by the hour."""
     shares = Distribution(settings.on_demand_base, settings.on_demand_percent_above_base)
     on_demand = shares.on_demand(machines)
@@ -153,9 +172,11 @@ def bill(settings: Settings, machines: int) -> list[Line]:
     if settings.web_application_firewall:
         lines.append(Line(f"firewall with {FIREWALL_RULES} rules", FIREWALL + FIREWALL_RULES * FIREWALL_RULE))
     if settings.alarms:
-        lines.append(Line(f"{ALARMS} alarms", ALARMS * ALARM))
+        count = alarms(settings, services)
+        lines.append(Line(f"{count} alarms", count * ALARM))
     if settings.dashboard:
-        lines.append(Line("dashboard", DASHBOARD))
+        count = len(services)
+        lines.append(Line("dashboard" if count == 1 else f"{count} dashboards", count * DASHBOARD))
     return [line for line in lines if line.dollars]
 
 

@@ -8,10 +8,10 @@ from spotfleet.behaviour import placement
 from spotfleet.plan import fleet
 from spotfleet.plan.changes import StackChange
 from spotfleet.plan.conditional_properties import Does
+from spotfleet.plan.configurations import Configuration
 from spotfleet.plan.fleet import Group, Service
 from spotfleet.plan.moving import Moment, Pace
 from spotfleet.plan.simulation import Simulation
-from spotfleet.settings.environment import Settings
 
 MACHINES, TASKS = "machines", "tasks"
 # What starts a deployment of an ECS service (rule E23).
@@ -23,10 +23,12 @@ Range = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Roll:
-    """One roll at one scale; `seconds` and `refused` are least, typical and most, None where it never ends.
+    """One roll at one scale; `seconds`, `refused` and `halted` are least, typical and most, None without an end.
+
+    `refused` is for how long no task of a web service answers, `halted` for how long no task of a worker runs.
 
     `services` are those that roll, or whose tasks move; `highest_tasks` and `highest_machines` are the most at once,
-    `fewest_serving` the fewest tasks of a service that answer. `stands_still` says where it stops, `fits_with` what
+    `fewest_serving` the fewest tasks of a service that serve. `stands_still` says where it stops, `fits_with` what
     would let it go on. `if_looked_up` tells that it happens only if a value that is looked up has changed.
     """
 
@@ -39,23 +41,28 @@ class Roll:
     max_machines: int
     fewest_serving: int
     refused: Range | None
+    halted: Range | None
     timeline: tuple[Moment, ...]
     stands_still: str = ""
     fits_with: str = ""
     if_looked_up: bool = False
 
 
-def of(before: Settings | None, after: Settings, stacks: Sequence[StackChange]) -> list[Roll]:
+def of(before: Configuration, after: Configuration, stacks: Sequence[StackChange]) -> list[Roll]:
     """Return the rolls of a launch in their order: machines first, as their stack comes before the services'."""
+    if after.settings is None:
+        return []
+    group = fleet.group_of(after.settings)
     found = []
     machines = [one for stack in stacks for one in stack.changed if one.does is Does.ROLLED]
     services = {stack.layer: change for stack in stacks if (change := _deployment(stack))}
     for full in (False, True):
+        running = fleet.services_of(after.services, full)
         if machines:
-            roll = _roll(before, after, full, MACHINES, ())
+            roll = _roll(before, group, running, full, MACHINES, ())
             found.append(replace(roll, if_looked_up=all(one.open for one in machines)))
         if services:
-            roll = _roll(before, after, full, TASKS, tuple(services))
+            roll = _roll(before, group, running, full, TASKS, tuple(services))
             found.append(replace(roll, if_looked_up=all(is_open for is_open, _ in services.values())))
     return sorted(found, key=lambda roll: roll.what != MACHINES)
 
@@ -70,16 +77,24 @@ def _deployment(stack: StackChange) -> tuple[bool, str] | None:
     return None
 
 
-def _roll(before: Settings | None, after: Settings, full: bool, what: str, names: tuple[str, ...]) -> Roll:
-    group, services = fleet.group_of(after), fleet.services_of(after, full)
+def _roll(
+    before: Configuration,
+    group: Group,
+    services: Sequence[Service],
+    full: bool,
+    what: str,
+    names: tuple[str, ...],
+) -> Roll:
     runs = [_run(before, group, services, full, what, names, pace) for pace in Pace]
     slowest, typical = runs[-1], runs[1]
     bake = max((one.bake for one in services if one.name in names), default=0.0)
     seconds = tuple(sorted((run.done or 0) + bake for run in runs))
-    refused = tuple(sorted(unserved(run.moments, names or [one.name for one in services]) for run in runs))
+    concerned = [one for one in services if not names or one.name in names]
+    web, workers = (fleet.wanting(concerned, web=kind) for kind in (True, False))
     stuck = next((run for run in runs if run.stuck), None)
     moments = [moment for run in runs for moment in run.moments]
     fits_with = _smallest_change(before, group, services, full, what, names) if stuck else ""
+    wanting = [*fleet.wanting(services, web=True), *fleet.wanting(services, web=False)]
     return Roll(
         what=what,
         full_scale=full,
@@ -88,21 +103,27 @@ def _roll(before: Settings | None, after: Settings, full: bool, what: str, names
         highest_tasks=max(sum(map(sum, moment.tasks.values())) for moment in moments),
         highest_machines=max(moment.machines for moment in moments),
         max_machines=group.most,
-        fewest_serving=min(min(moment.serving.values(), default=0) for moment in slowest.moments + typical.moments),
-        refused=None if stuck and _is_dark(stuck) else refused,  # type: ignore[arg-type]  # one of each pace
+        fewest_serving=min(
+            (moment.serving[name] for moment in slowest.moments + typical.moments for name in wanting), default=0
+        ),
+        refused=_without(runs, stuck, web),
+        halted=_without(runs, stuck, workers),
         timeline=tuple(_shortened(typical.moments)),
         stands_still=standing(stuck) if stuck else "",
         fits_with=fits_with,
     )
 
 
-def _is_dark(run: Simulation) -> bool:
-    """Return whether a service has no task that answers in the end."""
-    return min(run.moments[-1].serving.values(), default=1) == 0
+def _without(runs: Sequence[Simulation], stuck: Simulation | None, names: Sequence[str]) -> Range | None:
+    """Return for how long one of these services has no task that serves; None where it has none in the end."""
+    if stuck and any(stuck.moments[-1].serving[name] == 0 for name in names):
+        return None
+    least, typical, most = sorted(unserved(run.moments, names) for run in runs)
+    return least, typical, most
 
 
 def _run(
-    before: Settings | None,
+    before: Configuration | None,
     group: Group,
     services: Sequence[Service],
     full: bool,
@@ -119,15 +140,19 @@ def _run(
     return run
 
 
-def started(before: Settings | None, group: Group, services: Sequence[Service], full: bool, pace: Pace) -> Simulation:
+def started(
+    before: Configuration | None, group: Group, services: Sequence[Service], full: bool, pace: Pace
+) -> Simulation:
     """Return a fleet at rest with what ran before, and with what is wanted now."""
-    if before is None:
+    if before is None or before.settings is None:
         run = Simulation(group, services, pace)
         run.begin()
         return run
-    was = fleet.group_of(before)
+    was = fleet.group_of(before.settings)
     wanted = {one.name: one.desired for one in services}
-    olds = [replace(one, desired=wanted[one.name]) for one in fleet.services_of(before, full) if one.name in wanted]
+    olds = [
+        replace(one, desired=wanted[one.name]) for one in fleet.services_of(before.services, full) if one.name in wanted
+    ]
     run = Simulation(replace(was, least=group.least, most=group.most), olds, pace)
     run.begin()
     # Machines that run keep their types, which need not be among those that are launched now.
@@ -137,7 +162,7 @@ def started(before: Settings | None, group: Group, services: Sequence[Service], 
 
 
 def unserved(moments: Sequence[Moment], names: Iterable[str]) -> float:
-    """Return for how many seconds a service had no task that answers, the worst of these services."""
+    """Return for how many seconds a service had no task that serves, the worst of these services."""
     worst = 0.0
     for name in names:
         total = 0.0
@@ -168,7 +193,7 @@ def standing(run: Simulation) -> str:
 
 
 def _smallest_change(
-    before: Settings | None,
+    before: Configuration | None,
     group: Group,
     services: Sequence[Service],
     full: bool,

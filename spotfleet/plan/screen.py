@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from spotfleet.plan import notices
+from spotfleet.plan import notices, prices
 from spotfleet.plan.bill import Bill
 from spotfleet.plan.changes import Change, StackChange
 from spotfleet.plan.conditional_properties import Does
@@ -108,11 +108,14 @@ def _roll(roll: Roll) -> Iterator[str]:
     more = f" ({above} above it, until the replaced one is gone)" if above > 0 else ""
     yield (
         f"    at once at most {roll.highest_tasks} tasks and {roll.highest_machines} machines of max_machines "
-        f"{roll.max_machines}{more}; at least {roll.fewest_serving} tasks of each service answer"
+        f"{roll.max_machines}{more}; at least {roll.fewest_serving} tasks of each service serve"
     )
     if roll.refused is None or roll.refused[-1] > 0:
         refused = "from then on" if roll.refused is None else f"for {_range(roll.refused)}"
         yield f"    [red]requests refused {refused}[/]"
+    if roll.halted is None or roll.halted[-1] > 0:
+        halted = "from then on" if roll.halted is None else f"for {_range(roll.halted)}"
+        yield f"    [red]the work of workers stands still {halted}[/]"
     if roll.stands_still:
         fits = f"; it fits with {roll.fits_with}" if roll.fits_with else ""
         yield f"    [red]stands still[/] {escape(roll.stands_still + fits)}"
@@ -145,6 +148,10 @@ def _loss(loss: Loss) -> str:
         refused = f"{loss.failing_percent} % of the requests fail for {_range(loss.failing)}"
     else:
         refused = "no request refused"
+    if loss.halted is None:
+        refused += "; [red]the work of workers stands still until somebody acts[/]"
+    elif loss.halted[-1] > 0:
+        refused += f"; [red]the work of workers stands still for {_range(loss.halted)}[/]"
     back = "never whole again" if loss.back is None else f"whole again after {_range(loss.back)}"
     if loss.is_back_without_spot:
         without = "without Spot capacity too"
@@ -159,7 +166,8 @@ def _range(seconds: tuple[float, float, float]) -> str:
 
 
 def _bills(plan: Plan, whole_bill: bool) -> Iterator[str]:
-    yield "[bold]What it costs, $ a month[/] (traffic and logs come on top)"
+    where = f"list prices of eu-west-1, as of {prices.DATE}"
+    yield f"[bold]What it costs, $ a month[/] ({where}; traffic and logs come on top)"
     for name, bill in (("before", plan.bill_before), ("after", plan.bill_after)):
         if bill is None:
             continue

@@ -10,9 +10,8 @@ from typing import Any
 from spotfleet.behaviour import delays, spot_notice
 from spotfleet.plan.configurations import Configuration, StackVersion
 from spotfleet.settings.capacity import can_stand_on_spot
-from spotfleet.settings.environment import Settings, service_settings
+from spotfleet.settings.environment import Settings
 from spotfleet.settings.service import ServiceSettings
-from spotfleet.stacks.living_changes import FIRST_SERVICE
 from spotfleet.stacks.template_content import Content, resources
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html: the longest stopTimeout.
@@ -57,10 +56,8 @@ def lines(configuration: Configuration) -> list[Line]:
     if settings is None:
         return []
     found: list[Line] = []
-    for name, service in service_settings(settings).items():
-        layer = name or FIRST_SERVICE
-        if layer in configuration.stacks:
-            found += _of_service(layer, _times(configuration.stacks[layer], service), settings, service)
+    for layer, service in configuration.services.items():
+        found += _of_service(layer, _times(configuration.stacks[layer], service), settings, service)
     return found + list(_of_machines())
 
 

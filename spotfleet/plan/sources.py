@@ -1,7 +1,6 @@
 """Where the configurations that a plan compares come from: the project's files, another file, or a commit of Git."""
 
 import io
-import json
 import shutil
 import subprocess
 import tarfile
@@ -14,11 +13,14 @@ from typing import Any
 
 import yaml
 
+from spotfleet.configuration.quoting import dumps
 from spotfleet.plan import configurations
 from spotfleet.plan.configurations import Configuration, NoConfigurationError
 from spotfleet.settings.environment import Settings
+from spotfleet.settings.service import ServiceSettings
 
 CONFIG, TEMPLATES, FILE = "config", "templates", "config.yaml"
+SERVICES = "services"
 
 
 def now(project: Path, environment: str, settings: Mapping[str, Any]) -> Configuration:
@@ -27,8 +29,8 @@ def now(project: Path, environment: str, settings: Mapping[str, Any]) -> Configu
         return configurations.read(project, environment, "the files here")
     with _copy(project) as folder:
         file = folder / CONFIG / environment / FILE
-        # JSON is YAML on one line, and of two lines with the same key the last one counts.
-        lines = [f"{key}: {json.dumps(value)}" for key, value in settings.items()]
+        # Of two lines with the same key the last one counts.
+        lines = [f"{key}: {dumps(value)}" for key, value in _with_services(project, environment, settings).items()]
         file.write_text("\n".join([file.read_text(), "{% raw %}", *lines, "{% endraw %}", ""]))
         said = ", ".join(settings)
         return configurations.read(folder, environment, f"the files here with another {said}", images=project)
@@ -37,20 +39,45 @@ def now(project: Path, environment: str, settings: Mapping[str, Any]) -> Configu
 def given(assignments: Sequence[str]) -> dict[str, Any]:
     """Return the settings in texts such as max_machines=6; a value is YAML, as in config.yaml.
 
-    A key with a dot is one of a further service's: api.max_tasks stands below services. Raises NoConfigurationError.
+    A further service's is such as services.api.max_tasks. Raises NoConfigurationError.
     """
     found: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise NoConfigurationError(f"--set {text}: give key=value, such as max_machines=6")
-        if key.strip() not in Settings.model_fields:
+        if not _is_setting(key.strip()):
             raise NoConfigurationError(f"--set {key.strip()} is not a setting; docs/settings.md has them all")
         try:
             found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise NoConfigurationError(f"--set {key.strip()}: its value is no YAML") from error
     return found
+
+
+def _is_setting(key: str) -> bool:
+    group, _, rest = key.partition(".")
+    service, _, name = rest.rpartition(".")
+    return key in Settings.model_fields or bool(
+        group == SERVICES and service and "." not in service and name in ServiceSettings.model_fields
+    )
+
+
+def _with_services(project: Path, environment: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with those of further services among all that the files have under `services`."""
+    found = {key: value for key, value in settings.items() if "." not in key}
+    own = [key.split(".") for key in settings if "." in key]
+    if not own:
+        return found
+    if SERVICES in found:
+        raise NoConfigurationError("--set services: give all of it, or single settings such as services.api.max_tasks")
+    now_ = configurations.read(project, environment, "the files here").settings
+    services = {name: dict(given_) for name, given_ in now_.services.items()} if now_ else {}
+    for _, service, name in own:
+        if service not in services:
+            raise NoConfigurationError(f"--set {SERVICES}.{service}.{name}: there is no service {service}")
+        services[service][name] = settings[f"{SERVICES}.{service}.{name}"]
+    return found | {SERVICES: services}
 
 
 def of_path(project: Path, environment: str, path: Path) -> Configuration:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from spotfleet.behaviour.spot_notice import NOTICE_SECONDS
 from spotfleet.plan import fleet
+from spotfleet.plan.configurations import Configuration
 from spotfleet.plan.fleet import Group, Service
 from spotfleet.plan.moving import Machine, Pace
 from spotfleet.plan.rolls import unserved
 from spotfleet.plan.simulation import Simulation
-from spotfleet.settings.environment import Settings
 
 # Of many machines, these numbers of lost ones.
 EACH_UP_TO = 3
@@ -24,9 +24,10 @@ Range = tuple[float, float, float]
 class Loss:
     """Machines lost at once. Ranges are least, typical and most, in AWS's seconds.
 
-    `refused` is for how long no task of a service answers; before that is noticed, `failing_percent` of the requests
-    meet lost tasks for `failing` seconds. `back` is when all tasks answer again, None where they do not. Of `tasks`,
-    `without_spot` answer in the end where no Spot machine is to be had.
+    `refused` is for how long no task of a web service answers; before that is noticed, `failing_percent` of the
+    requests meet lost tasks for `failing` seconds. `halted` is for how long no task of a worker runs. `back` is when
+    all tasks serve again. Each is None where it has no end. Of `tasks`, `without_spot` serve in the end where no Spot
+    machine is to be had.
     """
 
     what: str
@@ -35,6 +36,7 @@ class Loss:
     refused: Range | None
     failing_percent: int
     failing: Range
+    halted: Range | None
     back: Range | None
     tasks: int
     without_spot: int
@@ -45,10 +47,14 @@ class Loss:
         return self.without_spot >= self.tasks
 
 
-def of(settings: Settings) -> list[Loss]:
+def of(configuration: Configuration) -> list[Loss]:
     """Return what an environment survives with its fewest tasks, and at full scale."""
-    group = fleet.group_of(settings)
-    return [loss for full in (False, True) for loss in _losses(group, fleet.services_of(settings, full), full)]
+    if configuration.settings is None:
+        return []
+    group = fleet.group_of(configuration.settings)
+    return [
+        loss for full in (False, True) for loss in _losses(group, fleet.services_of(configuration.services, full), full)
+    ]
 
 
 def _losses(group: Group, services: Sequence[Service], full: bool) -> Iterator[Loss]:
@@ -85,9 +91,8 @@ def _loss(what: str, ids: Sequence[str], notice: float, group: Group, services: 
     runs = [_run(ids, notice, group, services, pace) for pace in Pace]
     never = _run(ids, notice, group, services, Pace.TYPICAL, no_spot=True)
     wanted = sum(one.desired for one in services)
-    refused = [_refused(run) for run in runs]
     backs = [_back(run) for run in runs]
-    lost = max(max(moment.lost.values()) for moment in runs[0].moments)
+    lost = {name for moment in runs[0].moments for name, count in moment.lost.items() if count}
     share = max(
         (
             100 * moment.lost[name] // max(1, moment.lost[name] + moment.serving[name])
@@ -96,15 +101,16 @@ def _loss(what: str, ids: Sequence[str], notice: float, group: Group, services: 
         ),
         default=0,
     )
-    silent = [max(run.detection(one) for one in services) if lost else 0.0 for run in runs]
+    silent = [max((run.detection(one) for one in services if one.name in lost), default=0.0) for run in runs]
     return Loss(
         what=what,
         full_scale=full,
         machines=len(ids),
-        refused=None if None in refused else _range(refused),
+        refused=_range_or_none([_without(run, fleet.wanting(services, web=True)) for run in runs]),
         failing_percent=share,
         failing=_range(silent),
-        back=None if None in backs else _range(backs),
+        halted=_range_or_none([_without(run, fleet.wanting(services, web=False)) for run in runs]),
+        back=_range_or_none(backs),
         tasks=wanted,
         without_spot=sum(never.moments[-1].serving.values()),
     )
@@ -125,16 +131,15 @@ def _run(
     return run
 
 
-def _refused(run: Simulation) -> float | None:
-    """Return for how long a service had no task that answers; None where it has none in the end."""
-    names = [one.name for one in run.services]
-    if min(run.moments[-1].serving.values()) == 0:
+def _without(run: Simulation, names: Sequence[str]) -> float | None:
+    """Return for how long one of these services had no task that serves; None where it has none in the end."""
+    if any(run.moments[-1].serving[name] == 0 for name in names):
         return None
     return unserved(run.moments, names)
 
 
 def _back(run: Simulation) -> float | None:
-    """Return when all tasks answer for good; 0 where they always have."""
+    """Return when all tasks serve for good; 0 where they always have."""
     wanted = {one.name: one.desired for one in run.services}
 
     def is_whole(serving: object) -> bool:
@@ -149,6 +154,11 @@ def _back(run: Simulation) -> float | None:
     return back
 
 
-def _range(values: Sequence[float | None]) -> Range:
-    least, typical, most = sorted(value for value in values if value is not None)
+def _range_or_none(values: Sequence[float | None]) -> Range | None:
+    known = [value for value in values if value is not None]
+    return _range(known) if len(known) == len(values) else None
+
+
+def _range(values: Sequence[float]) -> Range:
+    least, typical, most = sorted(values)
     return least, typical, most

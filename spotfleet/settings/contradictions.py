@@ -6,10 +6,14 @@ from spotfleet.facts import aws_names, instance_types, regions
 from spotfleet.settings import networks
 from spotfleet.settings.environment import Settings, defaults, service_settings
 from spotfleet.settings.section import HTTPS_PORT
-from spotfleet.settings.service_contradictions import contradictions_between_services, contradictions_of_a_service
+from spotfleet.settings.service_contradictions import (
+    contradictions_between_services,
+    contradictions_of_a_service,
+    contradictions_on_the_machines,
+)
 
 
-def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+def contradictions(settings: Settings, has_first_service: bool) -> Iterator[tuple[str, str]]:
     """Yield each setting that does not go with another one, and what would."""
     yield from _contradictions_of_the_network(settings)
     yield from _contradictions_of_the_load_balancer(settings)
@@ -23,6 +27,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             if not name or key in own:
                 yield f"{prefix}{key}", should
     yield from contradictions_between_services(settings, services)
+    running = {name: service for name, service in services.items() if name or has_first_service}
+    yield from contradictions_on_the_machines(settings, running)
 
 
 def _contradictions_of_the_network(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -17,16 +17,19 @@ from spotfleet.settings.service import ServiceSettings
 LAYERS = {"vpc", "load-balancer", "cluster", "machines", "service", "config"}
 
 
-def find_problems(config: dict[str, Any]) -> dict[str, str]:
+def find_problems(config: dict[str, Any], *, has_first_service: bool = True) -> dict[str, str]:
     """Return what is wrong with the settings of an environment: by key, the value and what would be right.
 
+    The first service has settings in every environment, but tasks only in one with its stack, service.yaml.
     Each is one line, and holds no value of a setting that may be secret.
     """
     unfit = {shown.key(place): problem for place, problem in characters.problems(config)}
-    return unfit or {key: shown.without_addresses(problem) for key, problem in _problems(config).items()}
+    return unfit or {
+        key: shown.without_addresses(problem) for key, problem in _problems(config, has_first_service).items()
+    }
 
 
-def _problems(config: dict[str, Any]) -> dict[str, str]:
+def _problems(config: dict[str, Any], has_first_service: bool) -> dict[str, str]:
     try:
         settings = Settings.model_validate(config)
     except ValidationError as error:
@@ -34,7 +37,8 @@ def _problems(config: dict[str, Any]) -> dict[str, str]:
     problems = dict(_problems_of_services(settings))
     if problems:
         return problems
-    return {key: f"{shown.setting(key, _value(settings, key))}: {should}" for key, should in contradictions(settings)}
+    found = contradictions(settings, has_first_service)
+    return {key: f"{shown.setting(key, _value(settings, key))}: {should}" for key, should in found}
 
 
 def remarks(config: dict[str, Any]) -> Iterator[str]:

@@ -204,6 +204,11 @@ def contradictions_between_services(
             other = priorities[service.listener_priority]
             yield f"services.{other}", f"must have a listener_priority of its own, not {service.listener_priority}"
 
+
+def contradictions_on_the_machines(
+    settings: Settings, services: dict[str, ServiceSettings]
+) -> Iterator[tuple[str, str]]:
+    """Yield why the machines do not hold, or are not scaled for, the tasks of all these services together."""
     spreading = [name or "the first service" for name, own in services.items() if own.task_placement == "zones_first"]
     is_spare = settings.machine_scaling == "capacity_provider" and settings.capacity_target_percent < ALL
     if spreading and is_spare:

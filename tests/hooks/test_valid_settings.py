@@ -484,6 +484,18 @@ def test_hook_names_a_service_whose_file_or_settings_are_missing(project: Path) 
         run_hook(project)
 
 
+def test_a_first_service_without_a_file_needs_no_machines(project: Path) -> None:
+    edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\n")
+    copy_service(project / "config/dev", "api")
+    with pytest.raises(SceptreException, match="max_machines is 4: must be at least 5: 10 tasks run"):
+        run_hook(project)
+    (project / "config/dev/service.yaml").unlink()
+    run_hook(project)
+    edit(project, r"max_tasks: 1", "max_tasks: 6")
+    with pytest.raises(SceptreException, match="max_machines is 4: must be at least 6: 12 tasks run"):
+        run_hook(project)
+
+
 def test_hook_names_a_copy_of_a_service_that_kept_the_others_name(project: Path) -> None:
     edit(project, r"\Z", "\nservices: {api: {listener_priority: 90, min_tasks: 1, max_tasks: 1}}\nmax_machines: 5\n")
     edit(project, r"^max_machines: 4.*\n", "")

@@ -1,13 +1,14 @@
 """docs/settings.md, and the prices in it."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
 
 from spotfleet.facts import instance_types
 from spotfleet.plan import prices
-from spotfleet.settings.environment import Settings
+from spotfleet.settings.environment import Settings, service_settings
 from spotfleet.settings.problems import find_problems
 from tests.support import sample_project
 from tests.support.changed import changed
@@ -19,6 +20,12 @@ EXAMPLES = [
     for file in (ROOT / "README.md", PAGE)
     for example in re.findall(r"```yaml\n(.*?)```", file.read_text(), re.S)
 ]
+
+
+def floor(environment: str) -> list[prices.Line]:
+    """Return the lines of an environment's bill that the page has."""
+    settings = settings_of(environment, CONFIG)
+    return prices.floor(settings, service_settings(settings).values())
 
 
 def test_page_is_what_the_schema_and_the_prices_make_of_it() -> None:
@@ -36,8 +43,7 @@ def test_prices_belong_to_settings() -> None:
 
 
 def test_development_costs_at_most_50_dollars_and_is_private() -> None:
-    development = settings_of("dev", CONFIG)
-    assert prices.total(prices.floor(development)) <= 50
+    assert prices.total(floor("dev")) <= 50
     # In private subnets, whatever the way out.
     assert changed().parameters("machines")["PrivateSubnetIds"]._argument.endswith("::PrivateSubnetIds")
 
@@ -61,13 +67,33 @@ def test_prices_count_what_the_templates_have() -> None:
     network = changed(egress="endpoints", alarms=True, web_application_firewall=True)
     endpoints = network.of_type("vpc", "AWS::EC2::VPCEndpoint").values()
     assert sum(endpoint["VpcEndpointType"] == "Interface" for endpoint in endpoints) == prices.ENDPOINTS
-    stacks = ("load-balancer", "machines", "service")
-    assert sum(len(network.of_type(stack, "AWS::CloudWatch::Alarm")) for stack in stacks) == prices.ALARMS
     assert len(network.properties("load-balancer", "Firewall")["Rules"]) == prices.FIREWALL_RULES
     instance = changed()
     assert len(instance.of_type("vpc", "AWS::CloudWatch::Alarm")) == prices.NAT_INSTANCE_ALARMS
     (volume,) = instance.properties("vpc", "NatInstance")["BlockDeviceMappings"]
     assert volume["Ebs"]["VolumeSize"] == prices.NAT_INSTANCE_GIB
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"min_tasks": 0},
+        {"scheduled_scaling": [{"schedule": "cron(0 20 ? * MON-FRI *)", "min_tasks": 0, "max_tasks": 0}]},
+        {"hosted_zone_id": "Z0123456789ABCDEFGHIJ", "domain_name": "example.com"},
+        {"machine_scaling": "cpu", "min_machines": 2, "machine_cpu_target_percent": 20},
+        {"instance_types": ["m7i.large"]},
+        {"cpu_credits": "standard", "requests_per_task": 600},
+        {"kind": "worker"},
+        {"kind": "worker", "min_tasks": 0},
+    ],
+)
+def test_alarms_are_counted_as_the_templates_have_them(settings: dict[str, Any]) -> None:
+    environment = changed(alarms=True, **settings)
+    stacks = ("load-balancer", "machines", "service")
+    made = sum(len(environment.of_type(stack, "AWS::CloudWatch::Alarm")) for stack in stacks)
+    given = Settings.model_validate(settings_of("dev", CONFIG).model_dump() | settings)
+    assert made == prices.alarms(given, service_settings(given).values())
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -76,4 +102,4 @@ def test_examples_are_valid_settings_of_development(example: str) -> None:
 
 
 def test_readme_names_the_price_of_development() -> None:
-    assert f"{prices.total(prices.floor(settings_of('dev', CONFIG))):.2f} $ a month" in (ROOT / "README.md").read_text()
+    assert f"{prices.total(floor('dev')):.2f} $ a month" in (ROOT / "README.md").read_text()

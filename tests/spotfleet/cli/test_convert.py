@@ -48,7 +48,10 @@ def test_a_compose_file_becomes_a_new_environment(convert: Convert, compose_file
     assert "--name /shop/web/token" in result.stdout
     assert paths.layers("shop") == ["cluster", "load-balancer", "machines", "mailer", "vpc", "web"]
     settings = paths.settings("shop")
-    assert find_problems(settings) == {}
+    assert find_problems(settings, has_first_service=False) == {}
+    # Not one machine more than they need.
+    fewer = settings | {"max_machines": settings["max_machines"] - 1}
+    assert list(find_problems(fewer, has_first_service=False)) == ["max_machines"]
     # Eight tasks of half a gibibyte, twice during a deployment, and one more for the worker's.
     assert settings["max_machines"] > paths.settings("dev")["max_machines"]
     assert f"max_machines is {settings['max_machines']}" in result.stdout

@@ -1,6 +1,7 @@
 """The plan as a whole: refusals, the bill, the budget of a task's end, and what it says of itself."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from typing import Any
@@ -8,44 +9,59 @@ from typing import Any
 import pytest
 
 from spotfleet.plan import bill, freshness, notices, plan, prices, screen, shutdown_budget
-from spotfleet.plan.configurations import nothing
+from spotfleet.plan.bill import Bill
+from spotfleet.plan.configurations import Configuration, nothing
+from spotfleet.settings.environment import service_settings
 from spotfleet.stacks import living_changes
 from tests.support import sample_project
 from tests.support.planned import configuration
 from tools import create_only_properties, settings_page
 
 
+def billed(planned: Configuration) -> Bill:
+    """Return the bill of a configuration."""
+    assert planned.settings
+    return bill.of(planned.settings, planned.services.values())
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_the_bill_is_that_of_the_page_of_settings(environment: str) -> None:
-    settings = configuration(environment).settings
-    assert settings
-    made = bill.of(settings)
+    made = billed(configuration(environment))
     page = settings_page.settings_of(environment, sample_project.SAMPLE / "config")
-    assert list(made.idle) == prices.floor(page)
+    assert list(made.idle) == prices.floor(page, service_settings(page).values())
     assert f"| **together** | {made.range[0]:.2f} |" in settings_page.PAGE.read_text()
 
 
 def test_the_full_bill_has_every_machine_and_its_surplus() -> None:
     settings = configuration(max_machines=5).settings
     assert settings
-    idle, full, surplus = bill.of(settings).range
+    idle, full, surplus = billed(configuration(max_machines=5)).range
     each = prices.spot("t3.micro") + prices.volume(settings)
     assert full == pytest.approx(idle + 4 * each)
     assert surplus == pytest.approx(full + 5 * prices.most_surplus("t3.micro") + prices.most_surplus("t4g.nano"))
 
 
 def test_tasks_that_need_more_machines_than_the_fewest_are_billed_with_them() -> None:
-    settings = configuration(min_tasks=4, max_tasks=4).settings
-    assert settings
-    idle = bill.of(settings).idle
+    idle = billed(configuration(min_tasks=4, max_tasks=4)).idle
     # Two of them fill a micro.
     assert any(line.what == "Spot machines: 1 t3.micro" for line in idle)
 
 
 def test_types_without_a_price_are_named() -> None:
-    settings = configuration(instance_types=["m7i.large"]).settings
-    assert settings
-    assert bill.of(settings).unknown == ("m7i.large",)
+    assert billed(configuration(instance_types=["m7i.large"])).unknown == ("m7i.large",)
+
+
+def test_alarms_and_dashboards_are_billed_for_each_service_that_has_a_stack() -> None:
+    one = configuration(alarms=True, dashboard=True)
+    none, two = (replace(one, stacks={}), replace(one, stacks={**one.stacks, "api": one.stacks["service"]}))
+    two = replace(
+        two, settings=two.settings and two.settings.model_copy(update={"services": {"api": {"kind": "worker"}}})
+    )
+    found = [{line.what for line in billed(planned).idle} for planned in (none, one, two)]
+    assert found[0] >= {"6 alarms"}
+    assert found[1] >= {"12 alarms", "dashboard"}
+    assert found[2] >= {"15 alarms", "2 dashboards"}
+    assert billed(none).range[0] < billed(one).range[0] - prices.DASHBOARD
 
 
 @pytest.mark.parametrize(
@@ -121,6 +137,7 @@ def test_the_screen_and_the_json_say_the_same() -> None:
     assert told["compared_with"] in text
     assert all(refusal in text for refusal in told["refused"])
     assert f"{told['bill']['after']['idle']:.2f} idle" in text
+    assert f"list prices of eu-west-1, as of {told['bill']['prices_of']}" in text
     rolled = [one for stack in told["stacks"] for one in stack["resources"] if one["does"] == "rolled"]
     assert [one["resource"] for one in rolled] == ["AutoScalingGroup"]
     assert [(one["what"], one["fits"]) for one in told["rolls"][:2]] == [("machines", True)] * 2

@@ -14,7 +14,7 @@ from spotfleet.plan.fleet import Group, Service, group_of, services_of
 from spotfleet.plan.moving import Pace
 from spotfleet.plan.rolls import MACHINES, TASKS, Roll
 from spotfleet.plan.simulation import Simulation
-from tests.support.planned import configuration
+from tests.support.planned import configuration, with_services
 
 SIZES = {"small": (1024, 1000), "large": (2048, 4000)}
 
@@ -115,7 +115,7 @@ def planned(full: bool, what: str, **changed: Any) -> Roll:  # noqa: ANN401  # v
     """Return a roll of dev with other settings."""
     before, after = configuration(), configuration(**changed)
     assert after.settings
-    found = rolls.of(before.settings, after.settings, changes.between(before, after))
+    found = rolls.of(before, after, changes.between(before, after))
     (one,) = [roll for roll in found if roll.what == what and roll.full_scale is full]
     return one
 
@@ -130,7 +130,7 @@ def test_a_larger_volume_rolls_the_machines_and_no_deployment() -> None:
     assert (roll.highest_machines, roll.max_machines) == (2, 4)
     before, after = configuration(), configuration(root_volume_gib=40)
     assert after.settings
-    assert {one.what for one in rolls.of(before.settings, after.settings, changes.between(before, after))} == {MACHINES}
+    assert {one.what for one in rolls.of(before, after, changes.between(before, after))} == {MACHINES}
 
 
 def test_another_revision_rolls_the_tasks_at_both_scales() -> None:
@@ -144,7 +144,7 @@ def test_another_revision_rolls_the_tasks_at_both_scales() -> None:
 def test_a_roll_that_hangs_on_what_is_looked_up_says_so() -> None:
     before = configuration(machine_image="newest")
     assert before.settings
-    found = rolls.of(before.settings, before.settings, changes.between(before, before))
+    found = rolls.of(before, before, changes.between(before, before))
     assert [(roll.what, roll.if_looked_up) for roll in found] == [(MACHINES, True)] * 2
 
 
@@ -189,7 +189,7 @@ def test_a_roll_keeps_its_bounds_whatever_the_settings(
     if not run.stuck:
         assert sum(task.serves(run.now) for task in run.tasks.values()) == desired
         # A machine never holds more than it has.
-        assert all(run._room(machine).memory >= 0 for machine in run.machines.values())
+        assert all(run.room(machine).memory >= 0 for machine in run.machines.values())
 
 
 def test_settings_make_the_fleet_that_the_templates_make() -> None:
@@ -199,7 +199,7 @@ def test_settings_make_the_fleet_that_the_templates_make() -> None:
     assert made.sizes["t3.small"] == (2048, 1901 - 200)
     assert made.zones == ("a", "b", "c")
     assert made.smallest in {"t3.small", "t3a.small"}
-    (one,) = services_of(found, full=True)
+    (one,) = services_of(configuration("prod").services, full=True)
     assert (one.desired, one.stop) == (12, (5, 30))
 
 
@@ -210,3 +210,35 @@ def test_slower_ends_of_the_delays_are_slower(pace: Pace) -> None:
     assert done
     assert slowest
     assert done <= slowest
+
+
+def test_a_service_that_wants_no_task_is_not_refused_while_it_rolls() -> None:
+    before, after = configuration(min_tasks=0), configuration(min_tasks=0, task_memory_mib=200, root_volume_gib=40)
+    found = [roll for roll in rolls.of(before, after, changes.between(before, after)) if not roll.full_scale]
+    assert [(roll.what, roll.refused, roll.highest_tasks) for roll in found] == [
+        (MACHINES, (0, 0, 0), 0),
+        (TASKS, (0, 0, 0), 0),
+    ]
+
+
+def test_a_worker_is_neither_registered_nor_baked_and_only_its_work_stands_still() -> None:
+    only: dict[str, Any] = {"kind": "worker", "min_tasks": 1, "max_tasks": 1, "max_percent": 100}
+    before = with_services(mailer=only | {"min_healthy_percent": 0})
+    after = with_services(mailer=only | {"min_healthy_percent": 0, "task_memory_mib": 200})
+    (one,) = services_of(after.services, full=False)
+    assert (one.web, one.deregistration, one.bake) == (False, 0, 0)
+    roll = next(one for one in rolls.of(before, after, changes.between(before, after)) if one.what == TASKS)
+    assert roll.refused == (0, 0, 0)
+    assert roll.halted
+    assert 0 < roll.halted[0] < roll.halted[2]
+    web, worker = (rolled(group(), service(1, deregistration=0.0, web=kind)) for kind in (True, False))
+    assert web.done
+    assert worker.done
+    assert web.done - worker.done >= delays.TARGET_REGISTERED.typical
+
+
+def test_a_deployment_waits_for_the_containers_own_check() -> None:
+    plain, checked = (rolled(group(), service(1, web=False, container_check=seconds)) for seconds in (0, 60))
+    assert plain.done
+    assert checked.done
+    assert checked.done >= plain.done + 55

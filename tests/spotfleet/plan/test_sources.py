@@ -9,7 +9,7 @@ import pytest
 from spotfleet.plan import changes, sources
 from spotfleet.plan.conditional_properties import Does
 from spotfleet.plan.configurations import NoConfigurationError
-from tests.support.planned import configuration, project
+from tests.support.planned import configuration, project, project_with
 
 
 def test_values_of_the_command_line_are_yaml() -> None:
@@ -20,7 +20,13 @@ def test_values_of_the_command_line_are_yaml() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["max_machines", "=6", "machines=6", "alarm_email='"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("max_machines", "=6", "machines=6", "alarm_email='", "region=2026-13-45", "services.api=6"),
+        *("services.api.max_machines=6", "api.max_tasks=6", "services..max_tasks=6", "services.a.b.max_tasks=6"),
+    ],
+)
 def test_what_is_no_setting_is_named(text: str) -> None:
     with pytest.raises(NoConfigurationError, match="--set"):
         sources.given([text])
@@ -29,6 +35,22 @@ def test_what_is_no_setting_is_named(text: str) -> None:
 def test_a_setting_out_of_bounds_is_refused_as_by_a_launch() -> None:
     with pytest.raises(NoConfigurationError, match="max_machines is 0: must be"):
         sources.now(project(), "dev", {"max_machines": 0})
+
+
+def test_a_value_that_is_a_date_is_refused_as_any_other_wrong_one() -> None:
+    with pytest.raises(NoConfigurationError, match="region is '2026-01-01': must be"):
+        sources.now(project(), "dev", sources.given(["region=2026-01-01"]))
+
+
+def test_a_setting_of_a_further_service_leaves_its_others_as_they_are() -> None:
+    folder = project_with(shop={"min_tasks": 1, "max_tasks": 2}, mailer={"kind": "worker", "max_tasks": 2})
+    found = sources.now(folder, "dev", sources.given(["services.shop.max_tasks=3", "max_machines=8"])).settings
+    assert found
+    assert found.max_machines == 8
+    assert found.services["shop"] == {"listener_priority": 90, "min_tasks": 1, "max_tasks": 3}
+    assert found.services["mailer"] == {"kind": "worker", "max_tasks": 2}
+    with pytest.raises(NoConfigurationError, match="there is no service api"):
+        sources.now(folder, "dev", sources.given(["services.api.max_tasks=3"]))
 
 
 def test_jinja_in_a_value_stays_text() -> None:

@@ -8,22 +8,26 @@ import pytest
 from spotfleet.behaviour import delays
 from spotfleet.behaviour.fleet_mix import Distribution
 from spotfleet.behaviour.placement import Need
-from spotfleet.plan import survival
+from spotfleet.plan import scheduling, survival
+from spotfleet.plan.configurations import Configuration
 from spotfleet.plan.fleet import Group, Service
 from spotfleet.plan.moving import NEVER, Pace
 from spotfleet.plan.simulation import Simulation
 from spotfleet.plan.survival import Loss
 from tests.spotfleet.plan.test_rolls import group, service
-from tests.support.planned import configuration
+from tests.support.planned import configuration, with_services
 
 TYPES = {"micro": (2048, 716), "small": (2048, 1701), "medium": (2048, 3628)}
 
 
 def losses(environment: str, full: bool, **changed: object) -> dict[str, Loss]:
     """Return what an environment survives, by what is lost."""
-    settings = configuration(environment, **changed).settings
-    assert settings
-    return {loss.what: loss for loss in survival.of(settings) if loss.full_scale is full}
+    return by_what(configuration(environment, **changed), full)
+
+
+def by_what(planned: Configuration, full: bool) -> dict[str, Loss]:
+    """Return what a configuration survives, by what is lost."""
+    return {loss.what: loss for loss in survival.of(planned) if loss.full_scale is full}
 
 
 def test_the_only_machine_takes_all_requests_with_it_until_the_next_has_booted() -> None:
@@ -115,14 +119,14 @@ def with_types(fleet: Group, web: Service, draw: random.Random) -> Simulation:
     """Return a fleet at rest without Spot capacity, each of whose machines has a type of its own."""
     run = Simulation(fleet, [web], Pace.TYPICAL, no_spot=True)
     run.begin()
-    run._there.clear()
+    run.there.clear()
     for task in run.tasks.values():
         task.machine = None
         task.runs = task.healthy = task.noticed = NEVER
-        run._queue[task.id] = task
+        run.queue[task.id] = task
     for machine in run.machines.values():
         machine.type = draw.choice(sorted(TYPES))
-    run._place()
+    scheduling.place(run)
     for task in run.tasks.values():
         if task.machine:
             task.runs = task.healthy = task.noticed = -1
@@ -135,6 +139,38 @@ def test_a_service_without_any_task_left_is_refused_until_somebody_acts() -> Non
     run.begin()
     run.lose(list(run.machines))
     run.run()
-    assert survival._refused(run) is None
+    assert survival._without(run, ["web"]) is None
     assert survival._back(run) is None
     assert run.stuck
+
+
+def test_a_service_that_wants_no_task_is_not_missed() -> None:
+    found = losses("dev", full=False, min_tasks=0)
+    assert found
+    assert {loss.refused for loss in found.values()} == {(0, 0, 0)}
+    assert {loss.back for loss in found.values()} == {(0, 0, 0)}
+
+
+def test_a_target_is_out_after_as_many_failures_as_the_settings_say() -> None:
+    checks = {"health_check_interval_seconds": 10, "health_check_unhealthy_count": 5, "health_check_timeout_seconds": 8}
+    lost = losses("prod", full=False, **checks)["a zone"]
+    assert (lost.failing[0], lost.failing[2]) == (40, 58)
+
+
+def test_of_workers_no_request_fails_but_their_work_stands_still() -> None:
+    planned = with_services(mailer={"kind": "worker", "min_tasks": 1, "max_tasks": 1})
+    lost = by_what(planned, full=False)["1 on-demand machine (all)"]
+    assert (lost.tasks, lost.failing_percent, lost.failing, lost.refused) == (1, 0, (0, 0, 0), (0, 0, 0))
+    assert lost.halted
+    assert lost.halted[0] > delays.LOSS_NOTICED.shortest
+
+
+def test_a_first_service_without_a_stack_is_no_part_of_the_fleet() -> None:
+    planned = with_services(shop={"min_tasks": 1, "max_tasks": 3})
+    assert {(loss.full_scale, loss.tasks) for loss in survival.of(planned)} == {(False, 1), (True, 3)}
+
+
+def test_an_environment_without_services_loses_nothing() -> None:
+    assert {(loss.refused, loss.halted, loss.tasks) for loss in survival.of(with_services())} == {
+        ((0, 0, 0),) * 2 + (0,)
+    }
