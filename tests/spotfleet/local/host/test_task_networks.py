@@ -52,6 +52,12 @@ def test_the_router_reads_rules_as_they_are_written() -> None:
     ]
 
 
+def test_no_range_of_the_kernel_ends_with_the_highest_port() -> None:
+    allowed: list[list[object]] = [[6, 1024, 65535, "0.0.0.0/0"], [6, 65535, 65535, "0.0.0.0/0"]]
+    found = task_router.rules({"never": [], "allowed": allowed})
+    assert found == [task_router.rule(1000, task_router.TO_TABLE, "0.0.0.0/0", 6, 1024, 65534)]
+
+
 def test_the_socket_and_the_rules_are_in_a_folder_for_their_owner_only() -> None:
     assert task_networks.folder().stat().st_mode & 0o777 == 0o700
     assert task_networks.aws_socket().parent == task_networks.folder()
