@@ -26,6 +26,9 @@ STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
 # By which MiniStack, as the ECS agent, says to which task a container belongs.
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
 
+# Of an id's characters: by so many the engine's name server knows a container.
+SHORT_ID = 12
+
 MEBIBYTE = 1024 * 1024
 
 CPU_UNITS = 1024
@@ -61,9 +64,17 @@ def _seen_by_name(settings: Record, container: Record) -> Record:
         found["extra_hosts"] = (settings.get("extra_hosts") or {}) | others
     task = ecs._tasks.get(settings["labels"][TASK_LABEL], {"containers": []})
     started = ecs_order.started_containers(task)
-    if links := {started[name]: alias for name, alias in container_order.links(container) if name in started}:
-        found["links"] = links
-    return found
+    links = [(started[name][:SHORT_ID], alias) for name, alias in container_order.links(container) if name in started]
+    return found | _linked(links, settings.get("network"))
+
+
+def _linked(links: list[tuple[str, str]], network: str | None) -> Record:
+    """Return the arguments for Docker of links: in a network that was made, an endpoint has them, not the container."""
+    if not links:
+        return {}
+    if network in (None, "bridge"):
+        return {"links": links}
+    return {"networking_config": {network: {"Links": [f"{container}:{alias}" for container, alias in links]}}}
 
 
 def _agent_of(task_arn: str) -> dict[str, str]:
