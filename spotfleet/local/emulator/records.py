@@ -110,6 +110,13 @@ def reconcile_services_of(tasks: list[Record]) -> None:
             ecs._reconcile_service_tasks(cluster, f"{cluster}/{name}")
 
 
+def awaited_containers(task: Record) -> set[str]:
+    """Return Docker's ids of a task's containers that are not known to have ended."""
+    names = task.get("_docker_ids") or []
+    described = zip(task.get("containers") or [], names, strict=False)
+    return set(names) - {name for item, name in described if item.get("lastStatus") == "STOPPED"}
+
+
 def machine_of(task: Record) -> str:
     """Return the id of the EC2 instance that a task is on, or nothing while it waits for one."""
     record = container_instances.get(task.get("containerInstanceArn"))

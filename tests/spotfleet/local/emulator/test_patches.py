@@ -354,6 +354,35 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
     assert task["lastStatus"] == status
 
 
+def test_a_container_that_is_gone_and_not_needed_has_ended(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks the engine for it again and again."""
+    engine = FakeEngine({"a"}, {"a"})
+    monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
+    task: dict[str, Any] = {"taskArn": "less", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"}
+    task |= {"_docker_ids": ["a", "b"], "_container_essentials": [True, False]}
+    task |= {"containers": [{"name": name, "lastStatus": "RUNNING"} for name in ("web", "side")]}
+    looks: list[object] = []
+    for _look in range(2):
+        emulator.ecs_tasks.seeing_removals(lambda *_arguments: looks.append(1), task, engine)
+    assert [item["lastStatus"] for item in task["containers"]] == ["RUNNING", "STOPPED"]
+    assert len(looks) == 1
+
+
+def test_a_container_that_ends_while_its_task_is_looked_at_is_restarted_all_the_same(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine({"a", "b"}, {"a"})
+    monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
+    asked: list[str] = []
+    monkeypatch.setattr(emulator.ecs_tasks.ecs_restarts, "restart_ended", lambda *_arguments: asked.append("restarts"))
+    task: dict[str, Any] = {"taskArn": "more", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"}
+    task |= {"_docker_ids": ["a", "b"], "containers": [{"name": "web"}, {"name": "side"}]}
+    emulator.ecs_tasks.seeing_removals(lambda *_arguments: asked.append("ends"), task, engine)
+    assert asked == ["restarts", "ends", "restarts"]
+
+
 def test_a_container_that_may_be_restarted_keeps_its_port(emulator: ModuleType) -> None:
     kept = run_arguments(emulator, {"restartPolicy": {"enabled": True}})["ports"]["5000/tcp"]
     assert kept[0] == "127.0.0.1"
