@@ -84,7 +84,8 @@ def _serve() -> None:
     config.graceful_timeout = 2
 
     for_tasks = Config()
-    for_tasks.bind = [f"unix:{task_networks.aws_socket()}"]
+    aws_socket = task_networks.bind_aws_socket()
+    for_tasks.bind = [f"fd://{aws_socket.detach()}"] if aws_socket else []
     for_tasks.keep_alive_timeout = 75
     for_tasks.graceful_timeout = 2
 

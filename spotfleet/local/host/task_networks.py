@@ -6,6 +6,7 @@ that is removed leaves nothing behind. Where an engine cannot have one, `problem
 
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -77,6 +78,24 @@ def folder() -> Path:
 def aws_socket() -> Path:
     """Return the socket on which the embedded AWS answers tasks."""
     return folder() / "aws.sock"
+
+
+def bind_aws_socket() -> socket.socket | None:
+    """Return that socket, bound anew, or None where this machine can have none there."""
+    place = aws_socket()
+    bound, opened = socket.socket(socket.AF_UNIX), os.open(place.parent, os.O_RDONLY)
+    try:
+        place.unlink(missing_ok=True)
+        # A short way to the same folder, on Linux.
+        by_number = f"/proc/self/fd/{opened}/{place.name}"
+        bound.bind(str(place) if len(os.fsencode(place)) <= LONGEST_SOCKET else by_number)
+    except OSError as error:
+        bound.close()
+        logger.warning("Tasks find no AWS (rule N3): %s: %s", error, place)
+        return None
+    finally:
+        os.close(opened)
+    return bound
 
 
 def problem() -> str:
@@ -186,8 +205,6 @@ def _make(engine: DockerClient, name: str, rules: Rules) -> tuple[str, bool]:
 
     The network is made anew, unless tasks are in it whose router is gone. Raises what Docker raises, and RuntimeError.
     """
-    if len(str(aws_socket()).encode()) > LONGEST_SOCKET:
-        raise RuntimeError(f"{aws_socket()} is too long for a socket's name")
     if _remove(engine, name):
         _make_network_with_gateway(engine, name)
     _write(name, rules)

@@ -1,6 +1,7 @@
 """Networks of tasks with a router: what is told when the engine has none, and how rules reach the router."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,29 @@ def test_no_range_of_the_kernel_ends_with_the_highest_port() -> None:
     allowed: list[list[object]] = [[6, 1024, 65535, "0.0.0.0/0"], [6, 65535, 65535, "0.0.0.0/0"]]
     found = task_router.rules({"never": [], "allowed": allowed})
     assert found == [task_router.rule(1000, task_router.TO_TABLE, "0.0.0.0/0", 6, 1024, 65534)]
+
+
+@pytest.mark.parametrize("folder", ["short", "a-long-name-of-a-folder" * 8])
+def test_tasks_reach_aws_from_a_folder_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(paths, "STATE", tmp_path / folder)
+    for _start in range(2):
+        bound = task_networks.bind_aws_socket()
+        assert bound is not None
+        with bound:
+            assert task_networks.aws_socket().is_socket()
+
+
+def test_without_a_socket_it_is_said_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError("no sockets here")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert task_networks.bind_aws_socket() is None
+    assert "Tasks find no AWS (rule N3): no sockets here" in caplog.text
 
 
 def test_the_socket_and_the_rules_are_in_a_folder_for_their_owner_only() -> None:
