@@ -1,5 +1,6 @@
 """A container asks AWS with the credentials of its task's role: what is let through, and what is not (rule N3)."""
 
+import gzip
 import importlib
 import json
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ TASK = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/cluster/1234"
 DEFINITION = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/worker:1"
 URL = f"http://169.254.170.2/{ACCOUNT}/jobs"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:jobs"
+ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 RECEIVE = ("sqs", "AmazonSQS.ReceiveMessage", {"QueueUrl": URL})
 
 
@@ -119,6 +121,46 @@ def test_nothing_else_does(
     body: Any,  # noqa: ANN401  # any JSON
 ) -> None:
     assert status(parts, signed(worker.given, service, target, body)) == 403
+
+
+def published(given: dict[str, Any], namespace: object, form: str) -> Request:
+    """Return a request for a metric as clients make it by one of the protocols."""
+    host = {"host": "169.254.170.2", "x-amz-security-token": given["Token"]}
+    content: dict[str, Any] = {"Namespace": namespace, "MetricData": [{"MetricName": "Jobs", "Value": 1}]}
+    kinds = {
+        "cbor": ("/service/GraniteServiceVersion20100801/operation/PutMetricData", "cbor", b"\xa0"),
+        "json": ("/", "x-amz-json-1.0", json.dumps(content).encode()),
+        "gzip": ("/", "x-amz-json-1.0", gzip.compress(json.dumps(content).encode())),
+        "form": ("/", "x-www-form-urlencoded", f"Action=PutMetricData&Namespace={namespace}".encode()),
+    }
+    target, kind, body = kinds[form]
+    headers = host | {"content-type": f"application/{kind}"}
+    if form == "gzip":
+        headers["content-encoding"] = "gzip"
+    if form in ("json", "gzip"):
+        headers["x-amz-target"] = "GraniteServiceVersion20100801.PutMetricData"
+    request = Request("POST", target, headers, body)
+    more = signature.sign(request, Scope(given["AccessKeyId"], REGION, "monitoring"), given["SecretAccessKey"])
+    return Request("POST", target, headers | more, body)
+
+
+@pytest.mark.parametrize("form", ["json", "gzip", "form"])
+@pytest.mark.parametrize(
+    ("namespace", "expected"), [("Shop", 0), ("AWS/ECS", 403), ("AWS/", 403), ("AWSShop", 0), ("", 403)]
+)
+def test_a_task_publishes_metrics_of_its_own_and_none_of_awss(
+    parts: SimpleNamespace, worker: SimpleNamespace, namespace: str, expected: int, form: str
+) -> None:
+    worker.role["InlinePolicies"]["metrics"] = json.dumps({"Statement": [ANYTHING]})
+    assert status(parts, published(worker.given, namespace, form)) == expected
+
+
+@pytest.mark.parametrize(("namespace", "form"), [(["AWS/ECS"], "json"), ("Shop&Namespace=AWS/", "form"), ("", "cbor")])
+def test_a_namespace_that_is_not_read_is_refused(
+    parts: SimpleNamespace, worker: SimpleNamespace, namespace: object, form: str
+) -> None:
+    worker.role["InlinePolicies"]["metrics"] = json.dumps({"Statement": [ANYTHING]})
+    assert status(parts, published(worker.given, namespace, form)) == 403
 
 
 @pytest.mark.parametrize(
