@@ -1,5 +1,6 @@
 """A container asks AWS with the credentials of its task's role: what is let through, and what is not (rule N3)."""
 
+import asyncio
 import gzip
 import importlib
 import json
@@ -11,7 +12,7 @@ import pytest
 
 from spotfleet.local.api import signature
 from spotfleet.local.api.signature import Request, Scope
-from spotfleet.local.daemon.gate import Refusal
+from spotfleet.local.daemon.gate import Message, Receive, Refusal, Send
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
@@ -161,6 +162,31 @@ def test_a_namespace_that_is_not_read_is_refused(
 ) -> None:
     worker.role["InlinePolicies"]["metrics"] = json.dumps({"Statement": [ANYTHING]})
     assert status(parts, published(worker.given, namespace, form)) == 403
+
+
+def test_metrics_are_noted_when_they_are_there(parts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def behind(_scope: Message, _receive: Receive, send: Send) -> None:
+        seen.append("kept")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        seen.append(message["type"])
+
+    publishes = parts.requests.Operation("monitoring", "PutMetricData")
+    monkeypatch.setattr(parts.door.emulator, "application", lambda _key: behind)
+    monkeypatch.setattr(parts.door, "require_allowed", lambda _request: (publishes, ACCOUNT))
+    monkeypatch.setattr(parts.door.gate, "require_form", lambda _request: None)
+    monkeypatch.setattr(parts.door.changes, "note_metrics", lambda: seen.append("noted"))
+    scope = {"type": "http", "method": "POST", "path": "/", "raw_path": b"/", "query_string": b""}
+    headers = [(b"host", b"169.254.170.2"), (b"content-length", b"2")]
+    asyncio.run(parts.door.make("key")(scope | {"headers": headers}, receive, send))
+    assert seen == ["kept", "noted", "http.response.start", "http.response.body"]
 
 
 @pytest.mark.parametrize(
