@@ -85,6 +85,15 @@ def tasks_on(container_instance: str) -> list[Record]:
     ]
 
 
+def tasks_by_machine() -> dict[str, list[Record]]:
+    """Return the tasks that have not stopped by the ARN of their container instance."""
+    found: dict[str, list[Record]] = {}
+    for task in list(ecs._tasks.values()):
+        if task.get("containerInstanceArn") and task["lastStatus"] != "STOPPED":
+            found.setdefault(task["containerInstanceArn"], []).append(task)
+    return found
+
+
 def tasks_on_instance(instance_id: str) -> list[Record]:
     return [
         task
