@@ -196,6 +196,15 @@ def test_only_whole_credentials_count(parts: SimpleNamespace, worker: SimpleName
     assert status(parts, signed(worker.given, *RECEIVE, **changes)) == 403
 
 
+def test_no_other_task_is_looked_at_for_them(
+    parts: SimpleNamespace, worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked for where all requests wait meanwhile."""
+    monkeypatch.delattr(type(parts.credentials.ecs._tasks), "all_values")
+    assert parts.credentials.answer(parts.credentials.path_for(worker.task)) is not None
+    assert status(parts, signed(worker.given, *RECEIVE)) == 0
+
+
 def test_they_end_with_their_task(parts: SimpleNamespace, worker: SimpleNamespace) -> None:
     worker.task["lastStatus"] = "STOPPED"
     assert status(parts, signed(worker.given, *RECEIVE)) == 403
