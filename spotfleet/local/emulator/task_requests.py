@@ -125,7 +125,7 @@ def _of_metrics(request: Request, operation: Operation, _where: str) -> Asked:
     namespace = _namespace(request)
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
     if namespace.startswith(RESERVED_NAMESPACES):
-        raise Denied(f"The value {namespace} for parameter Namespace is invalid: AWS's own metrics are AWS's to publish")
+        raise Denied(f"The value {namespace} for parameter Namespace is invalid: {RESERVED_NAMESPACES} is AWS's own")
     return [("cloudwatch:PutMetricData", "*")]
 
 

@@ -69,7 +69,8 @@ def test_whoever_reads_its_containers_meanwhile_finds_all_of_them(order: ModuleT
     listed: list[dict[str, Any]] = [{"name": "web"}, {"name": "job"}]
     task: dict[str, Any] = {"containers": listed}
     order.in_order_of_start(task, {"containerDefinitions": [WEB, JOB]})
-    assert ([item["name"] for item in task["containers"]], listed) == (["job", "web"], [{"name": "web"}, {"name": "job"}])
+    assert task["containers"] == [{"name": "job"}, {"name": "web"}]
+    assert listed == [{"name": "web"}, {"name": "job"}]
 
 
 def waits(order: ModuleType, monkeypatch: pytest.MonkeyPatch, engine: Engine, after: Callable[[], None]) -> list[float]:
