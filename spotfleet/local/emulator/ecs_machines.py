@@ -157,7 +157,8 @@ def tell_machines(cluster: str) -> None:
 
 def _is_told_to_have_left(record: Record) -> bool:
     """Return whether nothing more is told of a machine: its record stays for ever."""
-    return record["status"] == "INACTIVE" and record.get("_told", ("",))[0] == "INACTIVE"
+    told: tuple[object, ...] = record.get("_told", (None,))
+    return bool(record["status"] == told[0] == "INACTIVE")
 
 
 def _cluster_arn(record: Record) -> str:

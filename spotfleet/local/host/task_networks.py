@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -121,10 +121,9 @@ def standing() -> list[str]:
 
 def ensure(name: str, rules: Rules) -> bool:
     """Make a network and its router unless they stand, with these rules; return whether tasks can join it."""
-    with _lock:
-        engine = docker.from_env()
+    with _lock, closing(docker.from_env()) as engine:
         if name in _networks and _runs(engine, _networks[name].router):
-            _set_rules(name, rules)
+            _set_rules(engine, name, rules)
             return True
         if _failed_at is not None and time.monotonic() - _failed_at < RETRY_SECONDS:
             return False
@@ -156,22 +155,22 @@ def _runs(engine: DockerClient, router: str) -> bool:
 def set_rules(name: str, rules: Rules) -> None:
     """Let the router of a network follow other rules, for running containers too; nothing when it has them."""
     with _lock:
-        if name in _networks:
-            _set_rules(name, rules)
+        if name in _networks and _networks[name].rules != rules:
+            with closing(docker.from_env()) as engine:
+                _set_rules(engine, name, rules)
 
 
-def _set_rules(name: str, rules: Rules) -> None:
+def _set_rules(engine: DockerClient, name: str, rules: Rules) -> None:
     if _networks[name].rules == rules:
         return
     _write(name, rules)
-    docker.from_env().api.kill(_networks[name].router, signal="SIGHUP")
+    engine.api.kill(_networks[name].router, signal="SIGHUP")
     _networks[name].rules = rules
 
 
 def remove(name: str) -> bool:
     """Remove a network and its router; return whether they are gone: with tasks in the network both stay."""
-    with _lock:
-        engine = docker.from_env()
+    with _lock, closing(docker.from_env()) as engine:
         if _has_tasks(engine, name) or not _remove(engine, name):
             return False
         _networks.pop(name, None)

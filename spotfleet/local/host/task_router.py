@@ -166,7 +166,8 @@ class Filter:
 
 
 async def pump(reader: Reader, writer: Writer) -> None:
-    with suppress(OSError):
+    # RuntimeError: the other direction has closed the connection meanwhile.
+    with suppress(OSError, RuntimeError):
         while chunk := await reader.read(CHUNK):
             writer.write(chunk)
             await writer.drain()

@@ -1,5 +1,6 @@
 """EventBridge is told of machines that have changed (rule E18)."""
 
+from collections import UserDict
 from collections.abc import ValuesView
 from types import ModuleType
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 
-class Tasks(dict[str, dict[str, Any]]):
+class Tasks(UserDict[str, dict[str, Any]]):
     """MiniStack's table of tasks, which counts how often somebody goes through all of them."""
 
     looks = 0

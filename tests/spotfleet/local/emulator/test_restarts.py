@@ -69,7 +69,7 @@ def look(
     """Let the embedded AWS look at a task with one container, and return what it says of that."""
     definition = {"containerDefinitions": [{"name": "web", "restartPolicy": policy}]}
     monkeypatch.setitem(restarts.ecs._task_defs, "web:1", definition)
-    task = {
+    task: dict[str, Any] = {
         **{"taskArn": "t", "taskDefinitionArn": "web:1", "desiredStatus": status, "lastStatus": "RUNNING"},
         **{"_docker_ids": ["a"], "containers": [{"name": "web", "healthStatus": "UNKNOWN", "lastStatus": "STOPPED"}]},
     }

@@ -15,6 +15,21 @@ from spotfleet.local.host.task_networks import Rules
 RULES = Rules([(6, 443, 443, "0.0.0.0/0"), (0, 0, 0, "203.0.113.0/24")], ["10.0.0.0/8"])
 
 
+class Engine:
+    """A connection to an engine that can be closed, and a router there that can be told of new rules."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.told: list[str] = []
+        self.api = self
+
+    def kill(self, router: str, signal: str) -> None:
+        self.told.append(f"{router} {signal}")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the module know nothing yet, and write into the test's folder."""
@@ -35,12 +50,24 @@ def test_an_engine_without_a_router_is_said_in_one_line_and_not_asked_again_at_o
 
     monkeypatch.setattr(task_networks, "_make", refuse)
     monkeypatch.setattr(task_networks, "_remove", lambda *_arguments: True)
-    monkeypatch.setattr(docker, "from_env", lambda: None)
+    engines = [Engine(), Engine()]
+    monkeypatch.setattr(docker, "from_env", iter(engines).__next__)
     assert not task_networks.ensure("spotfleet-1-a", RULES)
     assert not task_networks.ensure("spotfleet-1-a", RULES)
     assert len(asked) == 1
+    assert all(engine.is_closed for engine in engines)
     assert "no sysctls here" in task_networks.problem()
     assert "\n" not in task_networks.problem()
+
+
+def test_a_router_is_told_of_other_rules_by_a_connection_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    monkeypatch.setattr(docker, "from_env", lambda: engine)
+    monkeypatch.setitem(task_networks._networks, "tasks", task_networks._Standing("router", RULES))
+    task_networks.set_rules("tasks", RULES)
+    assert engine.told == []
+    task_networks.set_rules("tasks", Rules([], []))
+    assert (engine.told, engine.is_closed) == (["router SIGHUP"], True)
 
 
 def test_the_router_reads_rules_as_they_are_written() -> None:
