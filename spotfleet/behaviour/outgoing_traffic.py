@@ -6,12 +6,13 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_IpPermission.html
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from spotfleet.behaviour.record import Record
 
 ANYWHERE = "0.0.0.0/0"
 # https://www.iana.org/assignments/protocol-numbers
-PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
+PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1, "icmpv6": 58}
 ALL_PROTOCOLS = "-1"
 ALL_PORTS = -1
 WITH_PORTS = {6, 17}
@@ -52,15 +53,18 @@ def _passages(permission: Record) -> Iterator[Passage]:
     if protocol == PROTOCOLS["icmp"] and permission.get("FromPort", ALL_PORTS) != ALL_PORTS:
         # One type of ICMP, which the filter cannot tell from another.
         return
+    if protocol in WITH_PORTS and permission.get("ToPort") == 0:
+        # Port 0 alone, at which nobody listens.
+        return
     for item in permission.get("IpRanges", []):
-        yield Passage(protocol, first, last, item["CidrIp"])
+        yield Passage(protocol, first, last, str(ip_network(item["CidrIp"], strict=False)))
 
 
 def _ports(protocol: int, permission: Record) -> tuple[int, int]:
     first, last = permission.get("FromPort", ALL_PORTS), permission.get("ToPort", ALL_PORTS)
     if protocol not in WITH_PORTS or first == ALL_PORTS or (first <= 1 and last >= HIGHEST_PORT):
         return 0, 0
-    return first, last
+    return max(first, 1), last
 
 
 def _order(passage: Passage) -> tuple[str, int, int, int]:

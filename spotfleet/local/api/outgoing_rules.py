@@ -92,11 +92,17 @@ def rules_of(origin: Origin) -> Rules | None:
             return None
         raise
     permissions = [item for group in groups for item in group.get("IpPermissionsEgress", [])]
-    # One network for all zones: where one of them has no way out, none has here.
-    has_way_out = all(_has_way_out(ec2, origin.vpc, subnet) for subnet in sorted(origin.subnets))
+    # One network for all zones: where one of them has no way out, none has here. Those that are gone do not count.
+    subnets = sorted(origin.subnets & _subnets(ec2, origin.vpc))
+    has_way_out = bool(subnets) and all(_has_way_out(ec2, origin.vpc, subnet) for subnet in subnets)
     allowed = passages(permissions, has_way_out=has_way_out)
     found = [(item.protocol, item.first_port, item.last_port, item.network) for item in allowed]
     return Rules(found, list(NEVER_OUTSIDE))
+
+
+def _subnets(ec2: Client, vpc: str) -> set[str]:
+    found = pages(ec2, "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    return {subnet["SubnetId"] for subnet in found}
 
 
 def _has_way_out(ec2: Client, vpc: str, subnet: str) -> bool:

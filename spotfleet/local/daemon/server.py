@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ def _serve() -> None:
 
     # MiniStack reads the variables when it is imported.
     from spotfleet.local.daemon import application, task_door  # noqa: PLC0415
+    from spotfleet.local.emulator.application import stop_containers  # noqa: PLC0415
     from spotfleet.local.emulator.state import fingerprint  # noqa: PLC0415
 
     config = Config()
@@ -84,7 +85,8 @@ def _serve() -> None:
     config.graceful_timeout = 2
 
     for_tasks = Config()
-    for_tasks.bind = [f"unix:{task_networks.aws_socket()}"]
+    aws_socket = task_networks.bind_aws_socket()
+    for_tasks.bind = [f"fd://{aws_socket.detach()}"] if aws_socket else []
     for_tasks.keep_alive_timeout = 75
     for_tasks.graceful_timeout = 2
 
@@ -100,15 +102,16 @@ def _serve() -> None:
         async def until_stopped() -> None:
             await stop.wait()
             start.cancel()
-            # While the server still answers what they ask.
+            # While the server still answers what they ask, and what tasks ask that finish their work.
             await asyncio.to_thread(supervisor.stop)
+            await asyncio.to_thread(stop_containers)
 
-        # Stopping this way runs MiniStack's own shutdown, which removes the containers of the tasks.
+        # Stopping this way runs MiniStack's own shutdown, which removes what has started meanwhile.
         asgi = application.make(supervisor, key)
         changes.watch(fingerprint)
         door = task_door.make(key)
-        doors = hypercorn_serve(door, for_tasks, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
-        await asyncio.gather(hypercorn_serve(asgi, config, shutdown_trigger=until_stopped), doors)  # type: ignore[arg-type]
+        everything = hypercorn_serve(asgi, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type]
+        await with_door(everything, lambda ended: hypercorn_serve(door, for_tasks, shutdown_trigger=ended))  # type: ignore[arg-type]
 
     running = running_file()
     running.touch()
@@ -116,6 +119,21 @@ def _serve() -> None:
     task_networks.remove_all()
     keys.forget()
     running.unlink(missing_ok=True)
+
+
+async def with_door(
+    everything: Awaitable[None], door: Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+) -> None:
+    """Answer tasks until everything else has ended, their containers as well; `door` is told what to wait for."""
+    ended = asyncio.Event()
+
+    async def until_ended() -> None:
+        try:
+            await everything
+        finally:
+            ended.set()
+
+    await asyncio.gather(until_ended(), door(ended.wait))
 
 
 def running_file() -> Path:

@@ -65,15 +65,12 @@ def make(key: str) -> Application:
         body = await gate.read_body(receive)
         request = _request(scope, body)
         operation, account = require_allowed(request)
-        # Nothing else that a task may do changes what is looked at here.
-        if operations.publishes(operation):
-            changes.note_metrics()
         headers = [
             (name, _in_account(value, account) if name == b"authorization" else value)
             for name, value in scope["headers"]
             if PASSED_ON.fullmatch(name)
         ]
-        await inner(_from_here(scope, headers), gate.again(body, receive), send)
+        await inner(_from_here(scope, headers), gate.again(body, receive), _noting(operation, send))
 
     return answer
 
@@ -122,6 +119,17 @@ def _request(scope: Message, body: bytes) -> Request:
 def _in_account(authorization: bytes, account: str) -> bytes:
     """Name an account in the place of the access key, by which MiniStack chooses it."""
     return re.sub(rb"Credential=[^/]+/", f"Credential={account}/".encode(), authorization, count=1)
+
+
+def _noting(operation: Operation, send: Send) -> Send:
+    """Say before an answer that there are new metrics: nothing else that a task may do changes what is looked at."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and operations.publishes(operation):
+            changes.note_metrics()
+        await send(message)
+
+    return sending
 
 
 def _from_here(scope: Message, headers: gate.Headers) -> Message:

@@ -83,6 +83,11 @@ def application(key: str) -> Callable[..., Any]:
     return asgi
 
 
+def stop_containers() -> None:
+    """Remove the containers of the tasks, with a moment for each to end."""
+    app._stop_docker_containers()
+
+
 def _keep_to_services_in_use() -> None:
     """Forget the services that nothing here asks: the gate stands before them, and nothing shall be behind it."""
     for name in app.SERVICE_HANDLERS.keys() - operations.CHANGING.keys():

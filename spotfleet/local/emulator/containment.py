@@ -25,7 +25,7 @@ SECURITY_OPTIONS = {"no-new-privileges", "no-new-privileges:true", "no-new-privi
 PRIORITIES = {"nice", "rtprio"}
 
 # What a task links to are containers of its own, by the ids that Docker gave them: a name could be anybody's.
-CONTAINER_ID = re.compile("[0-9a-f]{64}")
+CONTAINER_ID = re.compile("[0-9a-f]{12}")
 
 # The arguments of Docker's run that describe a container and its limits.
 HARMLESS_ARGUMENTS = {
@@ -81,7 +81,9 @@ def require_contained(arguments: Mapping[str, Any]) -> None:
 def _is_contained(name: str, value: Any) -> bool:  # noqa: ANN401  # whatever Docker takes
     match name:
         case "links":
-            return all(CONTAINER_ID.fullmatch(container) for container in value)
+            return all(CONTAINER_ID.fullmatch(container) for container, _alias in value)
+        case "networking_config":
+            return isinstance(value, dict) and all(map(_only_links, value.values()))
         case "cap_add":
             return not _beyond_default(value)
         case "network":
@@ -89,6 +91,13 @@ def _is_contained(name: str, value: Any) -> bool:  # noqa: ANN401  # whatever Do
         case "security_opt":
             return set(value) <= SECURITY_OPTIONS
     return False
+
+
+def _only_links(endpoint: Mapping[str, Any] | None) -> bool:
+    """Return whether an endpoint has links to containers by their ids, and no address or name of its own choice."""
+    if endpoint is None or endpoint.keys() != {"Links"}:
+        return False
+    return all(CONTAINER_ID.fullmatch(link.partition(":")[0]) for link in endpoint["Links"])
 
 
 def _beyond_default(capabilities: list[Any]) -> list[str]:

@@ -15,7 +15,7 @@ from ministack.services import (
 
 from spotfleet.facts import aws_names
 from spotfleet.local.emulator import event_bridge
-from spotfleet.local.emulator.ecs_placement import machine, wake_waiting_tasks
+from spotfleet.local.emulator.ecs_placement import machine, machine_with, wake_waiting_tasks
 from spotfleet.local.emulator.patching import extends, replaces
 from spotfleet.local.emulator.records import (
     Record,
@@ -26,6 +26,7 @@ from spotfleet.local.emulator.records import (
     ecs_answer,
     ecs_error,
     reconcile_services_of,
+    tasks_by_machine,
     tasks_on,
 )
 
@@ -138,8 +139,11 @@ def tell_machines(cluster: str) -> None:
     """
     heard = event_bridge.is_heard()
     with event_bridge.telling:
-        for record in [item for item in list(container_instances.values()) if item["_cluster"] == cluster]:
-            room = machine(record)
+        tasks = tasks_by_machine()
+        for record in list(container_instances.values()):
+            if record["_cluster"] != cluster or _is_told_to_have_left(record):
+                continue
+            room = machine_with(record, tasks.get(record["containerInstanceArn"], []))
             state = (record["status"], record["agentConnected"], room.cpu, room.memory)
             if record.get("_told") == state:
                 continue
@@ -149,6 +153,12 @@ def tell_machines(cluster: str) -> None:
                 times = {"registeredAt": event_bridge.moment(record["registeredAt"]), "updatedAt": event_bridge.now()}
                 detail = ecs._sanitize(_described(record)) | times | {"clusterArn": _cluster_arn(record)}
                 event_bridge.send(event_bridge.MACHINE_CHANGE, record["containerInstanceArn"], detail)
+
+
+def _is_told_to_have_left(record: Record) -> bool:
+    """Return whether nothing more is told of a machine: its record stays for ever."""
+    told: tuple[object, ...] = record.get("_told", (None,))
+    return bool(record["status"] == told[0] == "INACTIVE")
 
 
 def _cluster_arn(record: Record) -> str:

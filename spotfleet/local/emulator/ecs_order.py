@@ -36,7 +36,8 @@ def in_order_of_start(task: Record, definition: Record) -> Record:
     task["_waves"] = container_order.waves(list(definitions.values()))
     ordered = [definitions[name] for wave in task["_waves"] for name in wave]
     rank = {item["name"]: number for number, item in enumerate(ordered)}
-    task["containers"].sort(key=lambda item: rank[item["name"]])
+    # At once: a list is empty while it sorts itself, and others read this one.
+    task["containers"] = sorted(task["containers"], key=lambda item: rank[item["name"]])
     task["_container_essentials"] = [bool(item.get("essential", True)) for item in ordered]
     return definition | {"containerDefinitions": ordered}
 

@@ -54,7 +54,11 @@ def machine(record: Record) -> placement.Machine:
 
     https://aws.amazon.com/about-aws/whats-new/2023/07 (faster placement of tasks)
     """
-    tasks = tasks_on(record["containerInstanceArn"])
+    return machine_with(record, tasks_on(record["containerInstanceArn"]))
+
+
+def machine_with(record: Record, tasks: Iterable[Record]) -> placement.Machine:
+    """Return the same of one whose tasks are known."""
     return _with_tasks(record, [task for task in tasks if task["lastStatus"] != "STOPPING"])
 
 

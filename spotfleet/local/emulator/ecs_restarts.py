@@ -26,14 +26,14 @@ def restart_ended(task: Record, engine: DockerClient) -> None:
     """Start those of a task's containers again that have ended and whose definitions want it."""
     registered = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
     definitions = {item["name"]: item for item in registered.get("containerDefinitions", [])}
-    for container, name in list(zip(task["containers"], task["_docker_ids"], strict=False)):
-        container_definition = definitions.get(container["name"], {})
+    for described, name in list(zip(task["containers"], task["_docker_ids"], strict=False)):
+        container_definition = definitions.get(described["name"], {})
         if restarts.policy_of(container_definition).enabled:
             with _restarting, suppress(*running_containers.ERRORS):
-                _restart(task, engine.containers.get(name), container_definition)
+                _restart(task, described, engine.containers.get(name), container_definition)
 
 
-def _restart(task: Record, container: Container, definition: Record) -> None:
+def _restart(task: Record, described: Record, container: Container, definition: Record) -> None:
     state = container.attrs["State"]
     if state["Status"] != "exited" or not ecs._task_is_active(task["taskArn"], task):
         return
@@ -46,6 +46,8 @@ def _restart(task: Record, container: Container, definition: Record) -> None:
         return
     container_restarts.record(task["taskArn"])
     container.start()
+    described["lastStatus"] = "RUNNING"
+    described.pop("exitCode", None)
     ecs_health.begin_anew(task, definition["name"])
     ecs.logger.warning("ECS: restarted the container %s of %s", definition["name"], task["taskArn"])
     _follow_log_again(task, container, definition, ended)

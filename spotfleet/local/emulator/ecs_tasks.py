@@ -17,7 +17,14 @@ from spotfleet.behaviour import container_health, container_order, machine_life,
 from spotfleet.local.emulator import containment, ecs_health, ecs_order, ecs_restarts, machine_ends, task_networks
 from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import extends, replaces
-from spotfleet.local.emulator.records import Record, Response, ecs_error, is_on_lost_machine, machine_of
+from spotfleet.local.emulator.records import (
+    Record,
+    Response,
+    awaited_containers,
+    ecs_error,
+    is_on_lost_machine,
+    machine_of,
+)
 from spotfleet.local.host import clock, running_containers
 
 # Keeps that time with the container: the Docker SDK's run() cannot set Docker's own.
@@ -25,6 +32,9 @@ STOP_TIMEOUT_LABEL = "spotfleet.stop-timeout"
 
 # By which MiniStack, as the ECS agent, says to which task a container belongs.
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
+
+# Of an id's characters: by so many the engine's name server knows a container.
+SHORT_ID = 12
 
 MEBIBYTE = 1024 * 1024
 
@@ -61,9 +71,17 @@ def _seen_by_name(settings: Record, container: Record) -> Record:
         found["extra_hosts"] = (settings.get("extra_hosts") or {}) | others
     task = ecs._tasks.get(settings["labels"][TASK_LABEL], {"containers": []})
     started = ecs_order.started_containers(task)
-    if links := {started[name]: alias for name, alias in container_order.links(container) if name in started}:
-        found["links"] = links
-    return found
+    links = [(started[name][:SHORT_ID], alias) for name, alias in container_order.links(container) if name in started]
+    return found | _linked(links, settings.get("network"))
+
+
+def _linked(links: list[tuple[str, str]], network: str | None) -> Record:
+    """Return the arguments for Docker of links: in a network that was made, an endpoint has them, not the container."""
+    if not links:
+        return {}
+    if network in (None, "bridge"):
+        return {"links": links}
+    return {"networking_config": {network: {"Links": [f"{container}:{alias}" for container, alias in links]}}}
 
 
 def _agent_of(task_arn: str) -> dict[str, str]:
@@ -153,16 +171,21 @@ def seeing_removals(original: Callable[..., None], task: Record, engine: DockerC
     if task.get("lastStatus") != "RUNNING" or not containers or engine is None or is_on_lost_machine(task):
         return
     running = engine_watch().running()
-    if running is None or running.issuperset(containers):
+    if running is None or running.issuperset(awaited_containers(task)):
         return
     ecs_restarts.restart_ended(task, engine)
     _tell_killed(task, engine)
     original(task, engine)
+    # What has ended since: its task is not looked at again for a container that is known to have.
+    ecs_restarts.restart_ended(task, engine)
     essential = task.get("_container_essentials") or [True] * len(containers)
-    watched = [name for name, needed in zip(containers, essential, strict=False) if needed]
-    if task["lastStatus"] == "RUNNING" and any(running_containers.is_gone(engine, name) for name in watched):
-        ecs._mark_task_stopped(task["taskArn"], task, "Essential container exited", "EssentialContainerExited")
-        ecs._cleanup_task_resources(task, engine)
+    for described, name, needed in zip(task["containers"], containers, essential, strict=False):
+        if task["lastStatus"] != "RUNNING" or not running_containers.is_gone(engine, name):
+            continue
+        described["lastStatus"] = "STOPPED"
+        if needed:
+            ecs._mark_task_stopped(task["taskArn"], task, "Essential container exited", "EssentialContainerExited")
+            ecs._cleanup_task_resources(task, engine)
 
 
 def _tell_killed(task: Record, engine: DockerClient) -> None:

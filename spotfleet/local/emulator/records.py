@@ -85,6 +85,15 @@ def tasks_on(container_instance: str) -> list[Record]:
     ]
 
 
+def tasks_by_machine() -> dict[str, list[Record]]:
+    """Return the tasks that have not stopped by the ARN of their container instance."""
+    found: dict[str, list[Record]] = {}
+    for task in list(ecs._tasks.values()):
+        if task.get("containerInstanceArn") and task["lastStatus"] != "STOPPED":
+            found.setdefault(task["containerInstanceArn"], []).append(task)
+    return found
+
+
 def tasks_on_instance(instance_id: str) -> list[Record]:
     return [
         task
@@ -108,6 +117,13 @@ def reconcile_services_of(tasks: list[Record]) -> None:
     for cluster, name in {(ecs._cluster_name_from_arn(task["clusterArn"]), task.get("startedBy")) for task in tasks}:
         if f"{cluster}/{name}" in ecs._services:
             ecs._reconcile_service_tasks(cluster, f"{cluster}/{name}")
+
+
+def awaited_containers(task: Record) -> set[str]:
+    """Return Docker's ids of a task's containers that are not known to have ended."""
+    names = task.get("_docker_ids") or []
+    described = zip(task.get("containers") or [], names, strict=False)
+    return set(names) - {name for item, name in described if item.get("lastStatus") == "STOPPED"}
 
 
 def machine_of(task: Record) -> str:

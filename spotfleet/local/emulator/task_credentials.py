@@ -92,7 +92,10 @@ def _new(task_arn: str, role_arn: str) -> Session:
 
 
 def _is_alive(task_arn: str) -> bool:
-    task = next((item for item in ecs._tasks.all_values() if item["taskArn"] == task_arn), None)
+    if not task_arn:
+        return False
+    region, account = task_arn.split(":")[3:5]
+    task = ecs._tasks.get_scoped(account, region, task_arn)
     return task is not None and task["lastStatus"] != "STOPPED"
 
 

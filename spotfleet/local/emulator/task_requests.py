@@ -5,11 +5,13 @@ What is not here is refused, whatever the role's policies say.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ministack.core.responses import request_scope
 from ministack.services import iam, s3, secretsmanager, sqs
@@ -37,6 +39,7 @@ LISTING = {"list-type", "prefix", "delimiter", "max-keys", "continuation-token",
 # Of S3, what changes who may do what or takes from elsewhere needs further actions.
 S3_REFUSED = re.compile(r"x-amz-(copy-source|acl|grant|tagging|object-lock|server-side).*")
 HARMLESS_QUERY = "x-id"
+RESERVED_NAMESPACES = "AWS/"
 
 
 class Denied(Exception):  # noqa: N818  # it is what is told to the client
@@ -116,10 +119,27 @@ def _of_s3(request: Request, operation: Operation, _where: str) -> Asked:
     raise _not_answered(operation)
 
 
-def _of_metrics(_request: Request, operation: Operation, _where: str) -> Asked:
+def _of_metrics(request: Request, operation: Operation, _where: str) -> Asked:
     if operation.name != "PutMetricData":
         raise _not_answered(operation)
+    namespace = _namespace(request)
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+    if namespace.startswith(RESERVED_NAMESPACES):
+        raise Denied(f"The value {namespace} for parameter Namespace is invalid: {RESERVED_NAMESPACES} is AWS's own")
     return [("cloudwatch:PutMetricData", "*")]
+
+
+def _namespace(request: Request) -> str:
+    """Return the namespace of published metrics, read where MiniStack reads it."""
+    kind = request.headers.get("content-type", "")
+    if "cbor" in kind or "cbor" in request.headers.get("smithy-protocol", ""):
+        raise Denied("Tasks publish metrics as JSON or as a form, not as CBOR")
+    if "json" in kind or "x-amz-target" in request.headers:
+        return _text(_json(request), "Namespace")
+    found = parse_qs(request.body.decode("utf-8", errors="replace")).get("Namespace", [])
+    if len(found) != 1:
+        raise Denied("Metrics have one Namespace")
+    return found[0]
 
 
 _FINDERS: dict[str, Callable[[Request, Operation, str], Asked]] = {
@@ -133,8 +153,10 @@ def _not_answered(operation: Operation) -> Denied:
 
 def _json(request: Request) -> Record:
     try:
-        body = json.loads(request.body)
-    except ValueError:
+        # Clients compress large bodies.
+        is_packed = "gzip" in request.headers.get("content-encoding", "").lower()
+        body = json.loads(gzip.decompress(request.body) if is_packed else request.body)
+    except (ValueError, EOFError, OSError, zlib.error):
         body = None
     if not isinstance(body, dict):
         raise Denied("The body is no JSON object")

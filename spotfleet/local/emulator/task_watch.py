@@ -14,7 +14,7 @@ from ministack.services import ecs
 
 from spotfleet.local.emulator.engine import engine_watch
 from spotfleet.local.emulator.patching import replaces
-from spotfleet.local.emulator.records import Record
+from spotfleet.local.emulator.records import Record, awaited_containers
 
 logger = logging.getLogger("spotfleet.ecs")
 
@@ -59,7 +59,7 @@ def _watch_for_ever() -> None:
 
 
 def look() -> None:
-    """Look after the tasks of which a container does not run."""
+    """Look after the tasks of which a container does not run that was not known to have ended."""
     if not _watched:
         return
     running = engine_watch().running()
@@ -67,7 +67,7 @@ def look() -> None:
         with request_scope(watched.account, watched.region):
             if not ecs._task_is_active(arn, watched.task):
                 _watched.pop(arn, None)
-            elif running is not None and not running.issuperset(watched.task.get("_docker_ids") or ()):
+            elif running is not None and not running.issuperset(awaited_containers(watched.task)):
                 _look_at(arn, watched)
 
 

@@ -33,6 +33,9 @@ def follow_for_ever(label: str, hear: Hear, connect: Callable[[], DockerClient] 
                 follow(label, hear, engine)
         except ERRORS as error:
             logger.debug("The health of containers is not told: %s", error)
+        except Exception:
+            # Of one event's trouble may it not follow that no health is told any more.
+            logger.warning("The health of containers could not be told, and is asked for again.", exc_info=True)
         time.sleep(AWAY_SECONDS)
 
 

@@ -6,11 +6,12 @@ that is removed leaves nothing behind. Where an engine cannot have one, `problem
 
 import json
 import logging
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -79,6 +80,24 @@ def aws_socket() -> Path:
     return folder() / "aws.sock"
 
 
+def bind_aws_socket() -> socket.socket | None:
+    """Return that socket, bound anew, or None where this machine can have none there."""
+    place = aws_socket()
+    bound, opened = socket.socket(socket.AF_UNIX), os.open(place.parent, os.O_RDONLY)
+    try:
+        place.unlink(missing_ok=True)
+        # A short way to the same folder, on Linux.
+        by_number = f"/proc/self/fd/{opened}/{place.name}"
+        bound.bind(str(place) if len(os.fsencode(place)) <= LONGEST_SOCKET else by_number)
+    except OSError as error:
+        bound.close()
+        logger.warning("Tasks find no AWS (rule N3): %s: %s", error, place)
+        return None
+    finally:
+        os.close(opened)
+    return bound
+
+
 def problem() -> str:
     """Return in one line what is not as on AWS since no router could be had, or nothing."""
     return _problem
@@ -102,10 +121,9 @@ def standing() -> list[str]:
 
 def ensure(name: str, rules: Rules) -> bool:
     """Make a network and its router unless they stand, with these rules; return whether tasks can join it."""
-    with _lock:
-        engine = docker.from_env()
+    with _lock, closing(docker.from_env()) as engine:
         if name in _networks and _runs(engine, _networks[name].router):
-            _set_rules(name, rules)
+            _set_rules(engine, name, rules)
             return True
         if _failed_at is not None and time.monotonic() - _failed_at < RETRY_SECONDS:
             return False
@@ -137,22 +155,22 @@ def _runs(engine: DockerClient, router: str) -> bool:
 def set_rules(name: str, rules: Rules) -> None:
     """Let the router of a network follow other rules, for running containers too; nothing when it has them."""
     with _lock:
-        if name in _networks:
-            _set_rules(name, rules)
+        if name in _networks and _networks[name].rules != rules:
+            with closing(docker.from_env()) as engine:
+                _set_rules(engine, name, rules)
 
 
-def _set_rules(name: str, rules: Rules) -> None:
+def _set_rules(engine: DockerClient, name: str, rules: Rules) -> None:
     if _networks[name].rules == rules:
         return
     _write(name, rules)
-    docker.from_env().api.kill(_networks[name].router, signal="SIGHUP")
+    engine.api.kill(_networks[name].router, signal="SIGHUP")
     _networks[name].rules = rules
 
 
 def remove(name: str) -> bool:
     """Remove a network and its router; return whether they are gone: with tasks in the network both stay."""
-    with _lock:
-        engine = docker.from_env()
+    with _lock, closing(docker.from_env()) as engine:
         if _has_tasks(engine, name) or not _remove(engine, name):
             return False
         _networks.pop(name, None)
@@ -186,8 +204,6 @@ def _make(engine: DockerClient, name: str, rules: Rules) -> tuple[str, bool]:
 
     The network is made anew, unless tasks are in it whose router is gone. Raises what Docker raises, and RuntimeError.
     """
-    if len(str(aws_socket()).encode()) > LONGEST_SOCKET:
-        raise RuntimeError(f"{aws_socket()} is too long for a socket's name")
     if _remove(engine, name):
         _make_network_with_gateway(engine, name)
     _write(name, rules)

@@ -47,7 +47,8 @@ NETFILTER = 12
 MAIN_TABLE, STATIC, UNIVERSE, UNICAST = 254, 4, 0, 1
 TO_TABLE, BLACKHOLE = 1, 6
 FIRST_PRIORITY, LAST_PRIORITY = 1000, 30000
-MOST_PORTS = 0xFFFE
+# No range of the kernel's ends with the highest port, which nobody gets to.
+LAST_PORT = 0xFFFE
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -128,8 +129,7 @@ def rule(priority: int, action: int, network: str, protocol: int = 0, first: int
     if protocol:
         content += attribute(22, bytes([protocol]))
     if first:
-        # The kernel has no range that ends with the highest port.
-        content += attribute(24, struct.pack("HH", first, min(last, MOST_PORTS)))
+        content += attribute(24, struct.pack("HH", first, last))
     return content
 
 
@@ -137,10 +137,10 @@ def rules(settings: dict[str, list[list[object]]]) -> list[bytes]:
     """Return the routing rules of what is let out, in their order: never, then what is allowed, then nothing more."""
     priority = iter(range(FIRST_PRIORITY, LAST_PRIORITY))
     found = [rule(next(priority), BLACKHOLE, str(network)) for (network,) in settings["never"]]
-    for protocol, first, last, network in settings["allowed"]:
-        found.append(
-            rule(next(priority), TO_TABLE, str(network), *(int(str(item)) for item in (protocol, first, last)))
-        )
+    for *numbers, network in settings["allowed"]:
+        protocol, first, last = (int(str(item)) for item in numbers)
+        if first <= LAST_PORT:
+            found.append(rule(next(priority), TO_TABLE, str(network), protocol, first, min(last, LAST_PORT)))
     return found
 
 
@@ -166,7 +166,8 @@ class Filter:
 
 
 async def pump(reader: Reader, writer: Writer) -> None:
-    with suppress(OSError):
+    # RuntimeError: the other direction has closed the connection meanwhile.
+    with suppress(OSError, RuntimeError):
         while chunk := await reader.read(CHUNK):
             writer.write(chunk)
             await writer.drain()

@@ -35,9 +35,14 @@ def test_rules_of_several_groups_add_up_and_each_counts_once() -> None:
         (permission("tcp", -1, -1), Passage(6, 0, 0, "0.0.0.0/0")),
         (permission("icmp", -1, -1), Passage(1, 0, 0, "0.0.0.0/0")),
         (permission("50"), Passage(50, 0, 0, "0.0.0.0/0")),
+        (permission("icmpv6", -1, -1), Passage(58, 0, 0, "0.0.0.0/0")),
+        (permission("tcp", 0, 443), Passage(6, 1, 443, "0.0.0.0/0")),
+        (permission("udp", 65535, 65535), Passage(17, 65535, 65535, "0.0.0.0/0")),
+        # EC2 keeps the network that an address is in.
+        (permission("tcp", 443, 443, to="203.0.113.7/24"), Passage(6, 443, 443, "203.0.113.0/24")),
     ],
 )
-def test_all_ports_and_protocols_without_ports(rule: dict[str, Any], passage: Passage) -> None:
+def test_ports_protocols_and_networks(rule: dict[str, Any], passage: Passage) -> None:
     assert passages([rule], has_way_out=True) == [passage]
 
 
@@ -45,6 +50,10 @@ def test_a_type_of_icmp_a_group_and_ipv6_let_nothing_out() -> None:
     six = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
     group = {"IpProtocol": "-1", "IpRanges": [], "UserIdGroupPairs": [{"GroupId": "sg-0a1b2c3d"}]}
     assert passages([permission("icmp", 8, -1), six, group], has_way_out=True) == []
+
+
+def test_port_0_alone_lets_nothing_out() -> None:
+    assert passages([permission("tcp", 0, 0)], has_way_out=True) == []
 
 
 def test_without_a_default_route_nothing_leaves() -> None:

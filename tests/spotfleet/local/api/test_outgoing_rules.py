@@ -1,6 +1,7 @@
 """The routers of tasks follow what EC2 says of groups and routes (rule N1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -39,6 +40,10 @@ class Ec2:
         raise ClientError(
             {"Error": {"Code": "InvalidGroup.NotFound", "Message": GroupIds[0]}}, "DescribeSecurityGroups"
         )
+
+    def describe_subnets(self, Filters: list[dict[str, Any]]) -> Answer:  # noqa: N803  # as AWS has it
+        assert Filters == [{"Name": "vpc-id", "Values": ["vpc-1"]}]
+        return {"Subnets": [{"SubnetId": subnet} for subnet in self.ways_out]}
 
     def describe_route_tables(self, **_filters: object) -> Answer:
         tables = [
@@ -134,6 +139,16 @@ def test_running_tasks_follow_a_changed_group(ec2: Ec2, networks: Networks) -> N
 def test_without_a_way_out_of_one_of_the_zones_nothing_leaves(ec2: Ec2, networks: Networks) -> None:
     name = join(1), join(2)
     ec2.ways_out["subnet-2"] = False
+    outgoing_rules.keep()
+    assert networks.rules == {name[0]: NOTHING}
+
+
+def test_a_subnet_that_is_gone_cuts_no_task_off(ec2: Ec2, networks: Networks) -> None:
+    name = join(1), join(2)
+    del ec2.ways_out["subnet-2"]
+    outgoing_rules.keep()
+    assert networks.rules == {name[0]: HTTPS}
+    ec2.ways_out.clear()
     outgoing_rules.keep()
     assert networks.rules == {name[0]: NOTHING}
 

@@ -19,7 +19,8 @@ USUAL: dict[str, Any] = {
     "network": "bridge",
     "extra_hosts": {"host.docker.internal": "host-gateway"},
     "platform": "linux/amd64",
-    "links": {"0" * 64: "cache"},
+    "links": [("0" * 12, "cache")],
+    "networking_config": {"tasks": {"Links": [f"{'0' * 12}:cache"]}},
     "cap_drop": ["ALL"],
     "cap_add": ["NET_BIND_SERVICE"],
     "mem_limit": 1,
@@ -42,7 +43,11 @@ def test_a_usual_task_is_started() -> None:
         {"volumes": {"/var/run/docker.sock": {"bind": "/s"}}},
         {"mounts": [{"Type": "bind", "Source": "/"}]},
         {"volumes_from": ["other"]},
-        {"links": {"somebodys-database": "db"}},
+        {"links": [("somebodys-database", "db")]},
+        {"networking_config": {"tasks": {"Links": ["somebodys-database:db"]}}},
+        {"networking_config": {"tasks": {"Links": [], "IPAMConfig": {"IPv4Address": "172.18.0.1"}}}},
+        {"networking_config": {"tasks": {"Aliases": ["metadata"]}}},
+        {"networking_config": {"tasks": None}},
         {"network_mode": "host"},
         {"network": "host"},
         {"network": "container:other"},
@@ -78,5 +83,5 @@ def test_each_argument_that_docker_takes_is_either_harmless_or_refused() -> None
     for name in known - containment.HARMLESS_ARGUMENTS:
         with pytest.raises(ValueError, match="it would reach this machine"):
             containment.require_contained(
-                {name: object() if name not in {"cap_add", "links", "security_opt"} else ["x"]}
+                {name: object() if name not in {"cap_add", "links", "security_opt"} else ["xy"]}
             )

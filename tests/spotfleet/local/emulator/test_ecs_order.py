@@ -65,6 +65,14 @@ def test_a_task_lists_its_containers_as_they_start(order: ModuleType, task: dict
     assert order.started_containers(task) == {"job": "id"}
 
 
+def test_whoever_reads_its_containers_meanwhile_finds_all_of_them(order: ModuleType) -> None:
+    listed: list[dict[str, Any]] = [{"name": "web"}, {"name": "job"}]
+    task: dict[str, Any] = {"containers": listed}
+    order.in_order_of_start(task, {"containerDefinitions": [WEB, JOB]})
+    assert task["containers"] == [{"name": "job"}, {"name": "web"}]
+    assert listed == [{"name": "web"}, {"name": "job"}]
+
+
 def waits(order: ModuleType, monkeypatch: pytest.MonkeyPatch, engine: Engine, after: Callable[[], None]) -> list[float]:
     """Let time pass by itself, half a minute a look; return the looks' distances."""
     now, slept = [0.0], []

@@ -18,7 +18,7 @@ import docker.errors
 import pytest
 import requests
 
-from spotfleet.local.emulator import patching
+from spotfleet.local.emulator import containment, patching
 from spotfleet.local.host import paths
 
 EMULATOR = Path(paths.ROOT, "spotfleet", "local", "emulator")
@@ -175,8 +175,10 @@ def test_a_table_that_holds_another_function_by_now_is_named(library: Library) -
         patching.apply()
 
 
-def run_arguments(emulator: ModuleType, container: dict[str, Any], **task: object) -> dict[str, Any]:
-    """Return the Docker arguments of a container definition on top of MiniStack's own."""
+def run_arguments(
+    emulator: ModuleType, container: dict[str, Any], network: str | None = None, **task: object
+) -> dict[str, Any]:
+    """Return the Docker arguments of a container definition on top of MiniStack's own, in a network of its tasks."""
 
     def original(_container: object, _task: object, _env: object, ports: object, *_rest: object) -> dict[str, Any]:
         return {"ports": ports, "labels": {emulator.ecs_tasks.TASK_LABEL: "here"}}
@@ -184,7 +186,9 @@ def run_arguments(emulator: ModuleType, container: dict[str, Any], **task: objec
     build: Callable[..., dict[str, Any]] = functools.partial(emulator.ecs_tasks.with_definition, original)
     with pytest.MonkeyPatch.context() as patch:
         # No engine is asked for a network.
-        patch.setattr(emulator.task_networks.outgoing_rules, "network_for", lambda *_arguments: None)
+        patch.setattr(emulator.task_networks.outgoing_rules, "network_for", lambda *_arguments: network)
+        patch.setattr(emulator.task_networks, "machine_of", lambda _task: "i-1")
+        patch.setattr(emulator.task_networks.task_credentials, "path_for", lambda _task: None)
         return build(container, task, {}, {"5000/tcp": 0})
 
 
@@ -231,13 +235,23 @@ def test_container_gets_what_its_definition_says(emulator: ModuleType) -> None:
     assert arguments["healthcheck"]["test"] == ["CMD", "/up"]
 
 
+# By another id than the short one the engine resolves no link in a network that somebody has made.
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (None, {"links": [("c" * 12, "redis"), ("c" * 12, "cache")]}),
+        ("tasks", {"networking_config": {"tasks": {"Links": [f"{'c' * 12}:redis", f"{'c' * 12}:cache"]}}}),
+    ],
+)
 def test_a_container_links_to_those_of_its_own_task_alone(
-    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, network: str | None, expected: dict[str, Any]
 ) -> None:
     task = {"containers": [{"name": "cache"}, {"name": "web"}], "_docker_ids": ["c" * 64]}
     monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "here", task)
-    arguments = run_arguments(emulator, {"name": "web", "links": ["cache:redis", "somebodys-database"]})
-    assert arguments["links"] == {"c" * 64: "redis"}
+    definition = {"name": "web", "links": ["cache:redis", "cache", "somebodys-database"]}
+    arguments = run_arguments(emulator, definition, network)
+    assert {name: arguments.get(name) for name in ("links", "networking_config") if name in arguments} == expected
+    containment.require_contained(arguments)
 
 
 def test_bare_container_gets_no_settings(emulator: ModuleType) -> None:
@@ -338,6 +352,35 @@ def test_a_task_ends_with_an_essential_container_that_is_gone(
     monkeypatch.setitem(emulator.ecs_tasks.ecs._tasks, "gone", task)
     emulator.ecs_tasks.seeing_removals(lambda _task, _engine: None, task, engine)
     assert task["lastStatus"] == status
+
+
+def test_a_container_that_is_gone_and_not_needed_has_ended(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks the engine for it again and again."""
+    engine = FakeEngine({"a"}, {"a"})
+    monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
+    task: dict[str, Any] = {"taskArn": "less", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"}
+    task |= {"_docker_ids": ["a", "b"], "_container_essentials": [True, False]}
+    task |= {"containers": [{"name": name, "lastStatus": "RUNNING"} for name in ("web", "side")]}
+    looks: list[object] = []
+    for _look in range(2):
+        emulator.ecs_tasks.seeing_removals(lambda *_arguments: looks.append(1), task, engine)
+    assert [item["lastStatus"] for item in task["containers"]] == ["RUNNING", "STOPPED"]
+    assert len(looks) == 1
+
+
+def test_a_container_that_ends_while_its_task_is_looked_at_is_restarted_all_the_same(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine({"a", "b"}, {"a"})
+    monkeypatch.setattr(emulator.ecs_tasks, "engine_watch", lambda: engine)
+    asked: list[str] = []
+    monkeypatch.setattr(emulator.ecs_tasks.ecs_restarts, "restart_ended", lambda *_arguments: asked.append("restarts"))
+    task: dict[str, Any] = {"taskArn": "more", "taskDefinitionArn": "none:1", "lastStatus": "RUNNING"}
+    task |= {"_docker_ids": ["a", "b"], "containers": [{"name": "web"}, {"name": "side"}]}
+    emulator.ecs_tasks.seeing_removals(lambda *_arguments: asked.append("ends"), task, engine)
+    assert asked == ["restarts", "ends", "restarts"]
 
 
 def test_a_container_that_may_be_restarted_keeps_its_port(emulator: ModuleType) -> None:

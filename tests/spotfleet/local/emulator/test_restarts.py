@@ -65,24 +65,28 @@ def in_real_time(restarts: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(
     restarts: ModuleType, monkeypatch: pytest.MonkeyPatch, container: Container, policy: object, status: str = "RUNNING"
-) -> None:
-    """Let the embedded AWS look at a task with one container."""
+) -> dict[str, Any]:
+    """Let the embedded AWS look at a task with one container, and return what it says of that."""
     definition = {"containerDefinitions": [{"name": "web", "restartPolicy": policy}]}
     monkeypatch.setitem(restarts.ecs._task_defs, "web:1", definition)
-    task = {
+    task: dict[str, Any] = {
         **{"taskArn": "t", "taskDefinitionArn": "web:1", "desiredStatus": status, "lastStatus": "RUNNING"},
-        **{"_docker_ids": ["a"], "containers": [{"name": "web", "healthStatus": "UNKNOWN"}]},
+        **{"_docker_ids": ["a"], "containers": [{"name": "web", "healthStatus": "UNKNOWN", "lastStatus": "STOPPED"}]},
     }
+    described: dict[str, Any] = task["containers"][0]
+    described["exitCode"] = 1
     monkeypatch.setitem(restarts.ecs._tasks, "t", task)
     engine = SimpleNamespace(containers=SimpleNamespace(get=lambda _name: container))
     restarts.restart_ended(task, engine)
+    return described
 
 
 @pytest.mark.usefixtures("in_real_time")
 def test_a_container_restarts_once_in_its_period(restarts: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     container = Container(70)
-    look(restarts, monkeypatch, container, FOR_A_MINUTE)
+    described = look(restarts, monkeypatch, container, FOR_A_MINUTE)
     assert container.starts == 1
+    assert (described["lastStatus"], "exitCode" in described) == ("RUNNING", False)
     # It runs, whatever an older answer of the engine says.
     look(restarts, monkeypatch, container, FOR_A_MINUTE)
     assert container.starts == 1

@@ -1,5 +1,7 @@
 """A container asks AWS with the credentials of its task's role: what is let through, and what is not (rule N3)."""
 
+import asyncio
+import gzip
 import importlib
 import json
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import pytest
 
 from spotfleet.local.api import signature
 from spotfleet.local.api.signature import Request, Scope
-from spotfleet.local.daemon.gate import Refusal
+from spotfleet.local.daemon.gate import Message, Receive, Refusal, Send
 
 ACCOUNT, REGION = "000000000000", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
@@ -18,6 +20,7 @@ TASK = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/cluster/1234"
 DEFINITION = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/worker:1"
 URL = f"http://169.254.170.2/{ACCOUNT}/jobs"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:jobs"
+ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 RECEIVE = ("sqs", "AmazonSQS.ReceiveMessage", {"QueueUrl": URL})
 
 
@@ -121,11 +124,85 @@ def test_nothing_else_does(
     assert status(parts, signed(worker.given, service, target, body)) == 403
 
 
+def published(given: dict[str, Any], namespace: object, form: str) -> Request:
+    """Return a request for a metric as clients make it by one of the protocols."""
+    host = {"host": "169.254.170.2", "x-amz-security-token": given["Token"]}
+    content: dict[str, Any] = {"Namespace": namespace, "MetricData": [{"MetricName": "Jobs", "Value": 1}]}
+    kinds = {
+        "cbor": ("/service/GraniteServiceVersion20100801/operation/PutMetricData", "cbor", b"\xa0"),
+        "json": ("/", "x-amz-json-1.0", json.dumps(content).encode()),
+        "gzip": ("/", "x-amz-json-1.0", gzip.compress(json.dumps(content).encode())),
+        "form": ("/", "x-www-form-urlencoded", f"Action=PutMetricData&Namespace={namespace}".encode()),
+    }
+    target, kind, body = kinds[form]
+    headers = host | {"content-type": f"application/{kind}"}
+    if form == "gzip":
+        headers["content-encoding"] = "gzip"
+    if form in ("json", "gzip"):
+        headers["x-amz-target"] = "GraniteServiceVersion20100801.PutMetricData"
+    request = Request("POST", target, headers, body)
+    more = signature.sign(request, Scope(given["AccessKeyId"], REGION, "monitoring"), given["SecretAccessKey"])
+    return Request("POST", target, headers | more, body)
+
+
+@pytest.mark.parametrize("form", ["json", "gzip", "form"])
+@pytest.mark.parametrize(
+    ("namespace", "expected"), [("Shop", 0), ("AWS/ECS", 403), ("AWS/", 403), ("AWSShop", 0), ("", 403)]
+)
+def test_a_task_publishes_metrics_of_its_own_and_none_of_awss(
+    parts: SimpleNamespace, worker: SimpleNamespace, namespace: str, expected: int, form: str
+) -> None:
+    worker.role["InlinePolicies"]["metrics"] = json.dumps({"Statement": [ANYTHING]})
+    assert status(parts, published(worker.given, namespace, form)) == expected
+
+
+@pytest.mark.parametrize(("namespace", "form"), [(["AWS/ECS"], "json"), ("Shop&Namespace=AWS/", "form"), ("", "cbor")])
+def test_a_namespace_that_is_not_read_is_refused(
+    parts: SimpleNamespace, worker: SimpleNamespace, namespace: object, form: str
+) -> None:
+    worker.role["InlinePolicies"]["metrics"] = json.dumps({"Statement": [ANYTHING]})
+    assert status(parts, published(worker.given, namespace, form)) == 403
+
+
+def test_metrics_are_noted_when_they_are_there(parts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def behind(_scope: Message, _receive: Receive, send: Send) -> None:
+        seen.append("kept")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        seen.append(message["type"])
+
+    publishes = parts.requests.Operation("monitoring", "PutMetricData")
+    monkeypatch.setattr(parts.door.emulator, "application", lambda _key: behind)
+    monkeypatch.setattr(parts.door, "require_allowed", lambda _request: (publishes, ACCOUNT))
+    monkeypatch.setattr(parts.door.gate, "require_form", lambda _request: None)
+    monkeypatch.setattr(parts.door.changes, "note_metrics", lambda: seen.append("noted"))
+    scope = {"type": "http", "method": "POST", "path": "/", "raw_path": b"/", "query_string": b""}
+    headers = [(b"host", b"169.254.170.2"), (b"content-length", b"2")]
+    asyncio.run(parts.door.make("key")(scope | {"headers": headers}, receive, send))
+    assert seen == ["kept", "noted", "http.response.start", "http.response.body"]
+
+
 @pytest.mark.parametrize(
     "changes", [{"secret": "another"}, {"token": "another"}, {"access_key": "local"}, {"host": "a.s3.amazonaws.com"}]
 )
 def test_only_whole_credentials_count(parts: SimpleNamespace, worker: SimpleNamespace, changes: dict[str, str]) -> None:
     assert status(parts, signed(worker.given, *RECEIVE, **changes)) == 403
+
+
+def test_no_other_task_is_looked_at_for_them(
+    parts: SimpleNamespace, worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are asked for where all requests wait meanwhile."""
+    monkeypatch.delattr(type(parts.credentials.ecs._tasks), "all_values")
+    assert parts.credentials.answer(parts.credentials.path_for(worker.task)) is not None
+    assert status(parts, signed(worker.given, *RECEIVE)) == 0
 
 
 def test_they_end_with_their_task(parts: SimpleNamespace, worker: SimpleNamespace) -> None:

@@ -64,6 +64,17 @@ def test_only_a_task_whose_container_does_not_run_is_looked_after(tasks: Tasks) 
     assert set(tasks.watch._watched) == {"one"}
 
 
+def test_a_task_goes_on_without_a_container_that_has_done_its_work(tasks: Tasks) -> None:
+    task = tasks.start("one")
+    task |= {"_docker_ids": ["job", "web"], "containers": [{"lastStatus": "STOPPED"}, {"lastStatus": "RUNNING"}]}
+    tasks.running = {"web"}
+    tasks.look()
+    assert tasks.looked_at == []
+    tasks.running = set()
+    tasks.look()
+    assert tasks.looked_at == ["one"]
+
+
 def test_an_engine_that_does_not_answer_ends_no_task(tasks: Tasks) -> None:
     tasks.start("one")
     tasks.running = None
