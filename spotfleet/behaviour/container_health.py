@@ -70,8 +70,16 @@ def problems(definition: Record) -> Iterator[str]:
     if command[0] not in SHELLS or not any(command[1:]):
         yield f"the command of a health check begins with {' or '.join(SHELLS)}, and names a command"
     for name, (least, most, _default) in LIMITS.items():
-        if fields.get(name) is not None and not least <= int(fields[name]) <= most:
+        if fields.get(name) is not None and not _is_within(fields[name], least, most):
             yield f"{name} of a health check is from {least} to {most}"
+
+
+def _is_within(value: object, least: int, most: int) -> bool:
+    """Return whether a number, which a template may have as text, is in a range; other text is in none."""
+    try:
+        return least <= int(str(value)) <= most
+    except ValueError:
+        return False
 
 
 def of_task(containers: Iterable[Container]) -> Health:

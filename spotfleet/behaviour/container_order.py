@@ -42,7 +42,9 @@ class Seen:
 
 def dependencies(definition: Record) -> list[Dependency]:
     """Return what a container waits for: as its definition says, and the start of those that it links to."""
-    said = [Dependency(item["containerName"], Condition(item["condition"])) for item in definition.get("dependsOn", [])]
+    said = [
+        Dependency(item["containerName"], Condition(item["condition"])) for item in definition.get("dependsOn") or []
+    ]
     linked = [Dependency(name, Condition.START) for name, _alias in links(definition)]
     return said + [item for item in linked if item.name not in {other.name for other in said}]
 
@@ -50,7 +52,7 @@ def dependencies(definition: Record) -> list[Dependency]:
 def links(definition: Record) -> list[tuple[str, str]]:
     """Return the containers that a container links to, each with the name under which it finds it."""
     return [
-        (name, alias or name) for name, _, alias in (str(item).partition(":") for item in definition.get("links", []))
+        (name, alias or name) for name, _, alias in (str(item).partition(":") for item in definition.get("links") or [])
     ]
 
 
@@ -89,8 +91,11 @@ def is_met(condition: Condition, seen: Seen) -> bool | None:
 def problems(definitions: Sequence[Record]) -> Iterator[str]:
     """Yield what ECS does not take of the order of a task's containers."""
     known = {item["name"]: item for item in definitions if "name" in item}
-    conditions = {item["condition"] for definition in known.values() for item in definition.get("dependsOn", [])}
-    if unknown := sorted(conditions - set(Condition)):
+    said = [item for definition in known.values() for item in definition.get("dependsOn") or []]
+    if any(not item.get("containerName") or not item.get("condition") for item in said):
+        yield "each of dependsOn needs containerName and condition"
+        return
+    if unknown := sorted({str(item["condition"]) for item in said} - set(Condition)):
         yield f"{', '.join(unknown)} is none of {', '.join(Condition)}"
         return
     for definition in known.values():

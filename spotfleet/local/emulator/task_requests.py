@@ -88,7 +88,9 @@ def _of_ssm(request: Request, operation: Operation, where: str) -> Asked:
     if operation.name not in {"GetParameter", "GetParameters"}:
         raise _not_answered(operation)
     body = _json(request)
-    names = body.get("Names", []) if operation.name == "GetParameters" else [_text(body, "Name")]
+    names = body.get("Names") if operation.name == "GetParameters" else [_text(body, "Name")]
+    if not isinstance(names, list) or not names:
+        raise Denied("Names is missing")
     if not all(re.fullmatch(r"[\w./-]+", str(name)) for name in names):
         raise Denied("Parameters are named as they are, without version, label or ARN")
     arns = [f"arn:aws:ssm:{where}:parameter/{str(name).removeprefix('/')}" for name in names]

@@ -23,6 +23,7 @@ def test_what_a_definition_does_not_say_is_as_on_aws() -> None:
     [
         (None, 0),
         ({"command": ["CMD", "/up"], "interval": 5, "timeout": 60, "retries": 1, "startPeriod": 0}, 0),
+        ({"command": ["CMD", "/up"], "interval": "5", "timeout": "soon"}, 1),
         ({"command": ["/up"]}, 1),
         ({"command": ["CMD-SHELL"]}, 1),
         ({"command": []}, 1),

@@ -109,6 +109,8 @@ def test_what_the_role_allows_goes_through(parts: SimpleNamespace, worker: Simpl
         ("sqs", "AmazonSQS.ListQueues", {}),
         ("ssm", "AmazonSSM.GetParameter", {"Name": "/shop/key"}),
         ("ssm", "AmazonSSM.GetParametersByPath", {"Path": "/"}),
+        ("ssm", "AmazonSSM.GetParameters", {"Names": None}),
+        ("ssm", "AmazonSSM.GetParameters", {"Names": []}),
         ("ecs", "AmazonEC2ContainerServiceV20141113.RunTask", {}),
         ("secretsmanager", "secretsmanager.GetSecretValue", {"SecretId": "unknown"}),
         ("lambda", "AWSLambda.Invoke", {}),
