@@ -9,7 +9,6 @@ from typing import Any
 import click
 import yaml
 
-from spotfleet.cli.logs import harmless
 from spotfleet.cli.verb import Verb
 from spotfleet.convert import compose, copilot, entries, task_definition
 from spotfleet.convert.part import ConversionError
@@ -18,6 +17,7 @@ from spotfleet.facts import aws_names
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
 from spotfleet.settings.problems import find_problems
+from spotfleet.settings.shown import harmless
 from spotfleet.stacks.living_changes import FIRST_SERVICE
 
 PATTERN = "dev"
