@@ -59,7 +59,8 @@ class Balancer(controller.Controller):
     def step(self) -> None:
         """Bring HAProxy to what ELBv2 says, and report the health of all targets."""
         if time.monotonic() - self._rules_read_at > RULES_SECONDS:
-            self._wanted = read_wanted({region: self._client(region) for region in self._regions()})
+            wanted = read_wanted({region: self._client(region) for region in self._regions()})
+            self._wanted = without_rules(wanted, self._cannot_match)
             self._rules_read_at = time.monotonic()
         self._keep_alives.forget_others(self._wanted.groups)
         if not self._wanted.balancers:
@@ -101,8 +102,7 @@ class Balancer(controller.Controller):
         secure = any(listener.secure for b in self._wanted.balancers for listener in b.listeners)
         certificate = self._process.certificate() if secure else None
         servers = self._servers() if running else {}
-        possible = without_rules(self._wanted, self._cannot_match)
-        text = haproxy_config.render(possible, assigned, haproxy.SOCKET, certificate, servers)
+        text = haproxy_config.render(self._wanted, assigned, haproxy.SOCKET, certificate, servers)
         description = haproxy_config.description(text)
         if description not in (running, self._refused):
             self._run(text, description, assigned)

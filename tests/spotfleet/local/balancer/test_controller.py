@@ -187,6 +187,15 @@ def test_a_changed_rule_is_a_new_configuration_that_keeps_the_targets(bench: Ben
     assert (bench.ask("/old"), bench.asked()) == ("no", {first.name})
 
 
+def test_a_rule_that_haproxy_cannot_match_leaves_all_others_as_they_are(bench: Bench) -> None:
+    task = bench.healthy()
+    condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["a**"]}}
+    bench.elbv2.add_rule(10, forward(OTHER_GROUP), condition)
+    bench.elbv2.add_rule(20, answer("404", "no"), {"Field": "path-pattern", "Values": ["/old"]})
+    bench.steps(2)
+    assert (bench.ask("/old"), bench.asked(), bench.health(task).state) == ("no", {task.name}, "healthy")
+
+
 def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:
     assert ports.url(BALANCER) == f"http://127.0.0.1:{ports.load()[BALANCER, 80]}/"
     bench.elbv2.balancers = []
