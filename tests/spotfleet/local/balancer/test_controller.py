@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
-from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, node, ports
+from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, node, ports
 from spotfleet.local.balancer.wanted import read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
@@ -164,6 +164,28 @@ def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
     before = list(bench.process.commands)
     bench.steps(3)
     assert (bench.process.commands, bench.process.configurations) == (before, 0)
+
+
+def test_between_two_looks_at_the_rules_haproxy_is_only_watched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = bench.healthy()
+    rendered: list[Path | None] = []
+    render = haproxy_config.render
+
+    def counting(*arguments: Any) -> str:
+        rendered.append(arguments[3])
+        return render(*arguments)
+
+    monkeypatch.setattr(haproxy_config, "render", counting)
+    bench.steps()
+    assert len(rendered) == 1, "the rules have been read, and are as they were"
+    monkeypatch.setattr(controller, "RULES_SECONDS", 3600)
+    bench.steps(3)
+    assert len(rendered) == 1
+    bench.process.stop()
+    bench.until(lambda: bench.health(task).state == "healthy" and bench.process.runs_with() is not None)
+    assert bench.asked() == {task.name}
 
 
 def test_a_restarted_controller_goes_on_where_the_last_one_was(bench: Bench) -> None:
