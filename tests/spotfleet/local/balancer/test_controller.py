@@ -16,7 +16,7 @@ from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
 from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, node, ports
-from spotfleet.local.balancer.wanted import read_wanted
+from spotfleet.local.balancer.wanted import Wanted, read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
 from spotfleet.local.host.console import Failure
@@ -166,16 +166,14 @@ def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
     assert (bench.process.commands, bench.process.configurations) == (before, 0)
 
 
-def test_between_two_looks_at_the_rules_haproxy_is_only_watched(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_between_two_looks_at_the_rules_haproxy_is_only_watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     task = bench.healthy()
-    rendered: list[Path | None] = []
+    rendered: list[str] = []
     render = haproxy_config.render
 
-    def counting(*arguments: Any) -> str:
-        rendered.append(arguments[3])
-        return render(*arguments)
+    def counting(wanted: Wanted, *more: Any) -> str:  # noqa: ANN401  # what the function takes
+        rendered.append(render(wanted, *more))
+        return rendered[-1]
 
     monkeypatch.setattr(haproxy_config, "render", counting)
     bench.steps()
