@@ -12,7 +12,7 @@ from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
 from spotfleet.local.backchannel import changes, early_closes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
-from spotfleet.local.daemon import environment_status, gate
+from spotfleet.local.daemon import gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
 from spotfleet.local.daemon.page import files, snapshot
 from spotfleet.local.daemon.supervisor import Supervisor
@@ -78,20 +78,20 @@ def make(supervisor: Supervisor, key: str) -> Application:
             await inner(scope, receive, _noting(operation, _without_cors(send)))
 
     def status(environment: str) -> bytes:
-        shown = snapshot.of_environment(environment)
-        return snapshot.as_json(environment_status.answer(environment, identity(supervisor), shown))
+        return snapshot.status(environment, identity(supervisor))
 
-    async def who() -> bytes:
+    async def tell_identity() -> bytes:
         return json.dumps(identity(supervisor)).encode()
 
     def own_answer(path: str) -> Callable[[], Awaitable[bytes]] | None:
         """Return what answers a question that is no API's; in a thread where that takes long or calls us back."""
         if path == embedded_aws.IDENTITY_PATH:
-            return who
+            return tell_identity
         if path == f"{embedded_aws.PAGE_PATH}.json":
             return functools.partial(asyncio.to_thread, snapshot.encoded)
-        environment = _environment(path)
-        return None if environment is None else functools.partial(asyncio.to_thread, status, environment)
+        if (environment := _environment(path)) is not None:
+            return functools.partial(asyncio.to_thread, status, environment)
+        return None
 
     return answer
 
