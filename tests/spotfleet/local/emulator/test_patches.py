@@ -162,6 +162,24 @@ def test_the_order_of_patches_does_not_matter(library: Library, order: tuple[int
     assert library.module.stop("it") == "leave, stop it"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_another_module_holds_is_extended_after_the_function_itself(
+    library: Library, order: tuple[int, int]
+) -> None:
+    holder = ModuleType("holder")
+    holder.halt = library.module.stop  # type: ignore[attr-defined]
+    places = (
+        lambda: patching.extends(library.module, "stop", held_by=[(holder, "halt")])(
+            lambda was, what: f"1 {was(what)}"
+        ),
+        lambda: patching.extends(holder, "halt")(lambda was, what: f"2 {was(what)}"),
+    )
+    for number in order:
+        places[number]()
+    patching.apply()
+    assert (holder.halt("it"), library.module.stop("it")) == ("2 1 stop it", "1 stop it")
+
+
 def test_two_patches_of_one_place_are_refused(library: Library) -> None:
     patching.extends(library.table, "Stop")(lambda original, what: original(what))
     with pytest.raises(ValueError, match="Stop has a function of ours already"):
