@@ -4,6 +4,7 @@ Listeners, rules and groups make a configuration; a change of it is a new worker
 without losing a request. Targets come and go over the running worker's socket.
 """
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,8 +59,10 @@ class Balancer(controller.Controller):
 
     def step(self) -> None:
         """Bring HAProxy to what ELBv2 says, and report the health of all targets."""
-        if time.monotonic() - self._rules_read_at > RULES_SECONDS:
-            self._wanted = read_wanted({region: self._client(region) for region in self._regions()})
+        rules_are_due = time.monotonic() - self._rules_read_at > RULES_SECONDS
+        if rules_are_due:
+            wanted = read_wanted({region: self._client(region) for region in self._regions()})
+            self._wanted = without_rules(wanted, self._cannot_match)
             self._rules_read_at = time.monotonic()
         self._keep_alives.forget_others(self._wanted.groups)
         if not self._wanted.balancers:
@@ -67,7 +70,9 @@ class Balancer(controller.Controller):
                 logger.info("No load balancer is left: HAProxy is stopped.")
             ports.save({})
             return
-        self._apply_rules()
+        running = self._process.runs_with()
+        if rules_are_due or running is None:
+            self._apply_rules(running)
         servers: dict[str, list[node.Statistics]] = {}
         for line in self._process.statistics():
             if line["addr"]:
@@ -91,8 +96,8 @@ class Balancer(controller.Controller):
 
     # --- Rules
 
-    def _apply_rules(self) -> None:
-        running = self._process.runs_with()
+    def _apply_rules(self, running: str | None) -> None:
+        """Let HAProxy run what the rules say, unless `running`, the description of what it runs, says that it does."""
         kept = ports.load()
         listeners = [(b.arn, listener.port) for b in self._wanted.balancers for listener in b.listeners]
         # The ports of a running HAProxy are in use, by itself.
@@ -100,12 +105,11 @@ class Balancer(controller.Controller):
         assigned = ports.assign(listeners, usable)
         secure = any(listener.secure for b in self._wanted.balancers for listener in b.listeners)
         certificate = self._process.certificate() if secure else None
-        servers = self._servers() if running else {}
-        possible = without_rules(self._wanted, self._cannot_match)
-        text = haproxy_config.render(possible, assigned, haproxy.SOCKET, certificate, servers)
-        description = haproxy_config.description(text)
+        render = functools.partial(haproxy_config.render, self._wanted, assigned, haproxy.SOCKET, certificate)
+        # It does not depend on the servers, which are read only for a new worker.
+        description = haproxy_config.description(render({}))
         if description not in (running, self._refused):
-            self._run(text, description, assigned)
+            self._run(render(self._servers() if running else {}), description, assigned)
         if assigned != kept:
             ports.save(assigned)
 
@@ -128,18 +132,15 @@ class Balancer(controller.Controller):
 
     def _servers(self) -> dict[str, list[haproxy_syntax.Line]]:
         """Return the servers that get requests now, by backend, for a new worker to begin with."""
-        statistics = list(self._process.statistics())
-        known = {line["pxname"] for line in statistics}
+        lines: dict[str, list[node.Statistics]] = {}
+        for line in self._process.statistics():
+            lines.setdefault(line["pxname"], []).append(line)
         found: dict[str, list[haproxy_syntax.Line]] = {}
         for arn, group in self._wanted.groups.items():
             for backend in proxies.of_group(group.backend, self._wanted.nodes(arn)):
                 # A node that comes with a new zone sends requests where the first one does.
-                source = backend if backend.name in known else replace(backend, node=0)
-                found[backend.name] = [
-                    _server(line, group)
-                    for line in statistics
-                    if line["pxname"] == source.name and haproxy.gets_requests(line)
-                ]
+                source = lines.get(backend.name) or lines.get(replace(backend, node=0).name, [])
+                found[backend.name] = [_server(line, group) for line in source if haproxy.gets_requests(line)]
         return found
 
     # --- Targets

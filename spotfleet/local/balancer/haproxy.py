@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from spotfleet.local.balancer import haproxy_answers, haproxy_syntax
@@ -162,9 +162,9 @@ class Process:
         text = self.command(haproxy_syntax.command("show", "stat")).removeprefix("# ")
         return csv.DictReader(io.StringIO(text.strip()))
 
-    def own_answers(self) -> Iterator[tuple[str, int, int]]:
-        """Yield what frontends answer by themselves: name, code and number."""
-        frontends = [line["pxname"] for line in self.statistics() if line["svname"] == "FRONTEND"]
+    def own_answers(self, statistics: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, int, int]]:
+        """Yield what the frontends of these statistics answer by themselves: name, code and number."""
+        frontends = [line["pxname"] for line in statistics if line["svname"] == "FRONTEND"]
         wanted = [(name, code) for name in frontends for code in haproxy_answers.CODES]
         asked = [haproxy_syntax.command("get", "var", haproxy_answers.counter(*one)) for one in wanted]
         held = dict(re.findall(r"^(\S+): type=sint value=<(\d+)>$", self.command(*asked), re.MULTILINE))

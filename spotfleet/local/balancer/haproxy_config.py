@@ -105,14 +105,12 @@ def description(configuration: str) -> str:
 def idle_timeout(wanted: Wanted, group: Group | None = None) -> int:
     """Return the seconds after which load balancers close connections without traffic, the longest of those of a group.
 
+    Of a group that no rule leads to it is the longest of all.
     A client's connection and a target's wait equally long: an answer that takes longer is a 504 on AWS too.
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
     """
-    return max(
-        math.ceil(balancer.idle_timeout)
-        for balancer in wanted.balancers
-        if group is None or group.arn in balancer.group_arns
-    )
+    of_group = [balancer for balancer in wanted.balancers if group and group.arn in balancer.group_arns]
+    return max(math.ceil(balancer.idle_timeout) for balancer in of_group or wanted.balancers)
 
 
 def _global(wanted: Wanted, socket: str, text: str) -> Iterator[Line]:

@@ -5,6 +5,7 @@ Counts come from HAProxy's statistics, response times from a ring of its last re
 a sample while there are many.
 """
 
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -151,7 +152,8 @@ class BalancerMetrics(controller.Controller):
     def step(self) -> None:
         """Look at HAProxy, and publish the AWS minute that has ended."""
         moment = self._clock()
-        if self._process.runs_with() is not None:
+        # Where no HAProxy runs, or it has just ended, nothing is counted; the minutes go on.
+        with contextlib.suppress(OSError):
             self._look(moment)
         minute = metrics_store.minute(moment)
         if minute != self._minute:
@@ -160,8 +162,11 @@ class BalancerMetrics(controller.Controller):
             self._publish(whole_minute(counts), seconds, ended)
 
     def _look(self, moment: float) -> None:
-        counts = self._tally.new(self._process.statistics(), self._process.own_answers())
-        seconds = self._times.new(self._process.command(haproxy_syntax.command("show", "events", haproxy_config.RING)))
+        lines = list(self._process.statistics())
+        own_answers = list(self._process.own_answers(lines))
+        events = self._process.command(haproxy_syntax.command("show", "events", haproxy_config.RING))
+        # From here on nothing fails: what is taken off the counters is counted.
+        counts, seconds = self._tally.new(lines, own_answers), self._times.new(events)
         if self._first:
             # What HAProxy counted before this controller began belongs to minutes that are over.
             self._first = False

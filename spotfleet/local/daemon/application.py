@@ -1,6 +1,7 @@
 """The ASGI application of the embedded AWS: the gate, and behind it who answers what."""
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from spotfleet.local.api import embedded_aws
 from spotfleet.local.api.signature import Request, Scope
 from spotfleet.local.backchannel import changes, early_closes
 from spotfleet.local.backchannel.scaling_activities import DEFAULT_ACCOUNT
-from spotfleet.local.daemon import environment_status, gate
+from spotfleet.local.daemon import gate
 from spotfleet.local.daemon.gate import Headers, Message, Receive, Refusal, Send
 from spotfleet.local.daemon.page import files, snapshot
 from spotfleet.local.daemon.supervisor import Supervisor
@@ -51,7 +52,7 @@ def make(supervisor: Supervisor, key: str) -> Application:
         if file is not None:
             await _answer(send, *file)
         elif path == f"{embedded_aws.PAGE_PATH}.json" and gate.has_page_key(headers, key):
-            await _send_json(send, 200, snapshot.encoded())
+            await _send_json(send, 200, await asyncio.to_thread(snapshot.encoded))
         elif gate.is_registry(path):
             gate.require_registry(_target(scope), headers, key)
             await inner(scope, receive, _without_cors(send))
@@ -61,12 +62,9 @@ def make(supervisor: Supervisor, key: str) -> Application:
             await answer_signed(scope, _request(scope, headers, body), gate.again(body, receive), send)
 
     async def answer_signed(scope: Message, request: Request, receive: Receive, send: Send) -> None:
-        environment = _environment(scope["path"])
-        if scope["path"] in own or environment is not None:
+        if (answered := own_answer(scope["path"])) is not None:
             gate.require_signed_for(request, embedded_aws.OWN_SCOPE, key)
-            # In a thread, because it calls the embedded AWS back.
-            content = own[scope["path"]]() if environment is None else await asyncio.to_thread(status, environment)
-            await _send_proved(send, request, key, content)
+            await _send_proved(send, request, key, await answered())
             return
         signed_for, operation = gate.require_answered(request, key)
         if request.headers.get("x-amz-target", "").startswith(TARGET_PREFIX):
@@ -80,13 +78,21 @@ def make(supervisor: Supervisor, key: str) -> Application:
             await inner(scope, receive, _noting(operation, _without_cors(send)))
 
     def status(environment: str) -> bytes:
-        shown = snapshot.of_environment(environment)
-        return snapshot.as_json(environment_status.answer(environment, identity(supervisor), shown))
+        return snapshot.status(environment, identity(supervisor))
 
-    own: dict[str, Callable[[], bytes]] = {
-        embedded_aws.IDENTITY_PATH: lambda: json.dumps(identity(supervisor)).encode(),
-        f"{embedded_aws.PAGE_PATH}.json": snapshot.encoded,
-    }
+    async def tell_identity() -> bytes:
+        return json.dumps(identity(supervisor)).encode()
+
+    def own_answer(path: str) -> Callable[[], Awaitable[bytes]] | None:
+        """Return what answers a question that is no API's; in a thread where that takes long or calls us back."""
+        if path == embedded_aws.IDENTITY_PATH:
+            return tell_identity
+        if path == f"{embedded_aws.PAGE_PATH}.json":
+            return functools.partial(asyncio.to_thread, snapshot.encoded)
+        if (environment := _environment(path)) is not None:
+            return functools.partial(asyncio.to_thread, status, environment)
+        return None
+
     return answer
 
 

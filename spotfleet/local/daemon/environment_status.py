@@ -145,13 +145,15 @@ def read(name: str, identity: dict[str, Any]) -> Status:
 def answer(name: str, identity: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     """Return what the server answers of an environment; `shown` is what the live page shows of it.
 
+    The past is left out, which is a long one and for charts only.
     Where it cannot be read, because it is being launched or deleted, the answer has a `problem` and no status.
     """
     try:
         current = read(name, identity)
     except ClientError as error:
         return {"folder": identity["folder"], "problem": str(error)}
-    return {"folder": identity["folder"], "status": current.as_json() | {"figures": shown}}
+    figures = {kind: value for kind, value in shown.items() if kind != "history"}
+    return {"folder": identity["folder"], "status": current.as_json() | {"figures": figures}}
 
 
 class _Look:

@@ -27,6 +27,7 @@ NO_PRICES = "The embedded AWS knows no prices: ask AWS, or see docs/settings.md,
 
 # Where a stack keeps that somebody has deleted it while it was created.
 DELETION_WANTED = "_deletion_wanted"
+BEING_CREATED = ("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS")
 POLL_SECONDS = 0.05
 
 # Types whose failed update a rollback takes back.
@@ -124,9 +125,12 @@ async def after_its_creation(
 ) -> None:
     """End the creation of a stack that is deleted meanwhile, then delete it: MiniStack leaves what is being made."""
     stack = stacks_of._stacks.get(stack_name) or {}
-    if stack.get("StackStatus") == "CREATE_IN_PROGRESS":
+    if stack.get("StackStatus") in BEING_CREATED:
+        if stack.get(DELETION_WANTED):
+            # Somebody has deleted it before, and that waits already.
+            return
         stack[DELETION_WANTED] = True
-        while stack["StackStatus"] in {"CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"}:
+        while stack["StackStatus"] in BEING_CREATED:
             await asyncio.sleep(POLL_SECONDS)
     await original(stack_name, *rest, **more)
 

@@ -82,7 +82,7 @@ def _taking(
 @functools.cache
 def apply() -> None:
     """Put every decorated function in its place, once; AttributeError when MiniStack has a place no more."""
-    for patch in sorted(_patches, key=lambda one: one.of_table):
+    for patch in sorted(_patches, key=lambda one: (one.of_table, not one.held_by)):
         original = _get(patch.place, patch.name) if patch.keeps_original or patch.held_by else None
         ours = _standing_in(patch, original)
         for holder, name in patch.held_by:

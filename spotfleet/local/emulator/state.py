@@ -15,7 +15,8 @@ def fingerprint() -> int | None:
     """Return a number for what the APIs tell now; None while a stack is worked on, which changes all there is."""
     try:
         stacks = [stack["StackStatus"] for stack in _values(stacks_of._stacks)]
-        if any(status.endswith("_IN_PROGRESS") for status in stacks):
+        # One that waits for its first change set to be executed does nothing, for as long as somebody likes.
+        if any(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS" for status in stacks):
             return None
         tasks = [task for task in _values(ecs._tasks) if task["lastStatus"] != "STOPPED"]
         health = [_health(key[-1], items) for key, items in alb._targets.to_dict().items()]

@@ -32,10 +32,8 @@ def resume(parameters: Record) -> Response:
 def _change(operation: str, parameters: Record, changed: Callable[[set[str], set[str]], set[str]]) -> Response:
     """Change which processes of a group are suspended; without names it is all of them."""
     group = autoscaling._asgs.get(autoscaling._p(parameters, "AutoScalingGroupName"))
-    asked = set(autoscaling._parse_member_list(parameters, "ScalingProcesses")) or {
-        process.value for process in Process
-    }
-    unknown = sorted(asked - {process.value for process in Process})
+    asked = set(autoscaling._parse_member_list(parameters, "ScalingProcesses")) or ALL
+    unknown = sorted(asked - ALL)
     if group is None or unknown:
         text = f"Invalid process type: {', '.join(unknown)}" if unknown else "AutoScalingGroup name not found - null"
         refusal: Response = autoscaling._error("ValidationError", text)

@@ -52,7 +52,7 @@ class History:
         while moment - self._kept[0][0] > self._seconds:
             self._kept.popleft()
 
-    def kept(self) -> "Kept":
+    def kept(self) -> Kept:
         """Return what is kept now."""
         return Kept(tuple(self._kept))
 

@@ -77,6 +77,11 @@ def of_environment(name: str) -> dict[str, Any]:
     return found
 
 
+def status(name: str, identity: dict[str, Any]) -> bytes:
+    """Return what the server answers of an environment, as JSON."""
+    return as_json(environment_status.answer(name, identity, of_environment(name)))
+
+
 def encoded() -> bytes:
     """Return what the page shows now as JSON, which is made once for all who ask."""
     with _lock:

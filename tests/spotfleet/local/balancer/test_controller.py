@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from spotfleet.local.api import embedded_aws
 from spotfleet.local.backchannel import target_health
 from spotfleet.local.backchannel.target_health import Health, Target
-from spotfleet.local.balancer import haproxy, haproxy_config, haproxy_syntax, node, ports
-from spotfleet.local.balancer.wanted import read_wanted
+from spotfleet.local.balancer import controller, haproxy, haproxy_config, haproxy_syntax, node, ports
+from spotfleet.local.balancer.wanted import Wanted, read_wanted
 from spotfleet.local.daemon import process
 from spotfleet.local.emulator import registrations
 from spotfleet.local.host.console import Failure
@@ -166,6 +166,26 @@ def test_a_step_without_a_change_does_nothing(bench: Bench) -> None:
     assert (bench.process.commands, bench.process.configurations) == (before, 0)
 
 
+def test_between_two_looks_at_the_rules_haproxy_is_only_watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = bench.healthy()
+    rendered: list[str] = []
+    render = haproxy_config.render
+
+    def counting(wanted: Wanted, *more: Any) -> str:  # noqa: ANN401  # what the function takes
+        rendered.append(render(wanted, *more))
+        return rendered[-1]
+
+    monkeypatch.setattr(haproxy_config, "render", counting)
+    bench.steps()
+    assert len(rendered) == 1, "the rules have been read, and are as they were"
+    monkeypatch.setattr(controller, "RULES_SECONDS", 3600)
+    bench.steps(3)
+    assert len(rendered) == 1
+    bench.process.stop()
+    bench.until(lambda: bench.health(task).state == "healthy" and bench.process.runs_with() is not None)
+    assert bench.asked() == {task.name}
+
+
 def test_a_restarted_controller_goes_on_where_the_last_one_was(bench: Bench) -> None:
     task = bench.healthy()
     before = list(bench.process.commands)
@@ -185,6 +205,15 @@ def test_a_changed_rule_is_a_new_configuration_that_keeps_the_targets(bench: Ben
     assert f"server i-1:{port} 127.0.0.1:{port} check inter 83ms rise 2 fall 3 {POOL} weight 100" in bench.text
     assert f"server {name(second)}" not in bench.text, "it has not passed a check yet"
     assert (bench.ask("/old"), bench.asked()) == ("no", {first.name})
+
+
+def test_a_rule_that_haproxy_cannot_match_leaves_all_others_as_they_are(bench: Bench) -> None:
+    task = bench.healthy()
+    condition = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["a**"]}}
+    bench.elbv2.add_rule(10, forward(OTHER_GROUP), condition)
+    bench.elbv2.add_rule(20, answer("404", "no"), {"Field": "path-pattern", "Values": ["/old"]})
+    bench.steps(2)
+    assert (bench.ask("/old"), bench.asked(), bench.health(task).state) == ("no", {task.name}, "healthy")
 
 
 def test_without_a_load_balancer_no_haproxy_runs(bench: Bench) -> None:

@@ -103,7 +103,7 @@ class Bench:
 
     def counted(self) -> dict[int, int]:
         """Return how often the load balancer has answered by itself, by code."""
-        return {code: number for _, code, number in self.process.own_answers()}
+        return {code: number for _, code, number in self.process.own_answers(self.process.statistics())}
 
     def refused(self) -> int:
         """Return how many requests the load balancer has counted as refused, with 4xx."""

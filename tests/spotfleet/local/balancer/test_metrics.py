@@ -131,17 +131,18 @@ class Process:
     """HAProxy with one target; the test counts its requests."""
 
     ok = 0
-
-    def runs_with(self) -> str:
-        return "x"
+    # Whether it ends while it is asked.
+    ends = False
 
     def statistics(self) -> list[dict[str, str]]:
         return [line(FRONTEND, "FRONTEND", self.ok), line(BACKEND, "i-1:32768", self.ok)]
 
-    def own_answers(self) -> list[tuple[str, int, int]]:
+    def own_answers(self, _statistics: list[dict[str, str]]) -> list[tuple[str, int, int]]:
         return []
 
     def command(self, _command: str) -> str:
+        if self.ends:
+            raise ConnectionRefusedError
         return "\n".join(f"{number} {BACKEND} 4" for number in range(1, self.ok + 1))
 
 
@@ -172,7 +173,9 @@ def test_a_minute_is_published_with_awss_names_and_dimensions(monkeypatch: pytes
     )
     process.ok = 5  # of before this controller
     controller.step()
-    process.ok = 25
+    process.ok, process.ends = 20, True
+    controller.step()
+    process.ok, process.ends = 25, False
     controller.step()
     assert traffic.now()["targetgroup/blue/3333"].requests_per_second == 40
     assert traffic.now()["targetgroup/blue/3333"].p99 == 0.004

@@ -162,6 +162,24 @@ def test_the_order_of_patches_does_not_matter(library: Library, order: tuple[int
     assert library.module.stop("it") == "leave, stop it"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_another_module_holds_is_extended_after_the_function_itself(
+    library: Library, order: tuple[int, int]
+) -> None:
+    holder = ModuleType("holder")
+    holder.halt = library.module.stop  # type: ignore[attr-defined]
+    places = (
+        lambda: patching.extends(library.module, "stop", held_by=[(holder, "halt")])(
+            lambda was, what: f"1 {was(what)}"
+        ),
+        lambda: patching.extends(holder, "halt")(lambda was, what: f"2 {was(what)}"),
+    )
+    for number in order:
+        places[number]()
+    patching.apply()
+    assert (holder.halt("it"), library.module.stop("it")) == ("2 1 stop it", "1 stop it")
+
+
 def test_two_patches_of_one_place_are_refused(library: Library) -> None:
     patching.extends(library.table, "Stop")(lambda original, what: original(what))
     with pytest.raises(ValueError, match="Stop has a function of ours already"):
@@ -551,3 +569,41 @@ def test_a_stack_says_when_its_resources_must_not_wait_any_longer(
     end = emulator.cloudformation.ends_early("s")
     assert word in end
     assert bool(end) == bool(word)
+
+
+@pytest.mark.parametrize("state", ["CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
+def test_a_stack_that_is_deleted_twice_while_it_is_created_is_deleted_once(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    stack = {"StackStatus": state}
+    monkeypatch.setattr(emulator.cloudformation.stacks_of, "_stacks", {"s": stack})
+    monkeypatch.setattr(emulator.cloudformation, "POLL_SECONDS", 0)
+    deleted: list[str] = []
+
+    async def delete(name: str) -> None:
+        assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+        deleted.append(name)
+
+    async def both() -> None:
+        waiting = asyncio.create_task(emulator.cloudformation.after_its_creation(delete, "s"))
+        await asyncio.sleep(0)
+        await emulator.cloudformation.after_its_creation(delete, "s")
+        assert deleted == []
+        stack["StackStatus"] = "ROLLBACK_COMPLETE"
+        await waiting
+
+    asyncio.run(both())
+    assert deleted == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_known"),
+    [("CREATE_COMPLETE", True), ("REVIEW_IN_PROGRESS", True), ("CREATE_IN_PROGRESS", False)],
+)
+def test_answers_are_remembered_unless_a_stack_is_worked_on(
+    emulator: ModuleType, monkeypatch: pytest.MonkeyPatch, status: str, is_known: bool
+) -> None:
+    stacks = type(emulator.state.stacks_of._stacks)()
+    stacks["s"] = {"StackStatus": status}
+    monkeypatch.setattr(emulator.state.stacks_of, "_stacks", stacks)
+    assert (emulator.state.fingerprint() is not None) == is_known

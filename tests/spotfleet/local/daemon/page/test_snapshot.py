@@ -153,6 +153,14 @@ def test_the_page_has_every_launched_environment_with_its_history(watching: Watc
     }
 
 
+def test_a_status_has_what_the_page_shows_but_not_its_charts(watching: Watching) -> None:
+    dev = watching.look()
+    told = environment_status.answer("dev", {"folder": "here"}, snapshot.of_environment("dev"))
+    del dev["history"]
+    assert told["status"]["figures"].keys() == dev.keys()
+    assert told["status"]["figures"]["services"] == dev["services"]
+
+
 def test_events_are_told_once_and_survive_a_controller_that_dies(watching: Watching) -> None:
     first = watching.look()
     assert {event["kind"] for event in first["events"]} == {"deployment", "scaling"}, "what was there has not come"
