@@ -59,7 +59,7 @@ def add_environment(project: Project, name: str, further: tuple[str, ...]) -> No
     settings = {
         "min_tasks": 1,
         "max_tasks": 1,
-        "max_machines": 4,
+        "max_machines": 10,
         "instance_types": ["t3.medium"],
         "services": services,
     }
