@@ -15,6 +15,9 @@ from spotfleet.stacks.causes import first_cause
 from spotfleet.stacks.causes.words import Cause
 from spotfleet.stacks.stack_state import ABSENT, REVIEW
 
+# What a container's own end says, of which its last lines know more.
+OF_THE_CONTAINER = ("container_exited", "health_check_failed", "circuit_breaker")
+
 
 class FailureReason(Hook):
     """Checks that the stack is as its configuration says, or gone."""
@@ -38,10 +41,11 @@ class FailureReason(Hook):
         # Of several stacks that fail at the same time Sceptre prints only one exception.
         self.logger.error("Failed: %s", shown.harmless(reason))
         way_out = stack_state.way_out(self.stack, status)
-        if lacks:
-            # Watched while it happened: nothing that is left of the launch says more.
+        cause = self._cause()
+        if lacks and (cause is None or cause.kind in OF_THE_CONTAINER):
+            # Its log was read while it happened, and is gone with what was taken back.
             reason = f"{reason}. A task ended first: {lacks}"
-        elif cause := self._cause():
+        elif cause:
             reason = f"{cause.sentence} ({reason})"
             # A stack that stands still wants its own way out as well.
             way_out = f"{cause.way_out}; {way_out}" if status in recovery.HALF_UPDATED else cause.way_out

@@ -46,7 +46,6 @@ FAILURES: dict[str, tuple[dict[str, Any], bool, list[str]]] = {
     "command_missing": ({"EntryPoint": ["no-such-command"]}, False, ["no-such-command", "entry_point"]),
     "secret_missing": ({"Secrets": [{"Name": "KEY", "ValueFrom": MISSING}]}, False, ["secret", "secrets"]),
     "image_missing": ({"Image": "127.0.0.1:{port}/mistyped:1"}, False, ["mistyped:1", "repository"]),
-    "no_room_memory": ({"Memory": 60_000}, False, ["60000 MiB", "instance_types"]),
     "health_check_path": (serving(404), True, ["404", "/healthcheck"]),
     "health_check_code": (serving(500), True, ["500", "spotfleet logs"]),
     "wrong_port": (python("import time; time.sleep(600)"), True, ["port 5000"]),

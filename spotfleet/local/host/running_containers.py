@@ -9,6 +9,7 @@ could listen, many times a second: https://docs.docker.com/reference/api/engine/
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ ERRORS = (docker.errors.DockerException, *AWAY)
 # Real seconds for which an answer holds when there may be news, and the longest without any.
 FRESH_SECONDS = 0.25
 LONGEST_SECONDS = 10.0
+# For so long after an event its engine may still list what was before it.
+SETTLING_SECONDS = 2.0
 # After which a container runs that did not, or the other way round. What health checks do is none of it.
 EVENTS = ["start", "die", "destroy", "pause", "unpause"]
 
@@ -40,7 +43,7 @@ class EngineWatch:
         self._connect = connect
         self._listener: threading.Thread | None = None
         self._listening = False
-        self._news = threading.Event()
+        self._news_at = -math.inf
         self._engine: DockerClient | None = None
         self._lock = threading.Lock()
         self._asked_at = 0.0
@@ -55,8 +58,6 @@ class EngineWatch:
                 self._listener = threading.Thread(target=self._listen, name="engine-events", daemon=True)
                 self._listener.start()
             if time.monotonic() - self._asked_at > self._holds():
-                # Before the question: what happens during it is news.
-                self._news.clear()
                 self._ask()
                 self._asked_at = time.monotonic()
             return self._running
@@ -67,7 +68,8 @@ class EngineWatch:
 
     def _holds(self) -> float:
         """Return for how many seconds an answer holds."""
-        quiet = self._listening and self._running is not None and not self._news.is_set()
+        settled = time.monotonic() - self._news_at > SETTLING_SECONDS
+        quiet = self._listening and self._running is not None and settled
         return LONGEST_SECONDS if quiet else FRESH_SECONDS
 
     def _listen(self) -> None:
@@ -84,10 +86,10 @@ class EngineWatch:
             filters = {"type": "container", "label": self._label, "event": EVENTS}
             # From a moment ago on: the engine answers before it listens itself.
             events = engine.api.events(since=int(time.time()) - 1, filters=filters)
-            self._news.set()
+            self._news_at = time.monotonic()
             self._listening = True
             for _event in events:
-                self._news.set()
+                self._news_at = time.monotonic()
         finally:
             self._listening = False
             engine.close()

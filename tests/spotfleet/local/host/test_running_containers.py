@@ -89,12 +89,22 @@ def test_an_engine_that_tells_of_events_is_asked_after_them_only(monkeypatch: py
     engine: Any = FakeEngine("a")
     happened = engine.happened = queue.Queue()
     watch = EngineWatch("mine", lambda: engine)
-    _wait_until(lambda: watch.running() == {"a"} and not watch._news.is_set())
+    monkeypatch.setattr(running_containers, "SETTLING_SECONDS", 0.05)
+    _wait_until(lambda: watch.running() == {"a"} and watch._holds() == running_containers.LONGEST_SECONDS)
     asked = engine.asked
     time.sleep(0.1)
     assert watch.running() == {"a"}
     assert engine.asked == asked, "nothing has happened"
 
+    engine.present = {"a", "b"}
+    happened.put(b"start")
+    _wait_until(lambda: watch.running() == {"a", "b"})
+
+    # It may list for a moment what was before an event.
+    happened.put(b"die")
+    _wait_until(lambda: engine.asked > asked + 1)
+    engine.present = {"b"}
+    _wait_until(lambda: watch.running() == {"b"})
     engine.present = {"a", "b"}
     happened.put(b"start")
     _wait_until(lambda: watch.running() == {"a", "b"})
