@@ -37,7 +37,9 @@ REASON_WORDS = (
     ),
     Words(
         "image_missing",
-        r"CannotPull.*(?:not found|manifest unknown|does not exist|no such image|NotFound)",
+        # Which one it was: after a rollback the task definition names another.
+        r"CannotPull(?:.*resolve ref (?P<image>\S+?):? )?"
+        r".*(?:not found|manifest unknown|does not exist|no such image|NotFound)",
         "the image of {layer}, {image}, is not in its repository",
         "launch again, which builds and pushes it; see that no lifecycle policy or person deletes it",
         PULL,

@@ -43,7 +43,7 @@ class Words:
         match = re.search(self.pattern, text, re.IGNORECASE | re.DOTALL)
         if match is None:
             return None
-        values = {**known, **{name: value or "" for name, value in match.groupdict().items()}}
+        values = {**known, **{name: value or known.get(name, "") for name, value in match.groupdict().items()}}
         return Cause(self.kind, self.sentence.format_map(values), self.way_out.format_map(values), said=text)
 
 

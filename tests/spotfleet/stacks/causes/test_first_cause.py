@@ -9,7 +9,7 @@ import pytest
 
 from spotfleet.stacks.causes import first_cause, machine_words, stack_words, task_words
 from spotfleet.stacks.causes.first_cause import Explanation
-from spotfleet.stacks.causes.words import Words
+from spotfleet.stacks.causes.words import Words, recognised
 from spotfleet.stacks.evidence import (
     GROUP_TYPE,
     SERVICE_TYPE,
@@ -674,3 +674,20 @@ def test_every_kind_has_a_sentence_a_way_out_and_a_source(words: Words) -> None:
     assert words.way_out
     assert not words.sentence.endswith(".")
     assert not words.way_out.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        (
+            "CannotPullContainerError: failed to resolve ref 127.0.0.1:31079/mistyped:1: not found",
+            "127.0.0.1:31079/mistyped:1",
+        ),
+        ("CannotPullContainerError: pull image manifest has been retried: manifest unknown", "now:1"),
+    ],
+)
+def test_the_image_that_is_missing_is_the_one_that_was_asked_for(text: str, image: str) -> None:
+    """After a rollback the service's task definition names another one."""
+    cause = recognised(text, task_words.REASON_WORDS, layer="service", image="now:1")
+    assert cause
+    assert (cause.kind, f", {image}, " in cause.sentence) == ("image_missing", True)
