@@ -4,17 +4,19 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
 
 from spotfleet.cli.verb import Verb, environment_argument, json_option
+from spotfleet.local.api import embedded_aws
+from spotfleet.local.daemon import environment_status
 from spotfleet.local.host import paths
 from spotfleet.local.host.console import Failure, say
-
-if TYPE_CHECKING:
-    from spotfleet.plan.configurations import Configuration
-    from spotfleet.stacks.living_changes import Deployed
+from spotfleet.plan import deployed, screen, sources
+from spotfleet.plan import plan as plans
+from spotfleet.plan.configurations import Configuration, NoConfigurationError, nothing
+from spotfleet.stacks.living_changes import Deployed
 
 DEPLOYED, NOTHING = "deployed", "nothing"
 
@@ -58,46 +60,32 @@ def plan(
     spotfleet plan prod --against main
     spotfleet plan dev --against nothing --set max_machines=6 --bill
     """
-    # Sceptre takes a while to import.
-    from spotfleet.plan import plan as plans  # noqa: PLC0415
-    from spotfleet.plan import screen, sources  # noqa: PLC0415
-    from spotfleet.plan.configurations import NoConfigurationError, nothing  # noqa: PLC0415
-
     try:
         after = sources.now(paths.ROOT, environment, sources.given(assignments))
-        deployed: Deployed | None = None
+        living: Deployed | None = None
         said: list[str] = []
         if against == DEPLOYED:
-            before, deployed, said = _deployed(after, context.obj)
+            before, living, said = _deployed(after, context.obj)
         elif against == NOTHING:
             before = nothing(environment)
         else:
             before = sources.against(paths.ROOT, environment, against)
     except NoConfigurationError as error:
         raise Failure(f"{environment} cannot be planned: {error}.") from error
-    made = plans.make(before, after, deployed, said)
+    made = plans.make(before, after, living, said)
     if as_json:
         say(json.dumps(plans.as_json(made), indent=2))
         return
-    from rich.console import Console  # noqa: PLC0415
-
     console = Console(highlight=False, soft_wrap=True)
     for line in screen.lines(made, whole_bill):
         console.print(line)
 
 
-def _deployed(
-    after: "Configuration", variables: Mapping[str, str]
-) -> "tuple[Configuration, Deployed | None, list[str]]":
+def _deployed(after: Configuration, variables: Mapping[str, str]) -> tuple[Configuration, Deployed | None, list[str]]:
     """Return what is deployed on the embedded AWS, else on the AWS that the user's variables lead to, else nothing.
 
     Says in one line what it was compared with instead.
     """
-    from spotfleet.local.api import embedded_aws  # noqa: PLC0415
-    from spotfleet.local.daemon import environment_status  # noqa: PLC0415
-    from spotfleet.plan import deployed  # noqa: PLC0415
-    from spotfleet.plan.configurations import nothing  # noqa: PLC0415
-
     identity = embedded_aws.find()
     try:
         if identity and environment_status.stack_names(after.environment, identity):
