@@ -36,9 +36,9 @@ def refusals(
     before: Configuration, after: Configuration, changes: Iterable[Change], deployed: Deployed | None = None
 ) -> list[str]:
     """Return why a launch is refused, in one line each; `deployed` is what AWS tells, where it was asked."""
-    if after.settings is None or (before.settings is None and deployed is None):
+    is_now = deployed or (as_deployed(before.settings) if before.settings else None)
+    if after.settings is None or is_now is None:
         return []
-    is_now = deployed or as_deployed(before.settings)  # type: ignore[arg-type]  # one of both is there
     found = list(living_changes.refusals(is_now, after.settings, after.environment))
     replaced = [
         Replacement(one.layer, one.resource, one.kind, what.path, what.before, what.after)
@@ -54,7 +54,7 @@ def refusals(
 
 def remarks(before: Configuration, after: Configuration, deployed: Deployed | None = None) -> list[str]:
     """Return what people may notice of a launch that nothing is wrong with."""
-    if after.settings is None or (before.settings is None and deployed is None):
+    is_now = deployed or (as_deployed(before.settings) if before.settings else None)
+    if after.settings is None or is_now is None:
         return []
-    is_now = deployed or as_deployed(before.settings)  # type: ignore[arg-type]  # one of both is there
     return list(living_changes.remarks(is_now, after.settings))
